@@ -1,0 +1,90 @@
+"""`fassd evaluate`: weights on labelled images -> scores."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+import click
+
+from fassd.cli import options
+from fassd.core.types import Event
+
+
+@click.command("evaluate")
+@click.argument("weights", metavar="WEIGHTS")
+@options.data
+@click.option("--split", default="val", show_default=True, help="Which part of the data.")
+@options.device
+@options.precision
+@options.as_json
+def evaluate_command(
+    weights: str,
+    data: tuple[str, ...],
+    split: str,
+    device: str,
+    precision: Literal["float32", "bfloat16"],
+    as_json: bool,
+) -> None:
+    """Score WEIGHTS (a shipped name or a checkpoint file) on labelled images.
+
+    One integer confusion matrix over the whole split, at the labels' own resolution, one scale. Classes that occur
+    neither in labels nor answers are left out of the mean. Partly marked frames are reported apart.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from fassd.data.kinds import open_dataset
+    from fassd.runtimes.open import open_runtime
+    from fassd.tasks.evaluate import evaluate
+
+    reports = []
+    console = Console(stderr=True)
+    with (
+        open_runtime(weights, device, precision) as runtime,
+        Progress(console=console, transient=True, disable=as_json or not console.is_terminal) as progress,
+    ):
+        for spec in data:
+            dataset = open_dataset(spec, split, runtime.label_space)
+            bar = progress.add_task(f"{spec} {split}", total=len(dataset))
+
+            def advance(event: Event, bar: Any = bar) -> None:
+                progress.update(bar, completed=event.values["done"])
+
+            reports.append(evaluate(runtime, dataset, advance).as_json(weights))
+    if as_json:
+        click.echo(json.dumps(reports[0] if len(reports) == 1 else reports, indent=2))
+        return
+    for report in reports:
+        _print_report(report)
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{report['network']}[/] ({report['weights']}) on [bold]{report['data']}[/] {report['split']}")
+    console.print(f"{report['runtime']}, {report['precision']}; one scale, labels' own resolution\n", style="dim")
+    _print_part(console, report, "every class marked")
+    for part in report["partly_marked"]:
+        _print_part(console, part, f"only {len(part['marked'])} classes marked, the answer chosen among them")
+
+
+def _print_part(console: Any, part: dict[str, Any], what: str) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{part['images']} images, {what}", title_justify="left", box=None, pad_edge=False)
+    table.add_column("class")
+    table.add_column("IoU, %", justify="right")
+    table.add_column("")
+    for name, score in part["iou"].items():
+        bar = "" if score is None else "█" * round(score * 30)
+        table.add_row(name, "absent" if score is None else f"{score * 100:.1f}", f"[cyan]{bar}[/]")
+    console.print(table)
+    console.print(
+        f"mean IoU [bold]{_percent(part['mean_iou'])}[/]   pixel accuracy {_percent(part['pixel_accuracy'])}\n"
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "none (no labelled pixel)" if value is None else f"{value * 100:.2f} %"

@@ -1,0 +1,98 @@
+"""The command `fassd`: its verbs, and what the process answers to whoever called it.
+
+Exit codes: 0 done; 1 done in part; 2 bad input; 70 a bug of ours; 130 and 143 after Ctrl-C and SIGTERM.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from fassd.cli.convert import convert_command
+from fassd.cli.evaluate import evaluate_command
+from fassd.cli.inspect import inspect_command
+from fassd.cli.networks import networks_command
+from fassd.cli.predict import predict_command
+from fassd.cli.train import train_command
+from fassd.core.errors import FassdError
+
+BAD_INPUT, OUR_BUG, INTERRUPTED, TERMINATED = 2, 70, 130, 143
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="fassd", message="fassd %(version)s")
+@click.option("--debug", is_flag=True, help="Show where in the code an error came from.")
+def cli(debug: bool) -> None:
+    """Label every pixel of a street photo: road, pavement, person, car ...
+
+    \b
+    fassd predict street.jpg          writes the labelled picture to predictions/
+    fassd evaluate WEIGHTS --data camvid:PATH
+    fassd train camvid --data camvid:PATH --out runs/first
+    """
+
+
+for command in (
+    predict_command,
+    evaluate_command,
+    train_command,
+    networks_command,
+    inspect_command,
+    convert_command,
+):
+    cli.add_command(command)
+
+
+class _Terminated(BaseException):
+    """SIGTERM, raised where the main thread stands so that open files are put right on the way out."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def main() -> NoReturn:
+    """Runs the command line and exits the process."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs the command line; returns the exit code.
+
+    Args:
+        arguments: without the program's name.
+    """
+    debug = "--debug" in arguments
+    try:
+        result = cli.main(arguments, prog_name="fassd", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return BAD_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("fassd: interrupted", err=True)
+        return INTERRUPTED
+    except _Terminated:
+        click.echo("fassd: terminated", err=True)
+        return TERMINATED
+    except FassdError as error:
+        if debug:
+            raise
+        click.echo(f"fassd: {error}", err=True)
+        return BAD_INPUT
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(
+            f"fassd: this is a bug in fassd, not your mistake ({type(error).__name__}: {error}); "
+            "run again with 'fassd --debug ...' and report what it prints",
+            err=True,
+        )
+        return OUR_BUG

@@ -1,0 +1,81 @@
+"""`fassd predict`: pictures -> labelled pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from fassd.cli import options
+from fassd.core.types import Event
+
+_SHOWN_CLASSES = 4
+
+
+@click.command("predict")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@options.weights
+@options.out("predictions", "Folder for overlays and class maps.")
+@click.option(
+    "--side",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Longer side, pixels, to which larger pictures are shrunk for the network; 0 never shrinks.  "
+    "[default: what the weights advise]",
+)
+@options.device
+@options.precision
+@options.as_json
+def predict_command(
+    sources: tuple[str, ...],
+    weights: str,
+    out: Path,
+    side: int | None,
+    device: str,
+    precision: Literal["float32", "bfloat16"],
+    as_json: bool,
+) -> int:
+    """Label every pixel of pictures, globs or folders.
+
+    For each picture an overlay with a legend (NAME_overlay.jpg) and the class map (NAME_classmap.png: class
+    indices with the classes' palette) are written. Exit code 1 if some pictures could not be read.
+    """
+    from fassd.tasks.predict import predict
+    from fassd.tasks.segmenter import Segmenter
+
+    def show(event: Event) -> None:
+        if event.kind == "failed":
+            click.echo(f"fassd: {event.values['error']}", err=True)
+        elif not as_json:
+            click.echo(_line(event.values["predicted"]))
+
+    report = predict(sources, Segmenter(weights, device, precision, side), out, show)
+    if as_json:
+        click.echo(json.dumps([_as_json(one) for one in report.done], indent=2))
+    elif report.failed:
+        click.echo(f"{len(report.done)} labelled, {len(report.failed)} could not be read", err=True)
+    return 1 if report.failed else 0
+
+
+def _line(done: Any) -> str:
+    ranked = sorted(done.shares.items(), key=lambda item: -item[1])
+    covered = [f"{name} {share:.0%}" for name, share in ranked if share >= 0.005]
+    more = f", {len(covered) - _SHOWN_CLASSES} more" if len(covered) > _SHOWN_CLASSES else ""
+    return (
+        f"{done.source}  {done.width}x{done.height}  {done.seconds:.2f} s  "
+        f"{', '.join(covered[:_SHOWN_CLASSES])}{more}  -> {done.overlay}"
+    )
+
+
+def _as_json(done: Any) -> dict[str, Any]:
+    return {
+        "source": str(done.source),
+        "overlay": str(done.overlay),
+        "class_map": str(done.class_map),
+        "width": done.width,
+        "height": done.height,
+        "seconds": done.seconds,
+        "shares": done.shares,
+    }

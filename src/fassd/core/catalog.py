@@ -1,0 +1,62 @@
+"""The weights that ship with the package, one row each. What a file says of itself is in its own header."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from fassd.core.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class ShippedWeights:
+    """A checkpoint inside the package.
+
+    Attributes:
+        name: what users type; also the file's name.
+        digest: SHA-256 of the file.
+        summary: what it is good for, in a few words.
+    """
+
+    name: str
+    digest: str
+    summary: str
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(str(files("fassd"))) / "weights" / f"{self.name}.safetensors"
+
+
+_ROWS = (
+    ShippedWeights(
+        "fassd-net-l2-street",
+        "",
+        "anybody's street in CamVid's 11 classes; trained on CamVid and street19",
+    ),
+    ShippedWeights(
+        "fassd-net-l2-camvid",
+        "",
+        "the line that papers report; CamVid train alone, from scratch",
+    ),
+)
+
+WEIGHTS = {row.name: row for row in _ROWS}
+DEFAULT_WEIGHTS = _ROWS[0].name
+
+
+def locate_weights(name_or_file: str | Path) -> Path:
+    """The file of shipped weights by name, or the given file.
+
+    Raises:
+        UnknownName: neither a shipped name nor the path of a file; the nearest names are offered.
+    """
+    text = str(name_or_file)
+    if text in WEIGHTS:
+        return WEIGHTS[text].path
+    path = Path(text).expanduser()
+    # A name has neither a folder nor a suffix; anything else was meant as a file.
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path
+    raise UnknownName("shipped weights file", text, WEIGHTS)

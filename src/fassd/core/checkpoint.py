@@ -1,0 +1,149 @@
+"""A checkpoint: weights and the header that explains them, in one safetensors file. No PyTorch, no code inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from fassd.core.errors import CheckpointError
+from fassd.core.files import written_whole
+from fassd.core.labels import LabelSpace
+
+METADATA_KEY = "fassd"
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+class Pixels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How 8-bit pixels become a network's input: (value / 255 - mean) / deviation, channel by channel.
+
+    Attributes:
+        channel_order: order of the network's input planes; mean and deviation follow it.
+        mean: of each plane, on the scale 0..1.
+        deviation: of each plane, on the scale 0..1.
+    """
+
+    channel_order: Literal["rgb", "bgr"]
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+
+# The usual ImageNet constants; the published networks were trained on planes in the order blue, green, red.
+RGB_PIXELS = Pixels("rgb", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+BGR_PIXELS = Pixels("bgr", RGB_PIXELS.mean[::-1], RGB_PIXELS.deviation[::-1])
+
+
+class Score(msgspec.Struct, frozen=True):
+    """One measured result: what was scored on which data, as fractions 0..1, and the command that repeats it."""
+
+    data: str
+    split: str
+    images: int
+    mean_iou: float
+    pixel_accuracy: float | None
+    classes: int
+    command: str
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a checkpoint says of itself, stored as JSON under the metadata key `fassd`.
+
+    Attributes:
+        content: a whole network, or the encoder alone (for `--encoder`).
+        network: name of the row.
+        alpha: the DAPF's divisor.
+        label_space: classes in the order of the outputs; None in an encoder-only file.
+        pixels: what the network expects as input.
+        input_side: longer image side, pixels, to which prediction shrinks larger pictures; None leaves them alone.
+        recipe: the values it was trained with; None where unknown.
+        data: the data sets it was trained on, each with its counts.
+        scores: results measured with exactly these weights.
+        terms: what the data's owners allow to be done with the weights.
+        origin: where the weights come from, in a sentence.
+        version: of fassd, that wrote the file.
+    """
+
+    content: Literal["network", "encoder"] = "network"
+    network: str
+    alpha: int = 2
+    label_space: LabelSpace | None
+    pixels: Pixels
+    input_side: int | None = None
+    recipe: dict[str, Any] | None = None
+    data: list[dict[str, Any]] = []
+    scores: list[Score] = []
+    terms: str = ""
+    origin: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights by name, float16 or float32, with their header."""
+
+    header: Header
+    arrays: Arrays
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint whole or not at all.
+
+    Raises:
+        FileError: the folder cannot be written.
+    """
+    metadata = {METADATA_KEY: msgspec.json.encode(checkpoint.header).decode()}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(checkpoint.arrays.items())}
+    with written_whole(path) as temporary:
+        save_file(contiguous, temporary, metadata)
+
+
+def read_header(path: Path) -> Header:
+    """The header alone: a few kilobytes are read, whatever the file's size.
+
+    Raises:
+        CheckpointError: missing, damaged, or not written by fassd.
+    """
+    return _decode_header(path, _open_safetensors(path).metadata())
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Header and weights.
+
+    Raises:
+        CheckpointError: missing, damaged, or not written by fassd.
+    """
+    opened = _open_safetensors(path)
+    header = _decode_header(path, opened.metadata())
+    try:
+        return Checkpoint(header, {name: opened.get_tensor(name) for name in opened.keys()})
+    except (SafetensorError, TypeError, ValueError) as error:
+        raise CheckpointError(path, f"its weights cannot be read ({error}); get the file again") from None
+
+
+def _open_safetensors(path: Path) -> Any:
+    if not path.is_file():
+        raise CheckpointError(path, "there is no such file; give a .safetensors checkpoint or a shipped name")
+    try:
+        return safe_open(path, framework="numpy")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            path,
+            f"not a safetensors file, or a damaged one ({error}); checkpoints of other projects are read by "
+            "'fassd convert'",
+        ) from None
+
+
+def _decode_header(path: Path, metadata: Mapping[str, str] | None) -> Header:
+    if not metadata or METADATA_KEY not in metadata:
+        raise CheckpointError(path, "a safetensors file without a fassd header; only fassd's own files say enough")
+    try:
+        return msgspec.json.decode(metadata[METADATA_KEY], type=Header)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise CheckpointError(path, f"its fassd header is damaged or from another version ({error})") from None

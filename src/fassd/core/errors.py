@@ -1,0 +1,80 @@
+"""Every error that a user can cause, as one family.
+
+FassdError                     one sentence: what was found, what was expected, what to do; exit code 2
+├── UsageError                 an option, a name or an argument that cannot be
+│   └── UnknownName            a name that is in no table; offers the nearest ones
+├── FileError                  a file or folder that cannot be used as asked; names it
+│   ├── PictureError           not a picture, damaged, too large or too small
+│   ├── CheckpointError        not a checkpoint, damaged, or made for another network
+│   └── DataError              a data set whose files contradict its description
+└── MissingExtra               a package that only one extra of this project installs
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class FassdError(Exception):
+    """A user's mistake or a damaged input, said in one sentence."""
+
+
+class UsageError(FassdError, ValueError):
+    """An option, a name or an argument that cannot be."""
+
+
+class UnknownName(UsageError):
+    """A name that is in no table; the message offers the nearest ones.
+
+    Args:
+        kind: what the name should have named, for example "network".
+        name: what was given.
+        known: every name that would have been right.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = list(known)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        offer = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}."
+        super().__init__(f"there is no {kind} named '{name}'; {offer}")
+
+
+class FileError(FassdError):
+    """A file or folder that cannot be used as asked.
+
+    Args:
+        path: the file, which opens the sentence.
+        problem: what was found and what was expected instead.
+    """
+
+    def __init__(self, path: str | Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = Path(path)
+        self.problem = problem
+
+
+class PictureError(FileError):
+    """A file that is not a picture, is damaged, or is too large or too small."""
+
+
+class CheckpointError(FileError):
+    """A file that is not a checkpoint, is damaged, or was made for another network."""
+
+
+class DataError(FileError):
+    """A data set whose files contradict its description."""
+
+
+class MissingExtra(FassdError, ImportError):
+    """A package that only one extra of this project installs.
+
+    Args:
+        package: the module that could not be imported.
+        extra: the extra of this project that brings it.
+        purpose: what needs it, as the subject of the sentence.
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs the package '{package}': install it with pip install 'fassd[{extra}]'")

@@ -1,0 +1,128 @@
+"""A network by name: fresh, from a checkpoint, or with an encoder that was trained before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fassd.core.checkpoint import Arrays, Checkpoint, Header
+from fassd.core.errors import CheckpointError
+from fassd.networks.network import SegmentationNetwork
+from fassd.networks.table import NetworkSpec, check_alpha, network_by_name
+
+_COUNTER = "num_batches_tracked"
+
+
+def fresh_network(spec: NetworkSpec, classes: int, alpha: int = 2, seed: int = 0) -> SegmentationNetwork:
+    """A network with the published initialisation: Xavier normal for every convolution.
+
+    Raises:
+        UsageError: an impossible alpha.
+    """
+    check_alpha(spec, alpha)
+    network = SegmentationNetwork(spec, classes, alpha)
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.xavier_normal_(module.weight, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return network
+
+
+def network_from_checkpoint(checkpoint: Checkpoint, path: Path) -> SegmentationNetwork:
+    """The network of a checkpoint, in float32.
+
+    Args:
+        checkpoint: header and weights.
+        path: names the file in messages.
+
+    Raises:
+        CheckpointError: an encoder-only file, or weights that do not fit the header's network.
+    """
+    header = checkpoint.header
+    if header.content != "network" or header.label_space is None:
+        raise CheckpointError(path, "holds an encoder only: train a network on it with 'fassd train --encoder'")
+    spec = network_by_name(header.network)
+    network = SegmentationNetwork(spec, len(header.label_space), header.alpha)
+    load_arrays(network, checkpoint.arrays, path, f"{spec.name} with {network.classes} classes")
+    return network
+
+
+def load_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray[Any, Any]], path: Path, what: str) -> None:
+    """Fills a network with weights, every one of them, in place.
+
+    Args:
+        network: to be filled.
+        arrays: by name; the norms' step counters may be missing.
+        path: names the file in messages.
+        what: names the network in messages.
+
+    Raises:
+        CheckpointError: a weight is missing, left over, or of another shape.
+    """
+    own = {name: value for name, value in network.state_dict().items() if not name.endswith(_COUNTER)}
+    given = {name: value for name, value in arrays.items() if not name.endswith(_COUNTER)}
+    missing, extra = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    if missing or extra:
+        example = f"lacks {missing[0]}" if missing else f"has {extra[0]} besides"
+        raise CheckpointError(
+            path,
+            f"does not hold {what}: {len(missing)} weights are missing and {len(extra)} do not belong "
+            f"({example}); name the network it was made for",
+        )
+    for name, value in own.items():
+        if tuple(value.shape) != given[name].shape:
+            raise CheckpointError(
+                path,
+                f"does not hold {what}: {name} is {list(given[name].shape)} in the file and {list(value.shape)} "
+                "in the network; name the right network, alpha and number of classes",
+            )
+    network.load_state_dict({name: _tensor(value) for name, value in given.items()}, strict=False)
+
+
+@dataclass(frozen=True)
+class EncoderTaken:
+    """What an encoder file gave to a network."""
+
+    taken: int
+    left: tuple[str, ...]
+
+
+def take_encoder(network: SegmentationNetwork, arrays: Arrays, path: Path) -> EncoderTaken:
+    """Fills the network's encoder with weights trained before; what the network has no place for is left.
+
+    FC-HarDNet-70's file fits every network: one of four stages takes those and leaves the fifth.
+
+    Raises:
+        CheckpointError: an encoder weight of the network is missing or of another shape.
+    """
+    encoder = {name.removeprefix("encoder."): value for name, value in arrays.items() if name.startswith("encoder.")}
+    wanted = {name for name in network.encoder.state_dict() if not name.endswith(_COUNTER)}
+    fitting = {name: value for name, value in encoder.items() if name in wanted}
+    load_arrays(network.encoder, fitting, path, f"the encoder of {network.spec.name}")
+    return EncoderTaken(len(fitting), tuple(sorted(encoder.keys() - wanted)))
+
+
+def arrays_of(network: nn.Module, dtype: type[np.floating[Any]]) -> Arrays:
+    """Weights and running statistics by name, without step counters, as numpy arrays of `dtype`."""
+    return {
+        name: value.detach().cpu().float().numpy().astype(dtype)
+        for name, value in network.state_dict().items()
+        if not name.endswith(_COUNTER)
+    }
+
+
+def checkpoint_of(network: nn.Module, header: Header, dtype: type[np.floating[Any]] = np.float32) -> Checkpoint:
+    """The network as a checkpoint under the given header."""
+    return Checkpoint(header, arrays_of(network, dtype))
+
+
+def _tensor(array: np.ndarray[Any, Any]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32))

@@ -1,0 +1,106 @@
+"""The deployable form of a network, with the only pre- and post-processing there is.
+
+uint8 images go in; logits or a class map come out. Training normalises with the same `normalise`; every runtime and
+every exported file follows this one definition.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from fassd.core.checkpoint import Pixels
+from fassd.networks.conv import ConvPReLU, ConvReLU
+from fassd.networks.network import SegmentationNetwork
+
+# Rows of the answer that are enlarged at once: bounds the memory, whatever the picture's size.
+_STRIP_ROWS = 256
+
+
+def normalise(images: Tensor, pixels: Pixels) -> Tensor:
+    """8-bit images to network input: (value / 255 - mean) / deviation.
+
+    Args:
+        images: (N, H, W, 3) uint8 RGB.
+        pixels: channel order, mean and deviation.
+
+    Returns:
+        (N, 3, H, W) float32 in the network's channel order, laid out channels-last as the images are.
+    """
+    if pixels.channel_order == "bgr":
+        images = images.flip(3)
+    mean = torch.tensor(pixels.mean, device=images.device)
+    deviation = torch.tensor(pixels.deviation, device=images.device)
+    return ((images.float() / 255 - mean) / deviation).permute(0, 3, 1, 2)
+
+
+class InferenceNetwork(nn.Module):
+    """A network ready to answer: norms folded into convolutions, normalisation inside.
+
+    Args:
+        network: trained; it is copied and left as it is.
+        pixels: what it expects as input.
+    """
+
+    def __init__(self, network: SegmentationNetwork, pixels: Pixels) -> None:
+        super().__init__()
+        self.network = _folded(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.pixels = pixels
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, H, W, 3) uint8 RGB -> (N, classes, h, w) coarse logits.
+
+        Raises:
+            UsageError: a side is below the network's minimum.
+        """
+        logits: Tensor = self.network(normalise(images, self.pixels))
+        return logits
+
+
+def _folded(network: SegmentationNetwork) -> SegmentationNetwork:
+    folded = copy.deepcopy(network).eval()
+    for module in folded.modules():
+        if isinstance(module, ConvReLU | ConvPReLU) and isinstance(module.norm, nn.BatchNorm2d):
+            module.conv = fuse_conv_bn_eval(module.conv, module.norm)
+            module.norm = nn.Identity()
+    for parameter in folded.parameters():
+        parameter.requires_grad_(False)
+    return folded
+
+
+def class_map(logits: Tensor, size: tuple[int, int], among: Sequence[int] | None = None) -> Tensor:
+    """The best class at every pixel of the enlarged logits.
+
+    Args:
+        logits: (N, classes, h, w) coarse logits.
+        size: (H, W) of the answer.
+        among: only these classes may be the answer; None means all.
+
+    Returns:
+        (N, H, W) uint8; of equal logits the lowest class wins.
+    """
+    logits = logits.float()
+    if among is not None:
+        forbidden = torch.ones(logits.shape[1], dtype=torch.bool, device=logits.device)
+        forbidden[list(among)] = False
+        logits = logits.masked_fill(forbidden[None, :, None, None], float("-inf"))
+    strips = [_strip(logits, size, top, min(top + _STRIP_ROWS, size[0])) for top in range(0, size[0], _STRIP_ROWS)]
+    return torch.cat([strip.argmax(1).to(torch.uint8) for strip in strips], 1)
+
+
+def _strip(logits: Tensor, size: tuple[int, int], top: int, bottom: int) -> Tensor:
+    """Rows `top` to `bottom` of the bilinearly enlarged logits, corners aligned."""
+    height = logits.shape[2]
+    scale = (height - 1) / (size[0] - 1) if size[0] > 1 else 0.0
+    places = torch.arange(top, bottom, device=logits.device, dtype=torch.float64) * scale
+    above = places.floor().long().clamp(max=height - 1)
+    below = (above + 1).clamp(max=height - 1)
+    share = (places - above).to(logits.dtype)[None, None, :, None]
+    # -inf - -inf would be NaN: weigh both rows instead of adding a difference.
+    upper, lower = logits[:, :, above], logits[:, :, below]
+    rows = torch.where(share > 0, upper * (1 - share) + lower * share, upper)
+    return torch.nn.functional.interpolate(rows, (bottom - top, size[1]), mode="bilinear", align_corners=True)

@@ -1,0 +1,131 @@
+"""The authors' files (FASSD-Net and FC-HarDNet repositories): their names, and reading them without running code."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fassd.core.errors import CheckpointError
+
+# (their name, ours); the first pattern that matches the start of a key decides.
+_RENAMINGS: tuple[tuple[str, str], ...] = (
+    (r"base\.([0-3])\.", r"encoder.stem.\1."),
+    (r"DAPF\.conv1x1\.", "context.near.conv."),
+    (r"DAPF\.bn1x1\.", "context.near.norm."),
+    (r"DAPF\.pyBranch2\.", "context.far.0."),
+    (r"DAPF\.pyBranch3\.", "context.far.1."),
+    (r"DAPF\.pyBranch4\.", "context.far.2."),
+    (r"DAPF\.conv1\.", "context.fuse.conv."),
+    (r"DAPF\.bn1\.", "context.fuse.norm."),
+    (r"conv1x1_up\.(\d)\.", r"decoder.\1.reduce."),
+    (r"mda\.(\d)\.bn_relu_1\.", r"decoder.\1.refine.enter."),
+    (r"mda\.(\d)\.conv3x3\.", r"decoder.\1.refine.shrink."),
+    (r"mda\.(\d)\.parallel_conv3x3\.", r"decoder.\1.refine.detail."),
+    (r"mda\.(\d)\.parallel_ddconv3x1\.", r"decoder.\1.refine.context.0."),
+    (r"mda\.(\d)\.parallel_ddconv1x3\.", r"decoder.\1.refine.context.1."),
+    (r"mda\.(\d)\.bn_relu_2\.", r"decoder.\1.refine.join."),
+    (r"mda\.(\d)\.conv1x1\.conv\.", r"decoder.\1.refine.expand."),
+    (r"denseBlocksUp\.(\d)\.", r"decoder.\1.block."),
+    (r"finalConv\.", "classifier."),
+)
+# Inside a block, once its place is known.
+_PART_RENAMINGS: tuple[tuple[str, str], ...] = (
+    (r"atrous_conv3x1\.", "0.conv."),
+    (r"bn3x1\.", "0.norm."),
+    (r"atrous_conv1x3\.", "1.conv."),
+    (r"bn1x3\.", "1.norm."),
+    (r"bn_prelu\.", ""),
+    (r"\bbn\.", "norm."),
+    (r"\bacti\.", "activation."),
+)
+_COUNTER = "num_batches_tracked"
+
+
+def our_name(key: str) -> str:
+    """The name that one of the authors' state-dict keys has here; unknown keys stay as they are."""
+    stage = re.match(r"base\.(\d+)\.", key)
+    if stage and int(stage[1]) > 3:
+        # Stages repeat block, transition, pooling from entry 4 on.
+        number, part = divmod(int(stage[1]) - 4, 3)
+        return f"encoder.stages.{number}.{('block', 'transition', 'pooling')[part]}.{key[stage.end() :]}"
+    for pattern, replacement in _RENAMINGS:
+        renamed, found = re.subn("^" + pattern, replacement, key)
+        if found:
+            for part_pattern, part_replacement in _PART_RENAMINGS:
+                renamed = re.sub(part_pattern, part_replacement, renamed)
+            return renamed
+    return key
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """What was found in one of the authors' files.
+
+    Attributes:
+        kind: "network", or "encoder" for the bare ImageNet encoder.
+        arrays: float32 weights by our names, without the norms' step counters.
+        facts: what else the file says: epoch, best mean IoU.
+    """
+
+    kind: str
+    arrays: dict[str, np.ndarray[Any, Any]]
+    facts: dict[str, float]
+
+
+def read_published(path: Path) -> PublishedFile:
+    """Reads a best-model, resume or ImageNet encoder file, of the old container as of today's zip.
+
+    Raises:
+        CheckpointError: not such a file, damaged, or one that wants to run code.
+    """
+    content = _load_without_code(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(path, f"holds a {type(content).__name__}, not the state of a network")
+    state = content.get("model_state", content)
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(path, "holds neither 'model_state' nor a bare state of weights; is it from FASSD-Net?")
+    facts = {key: float(content[key]) for key in ("epoch", "best_iou") if key in content}
+    keys = {key.removeprefix("module."): value for key, value in state.items()}
+    encoder = all(re.match(r"\d+\.", key) for key in keys)
+    arrays = {
+        our_name(f"base.{key}" if encoder else key): value.detach().to(torch.float32).numpy()
+        for key, value in keys.items()
+        if not key.endswith(_COUNTER)
+    }
+    return PublishedFile("encoder" if encoder else "network", arrays, facts)
+
+
+def _numpy_names() -> list[Any]:
+    """The few numpy names that the authors' `best_iou` needs, under the name it was pickled with as well."""
+    from numpy._core.multiarray import scalar
+
+    return [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, type(np.dtype(np.float64))]
+
+
+def _load_without_code(path: Path) -> Any:
+    if not path.is_file():
+        raise CheckpointError(path, "there is no such file")
+    try:
+        with torch.serialization.safe_globals(_numpy_names()), warnings.catch_warnings():
+            # PyTorch warns of its own old storages in files of 2020.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch.load raises whatever its unpickler meets in a damaged or hostile file.
+        raise CheckpointError(path, _refusal(error)) from None
+
+
+def _refusal(error: Exception) -> str:
+    wanted = re.search(r"(?:GLOBAL|global|Unsupported class|attribute)\s+[`']?([\w.]+)", str(error))
+    if "weights_only" in str(error) or "Unsupported" in str(error):
+        what = f" ('{wanted[1]}')" if wanted else ""
+        return f"wants to run code{what} when it is loaded, so it is refused; ask its author for plain weights"
+    first_line = (str(error).splitlines() or [""])[0][:120]
+    return f"not a PyTorch checkpoint, or a damaged one ({type(error).__name__}: {first_line}); get it again"

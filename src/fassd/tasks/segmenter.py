@@ -1,0 +1,130 @@
+"""The friendly Python face: a picture in, a labelled picture out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image as Pillow
+
+from fassd.core.arrays import ClassMap, Image
+from fassd.core.catalog import DEFAULT_WEIGHTS
+from fassd.core.errors import PictureError, UsageError
+from fassd.core.labels import LabelSpace
+from fassd.media.images import read_image
+from fassd.media.paint import overlay, shares
+from fassd.media.sink import write_prediction
+from fassd.networks.table import network_by_name
+from fassd.runtimes.open import open_runtime
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One labelled picture.
+
+    Attributes:
+        name: the picture's file name, or "image".
+        image: uint8 RGB, (H, W, 3), upright.
+        class_map: (H, W) uint8, a class at every pixel.
+        label_space: names and colours of the classes.
+        seconds: from image in memory to class map in memory.
+    """
+
+    name: str
+    image: Image
+    class_map: ClassMap
+    label_space: LabelSpace
+    seconds: float
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the picture that each class covers, by name; they add up to 1."""
+        return shares(self.class_map, self.label_space)
+
+    def overlay(self) -> Image:
+        """The picture under the classes' colours, with a legend below."""
+        return overlay(self.image, self.class_map, self.label_space, self.shares)
+
+    def save(self, folder: str | Path) -> tuple[Path, Path]:
+        """Writes overlay (JPEG) and class map (palette PNG) into a folder; returns their paths.
+
+        Raises:
+            FileError: the folder cannot be written.
+        """
+        stem = Path(Path(self.name).stem)
+        return write_prediction(Path(folder), stem, self.image, self.class_map, self.label_space)
+
+
+class Segmenter:
+    """A network ready to label pictures.
+
+    Args:
+        weights: the name of shipped weights, or a checkpoint file.
+        device: "cpu", "cuda" or "cuda:N".
+        precision: of the convolutions.
+        side: longer side, pixels, to which larger pictures are shrunk for the network; the answer always has the
+            picture's own size. None takes what the weights advise, 0 never shrinks.
+
+    Raises:
+        UnknownName, CheckpointError, MissingExtra, UsageError: as `open_runtime`.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path = DEFAULT_WEIGHTS,
+        device: str = "cpu",
+        precision: Literal["float32", "bfloat16"] = "float32",
+        side: int | None = None,
+    ) -> None:
+        self.runtime = open_runtime(weights, device, precision)
+        self.label_space = self.runtime.label_space
+        self._side = self.runtime.header.input_side if side is None else side
+
+    def __call__(self, picture: str | Path | Image) -> Prediction:
+        """Labels every pixel of a picture.
+
+        Args:
+            picture: a file, or a uint8 RGB array (H, W, 3).
+
+        Raises:
+            PictureError: the file is no picture, damaged, too large, or too small for the network.
+            UsageError: the array is no image, or too small for the network.
+        """
+        if isinstance(picture, np.ndarray):
+            return self._segment("image", picture)
+        path = Path(picture)
+        image = read_image(path)
+        try:
+            return self._segment(path.name, image)
+        except UsageError as error:
+            raise PictureError(path, str(error)) from None
+
+    def _segment(self, name: str, image: Image) -> Prediction:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise UsageError(f"the image is {image.dtype} {image.shape}; expected uint8 (height, width, 3)")
+        spec = network_by_name(self.runtime.header.network)
+        spec.check_size(image.shape[0], image.shape[1], "the picture")
+        begun = time.perf_counter()
+        shrunk = shrink(image, self._side, spec.minimum_side)
+        class_map = self.runtime.segment(shrunk[None], size=(image.shape[0], image.shape[1]))[0]
+        return Prediction(name, image, class_map, self.label_space, time.perf_counter() - begun)
+
+
+def shrink(image: Image, side: int | None, minimum: int) -> Image:
+    """Brings the longer side down to `side` pixels; smaller images stay as they are.
+
+    Args:
+        image: uint8 RGB, (H, W, 3).
+        side: pixels; None or 0 leaves the image alone.
+        minimum: no side becomes shorter than this, however narrow the image.
+    """
+    height, width = image.shape[:2]
+    if not side or max(height, width) <= side:
+        return image
+    factor = max(side / max(height, width), minimum / min(height, width))
+    size = (max(minimum, round(width * factor)), max(minimum, round(height * factor)))
+    # An area mean (box) keeps thin things that a bilinear sample would skip.
+    return np.asarray(Pillow.fromarray(image).resize(size, Pillow.Resampling.BILINEAR, reducing_gap=3.0))
