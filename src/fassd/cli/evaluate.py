@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from fassd.cli import options
-from fassd.core.types import Event
+
+if TYPE_CHECKING:
+    from fassd.core.types import Event
+
+
+_BAR_WIDTH = 40
 
 
 @click.command("evaluate")
@@ -63,7 +68,8 @@ def _print_report(report: dict[str, Any]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    console.print(f"[bold]{report['network']}[/] ({report['weights']}) on [bold]{report['data']}[/] {report['split']}")
+    console.print(f"[bold]{report['weights']}[/] ({report['network']})", soft_wrap=True)
+    console.print(f"on [bold]{report['data']}[/], split {report['split']}", soft_wrap=True)
     console.print(f"{report['runtime']}, {report['precision']}; one scale, labels' own resolution\n", style="dim")
     _print_part(console, report, "every class marked")
     for part in report["partly_marked"]:
@@ -73,12 +79,13 @@ def _print_report(report: dict[str, Any]) -> None:
 def _print_part(console: Any, part: dict[str, Any], what: str) -> None:
     from rich.table import Table
 
-    table = Table(title=f"{part['images']} images, {what}", title_justify="left", box=None, pad_edge=False)
+    console.print(f"{part['images']} images, {what}")
+    table = Table(box=None, pad_edge=False)
     table.add_column("class")
     table.add_column("IoU, %", justify="right")
     table.add_column("")
     for name, score in part["iou"].items():
-        bar = "" if score is None else "█" * round(score * 30)
+        bar = "" if score is None else "█" * round(score * _BAR_WIDTH)
         table.add_row(name, "absent" if score is None else f"{score * 100:.1f}", f"[cyan]{bar}[/]")
     console.print(table)
     console.print(

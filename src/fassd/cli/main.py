@@ -67,32 +67,36 @@ def run(arguments: list[str]) -> int:
     Args:
         arguments: without the program's name.
     """
-    debug = "--debug" in arguments
     try:
         result = cli.main(arguments, prog_name="fassd", standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.ClickException as error:
-        error.show()
-        return BAD_INPUT
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("fassd: interrupted", err=True)
-        return INTERRUPTED
-    except _Terminated:
-        click.echo("fassd: terminated", err=True)
-        return TERMINATED
-    except FassdError as error:
-        if debug:
+    except BaseException as error:
+        # Ctrl-C and SIGTERM are no exceptions to Python, but answers to the caller all the same.
+        if "--debug" in arguments and not isinstance(error, click.ClickException):
             raise
-        click.echo(f"fassd: {error}", err=True)
-        return BAD_INPUT
-    except BrokenPipeError:
-        return 0
-    except Exception as error:
-        if debug:
-            raise
-        click.echo(
-            f"fassd: this is a bug in fassd, not your mistake ({type(error).__name__}: {error}); "
-            "run again with 'fassd --debug ...' and report what it prints",
-            err=True,
-        )
-        return OUR_BUG
+        code, message = _answer_to(error)
+        if message:
+            click.echo(message, err=True)
+        return code
+
+
+def _answer_to(error: BaseException) -> tuple[int, str]:
+    """Exit code and message for whatever ended a command."""
+    match error:
+        case click.ClickException():
+            error.show()
+            return BAD_INPUT, ""
+        case FassdError():
+            return BAD_INPUT, f"fassd: {error}"
+        case click.Abort() | KeyboardInterrupt():
+            return INTERRUPTED, "fassd: interrupted"
+        case _Terminated():
+            return TERMINATED, "fassd: terminated"
+        case BrokenPipeError():
+            return 0, ""
+        case Exception():
+            return OUR_BUG, (
+                f"fassd: this is a bug in fassd, not your mistake ({type(error).__name__}: {error}); "
+                "run again with 'fassd --debug ...' and report what it prints"
+            )
+    raise error

@@ -54,12 +54,12 @@ def _print_table(rows: list[dict[str, object]], as_in_paper: bool) -> None:
     console = Console()
     table = Table(title="The networks of the paper at 1024x2048", title_justify="left", box=None, pad_edge=False)
     table.add_column("network", style="bold", no_wrap=True)
-    for heading in ("parameters", "multiply-adds, G", "as the paper counts, G"):
+    for heading in ("parameters", "G MACs", "counted as\nin paper, G"):
         table.add_column(heading, justify="right")
     if as_in_paper:
-        table.add_column("paper, M", justify="right", style="dim")
-        table.add_column("paper, GFLOPs", justify="right", style="dim")
-    table.add_column("min side", justify="right")
+        table.add_column("paper,\nM", justify="right", style="dim")
+        table.add_column("paper,\nGFLOPs", justify="right", style="dim")
+    table.add_column("min\nside", justify="right")
     for row in rows:
         star = " *" if row["note"] and as_in_paper else ""
         paper = [f"{row['paper_parameters_m']:.2f}", f"{row['paper_gflops']:.1f}{star}"] if as_in_paper else []
@@ -73,8 +73,8 @@ def _print_table(rows: list[dict[str, object]], as_in_paper: bool) -> None:
         )
     console.print(table)
     console.print(
-        "\nA multiply-add is what the paper calls a FLOP; its figures add norms, activations, pooling and the "
-        "classifier's bias.",
+        "\nMACs are the convolutions' multiply-adds. The paper calls them FLOPs and counts norms, activations, pooling "
+        "and the classifier's bias as well, hence the second column. Sides in pixels.",
         style="dim",
     )
     for row in rows:

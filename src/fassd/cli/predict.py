@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from fassd.cli import options
-from fassd.core.types import Event
+
+if TYPE_CHECKING:
+    from fassd.core.types import Event
 
 _SHOWN_CLASSES = 4
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fassd.cli import options
-from fassd.core.types import Event
+
+if TYPE_CHECKING:
+    from fassd.core.types import Event
 
 
 @click.command("train")
@@ -21,7 +23,7 @@ from fassd.core.types import Event
 @click.option("--seed", type=int, default=None, help="Override the recipe's seed.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last training state.")
 @click.option("--encoder", type=click.Path(path_type=Path), default=None, help="Encoder checkpoint to start from.")
-@click.option("--start", type=click.Path(path_type=Path), default=None, help="Checkpoint to start from (fine-tune).")
+@click.option("--start", default=None, metavar="NAME|FILE", help="Weights to start from (fine-tuning).")
 @options.device
 @click.option("--workers", type=click.IntRange(min=0), default=1, show_default=True, help="Processes that load data.")
 def train_command(
@@ -30,7 +32,7 @@ def train_command(
     out: Path,
     resume: bool,
     encoder: Path | None,
-    start: Path | None,
+    start: str | None,
     device: str,
     workers: int,
     **overrides: Any,

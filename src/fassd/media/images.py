@@ -264,9 +264,8 @@ def _png_exif(stream: Any) -> bytes | None:
 
 
 def _refuse_altered(path: Path, header: _Header) -> None:
-    compression = header.picture.info.get("compression")
     mode, name = header.picture.mode, header.format.name
-    if name == "JPEG" or compression in ("jpeg", "tiff_jpeg"):
+    if name == "JPEG" or header.picture.info.get("compression") in ("jpeg", "tiff_jpeg"):
         raise DataError(path, "is JPEG-compressed, which invents classes along edges; save the labels as PNG")
     if mode not in ("L", "P", "1", "I;16", "I;16B"):
         problem = f"holds colours (mode {mode}) where one channel of class indices was expected"

@@ -36,7 +36,7 @@ def confusion_of(labels: Labels, answer: ClassMap, classes: int) -> Confusion:
 
 
 def class_iou(confusion: Confusion) -> list[float | None]:
-    """Intersection over union of each class, TP / (TP + FP + FN); None where a class is in neither labels nor answer."""
+    """TP / (TP + FP + FN) of each class; None for a class that is in neither labels nor answer."""
     hits = np.diag(confusion)
     unions = confusion.sum(0) + confusion.sum(1) - hits
     return [float(hit / union) if union else None for hit, union in zip(hits, unions, strict=True)]

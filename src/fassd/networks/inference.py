@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fassd.core.checkpoint import Pixels
 from fassd.networks.conv import ConvPReLU, ConvReLU
-from fassd.networks.network import SegmentationNetwork
+from fassd.networks.network import SegmentationNetwork, upsample
 
 # Rows of the answer that are enlarged at once: bounds the memory, whatever the picture's size.
 _STRIP_ROWS = 256
@@ -83,13 +83,12 @@ def class_map(logits: Tensor, size: tuple[int, int], among: Sequence[int] | None
     Returns:
         (N, H, W) uint8; of equal logits the lowest class wins.
     """
-    logits = logits.float()
-    if among is not None:
-        forbidden = torch.ones(logits.shape[1], dtype=torch.bool, device=logits.device)
-        forbidden[list(among)] = False
-        logits = logits.masked_fill(forbidden[None, :, None, None], float("-inf"))
-    strips = [_strip(logits, size, top, min(top + _STRIP_ROWS, size[0])) for top in range(0, size[0], _STRIP_ROWS)]
-    return torch.cat([strip.argmax(1).to(torch.uint8) for strip in strips], 1)
+    allowed = torch.arange(logits.shape[1]) if among is None else torch.tensor(sorted(among))
+    allowed = allowed.to(logits.device)
+    logits = logits.float() if among is None else logits.float()[:, allowed]
+    tops = range(0, size[0], _STRIP_ROWS)
+    strips = [_strip(logits, size, top, min(top + _STRIP_ROWS, size[0])).argmax(1) for top in tops]
+    return allowed.to(torch.uint8)[torch.cat(strips, 1)]
 
 
 def _strip(logits: Tensor, size: tuple[int, int], top: int, bottom: int) -> Tensor:
@@ -100,7 +99,4 @@ def _strip(logits: Tensor, size: tuple[int, int], top: int, bottom: int) -> Tens
     above = places.floor().long().clamp(max=height - 1)
     below = (above + 1).clamp(max=height - 1)
     share = (places - above).to(logits.dtype)[None, None, :, None]
-    # -inf - -inf would be NaN: weigh both rows instead of adding a difference.
-    upper, lower = logits[:, :, above], logits[:, :, below]
-    rows = torch.where(share > 0, upper * (1 - share) + lower * share, upper)
-    return torch.nn.functional.interpolate(rows, (bottom - top, size[1]), mode="bilinear", align_corners=True)
+    return upsample(torch.lerp(logits[:, :, above], logits[:, :, below], share), (bottom - top, size[1]))

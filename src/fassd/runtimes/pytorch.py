@@ -57,7 +57,9 @@ class PyTorchRuntime:
             torch.inference_mode(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
         ):
-            logits = self._network(torch.from_numpy(np.ascontiguousarray(images)).to(self.device))
+            # PyTorch wants contiguous, writable memory; only other arrays are copied.
+            given = torch.from_numpy(np.require(images, requirements=["C", "W"]))
+            logits = self._network(given.to(self.device))
             maps: ClassMaps = class_map(logits, size or images.shape[1:3], among).cpu().numpy()
         return maps
 

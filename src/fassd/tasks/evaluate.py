@@ -133,7 +133,10 @@ def _fully_marked_first(part: Part) -> tuple[bool, tuple[int, ...]]:
 
 
 def overall_mean_iou(reports: Iterable[Report]) -> float:
-    """One number to choose checkpoints by: the mean over data sets of the mean IoU of their first part."""
-    scores = [report.parts[0].mean_iou for report in reports]
-    counted = [score for score in scores if score is not None]
-    return sum(counted) / len(counted) if counted else 0.0
+    """One number to choose checkpoints by: the mean over data sets of their parts' mean IoU, weighted by images."""
+    scores = []
+    for report in reports:
+        counted = [(part.mean_iou, part.images) for part in report.parts if part.mean_iou is not None]
+        if counted:
+            scores.append(sum(score * images for score, images in counted) / sum(images for _, images in counted))
+    return sum(scores) / len(scores) if scores else 0.0

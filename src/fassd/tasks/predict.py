@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fassd.core.errors import FassdError, PictureError
+from fassd.core.errors import FassdError, FileError, PictureError
 from fassd.core.types import Event, Watch, ignore_events
-from fassd.media.sink import write_prediction
+from fassd.media.sink import RESULT_ENDINGS, write_prediction
 from fassd.media.source import find_pictures
 from fassd.tasks.segmenter import Segmenter
 
@@ -54,7 +54,9 @@ def predict(sources: Sequence[str], segmenter: Segmenter, out: Path, watch: Watc
     Raises:
         FassdError: no picture was found, none could be labelled, or the folder cannot be written.
     """
-    found = find_pictures(sources)
+    found = [picture for picture in find_pictures(sources) if not _is_earlier_result(picture.path, out)]
+    if not found:
+        raise FileError(out, "holds only the results of an earlier run; name pictures to label")
     report = PredictionReport()
     for number, picture in enumerate(found, 1):
         place = {"number": number, "total": len(found)}
@@ -82,6 +84,12 @@ def predict(sources: Sequence[str], segmenter: Segmenter, out: Path, watch: Watc
     if not report.done:
         raise _nothing_done(report.failed)
     return report
+
+
+def _is_earlier_result(path: Path, out: Path) -> bool:
+    """Whether a picture is what this verb itself wrote: `fassd predict .` must not label its own answers."""
+    written = path.name.endswith(RESULT_ENDINGS)
+    return written and path.resolve().is_relative_to(out.resolve())
 
 
 def _nothing_done(failed: list[PictureError]) -> FassdError:

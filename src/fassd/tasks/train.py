@@ -11,6 +11,7 @@ import msgspec
 import torch
 
 import fassd
+from fassd.core.catalog import locate_weights
 from fassd.core.checkpoint import Header, Score, read_checkpoint, write_checkpoint
 from fassd.core.errors import DataError, UsageError
 from fassd.core.labels import LabelSpace
@@ -38,7 +39,7 @@ class TrainingOrder:
         out: folder of the run.
         resume: go on from the run's training state.
         encoder: encoder-only checkpoint to start from; None starts fresh.
-        start: checkpoint of the same network and classes to start from; None starts fresh.
+        start: shipped weights by name, or a checkpoint, of the same network and classes; None starts fresh.
         device: "cpu", "cuda" or "cuda:N".
         workers: processes that prepare batches.
     """
@@ -48,7 +49,7 @@ class TrainingOrder:
     out: Path
     resume: bool = False
     encoder: Path | None = None
-    start: Path | None = None
+    start: str | None = None
     device: str = "cpu"
     workers: int = 1
 
@@ -122,8 +123,8 @@ def _start_from(network: SegmentationNetwork, order: TrainingOrder, space: Label
     if order.encoder is not None:
         take_encoder(network, read_checkpoint(order.encoder).arrays, order.encoder)
     if order.start is not None:
-        checkpoint = read_checkpoint(order.start)
-        load_arrays(network, checkpoint.arrays, order.start, f"{network.spec.name} with {len(space)} classes")
+        path = locate_weights(order.start)
+        load_arrays(network, read_checkpoint(path).arrays, path, f"{network.spec.name} with {len(space)} classes")
 
 
 def _header(order: TrainingOrder, space: LabelSpace, learned: Sequence[Dataset]) -> Header:
@@ -139,7 +140,7 @@ def _header(order: TrainingOrder, space: LabelSpace, learned: Sequence[Dataset])
         recipe=msgspec.to_builtins(order.recipe),
         data=data,
         terms=terms,
-        origin="trained by fassd" + (f" from {order.start.name}" if order.start else ""),
+        origin="trained by fassd" + (f" from {Path(order.start).stem}" if order.start else ""),
         version=fassd.__version__,
     )
 

@@ -1,0 +1,74 @@
+"""Turns a run's best checkpoint into weights that ship: half precision, scored as shipped, scores in the header.
+
+python scripts/ship_weights.py runs/camvid/best.safetensors fassd-net-l2-camvid --data camvid:PATH
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+import fassd
+from fassd.core.checkpoint import Checkpoint, Score, read_checkpoint, write_checkpoint
+from fassd.data.kinds import open_dataset
+from fassd.runtimes.open import open_runtime
+from fassd.tasks.evaluate import Report, evaluate
+
+WEIGHTS = Path(str(fassd.__path__[0])) / "weights"
+
+
+def main() -> None:
+    """Writes the file, prints what the catalogue needs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--data", action="append", required=True, help="kind:PATH to score on, may be repeated")
+    parser.add_argument("--input-side", type=int, default=None, help="longer side that prediction shrinks pictures to")
+    options = parser.parse_args()
+    checkpoint = read_checkpoint(options.checkpoint)
+    header = msgspec.structs.replace(
+        checkpoint.header, input_side=options.input_side, scores=[], version=fassd.__version__
+    )
+    halved = {name: array.astype(np.float16) for name, array in checkpoint.arrays.items()}
+    path = WEIGHTS / f"{options.name}.safetensors"
+    write_checkpoint(path, Checkpoint(header, halved))
+    scores = []
+    with open_runtime(path) as runtime:
+        for spec in options.data:
+            report = evaluate(runtime, open_dataset(spec, "val", runtime.label_space))
+            scores += scores_of(report, options.name)
+    write_checkpoint(path, Checkpoint(msgspec.structs.replace(header, scores=scores), halved))
+    for score in scores:
+        print(
+            f"{score.data} {score.split}: mean IoU {score.mean_iou:.4f}, {score.classes} classes, {score.images} images"
+        )
+    print(f"{path.name}: {path.stat().st_size:,} bytes, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
+
+
+def scores_of(report: Report, weights: str) -> list[Score]:
+    """One score for each part of a report."""
+    kind, _, path = report.data.partition(":")
+    name = Path(path).name
+    scores = []
+    for part in report.parts:
+        classes = len(report.label_space) if part.marked is None else len(part.marked)
+        scores.append(
+            Score(
+                data=name if part.marked is None else f"{name}, partly marked frames",
+                split=report.split,
+                images=part.images,
+                mean_iou=part.mean_iou or 0.0,
+                pixel_accuracy=part.pixel_accuracy,
+                classes=classes,
+                command=f"fassd evaluate {weights} --data {kind}:PATH --split {report.split}",
+            )
+        )
+    return scores
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Class maps made visible: in colours, and over their photo with a legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+
+from fassd.core.arrays import ClassMap, Image
+from fassd.core.labels import LabelSpace
+
+SMALLEST_SHARE = 0.0005
+"""Classes that cover less of the picture would read "0.0 %" and are left out of the legend."""
+
+_BACKGROUND, _TEXT, _FAINT, _RIM = (23, 25, 29), (240, 241, 243), (150, 155, 163), (255, 255, 255, 90)
+
+
+def shares(class_map: ClassMap, label_space: LabelSpace) -> dict[str, float]:
+    """The share of the labelled pixels that each class covers, in the order of the classes.
+
+    The shares add up to 1. Pixels that have no class (IGNORE, say) are left out; if none has one, all shares are 0.
+    """
+    counts = np.bincount(class_map.ravel(), minlength=256)[: len(label_space)]
+    fractions = counts / max(1, int(counts.sum()))
+    return dict(zip(label_space.names, fractions.tolist(), strict=True))
+
+
+def colourise(class_map: ClassMap, label_space: LabelSpace) -> Image:
+    """Each pixel in the colour of its class: uint8, height x width x 3; black where there is no class."""
+    return np.array(_coloured(class_map, label_space))
+
+
+def overlay(
+    image: Image,
+    class_map: ClassMap,
+    label_space: LabelSpace,
+    shares: Mapping[str, float],
+    opacity: float = 0.5,
+) -> Image:
+    """The photo under the colours of its classes, with contours between them and a legend below.
+
+    Pixels without a class keep the photo's look.
+
+    Args:
+        image: the photo.
+        class_map: its classes, of the same size.
+        label_space: names and colours.
+        shares: what the legend states, see `shares`.
+        opacity: 0 shows the photo alone, 1 the colours alone.
+
+    Returns:
+        uint8 RGB, as wide as the photo (or as the legend's longest entry), and higher by the legend.
+
+    Raises:
+        ValueError: sizes that differ, or an opacity outside 0..1.
+    """
+    if image.shape[:2] != class_map.shape or not 0 <= opacity <= 1:
+        raise ValueError(f"image {image.shape}, class map {class_map.shape}, opacity {opacity}")
+    photo = PIL.Image.fromarray(image)
+    # Without its own colours and deepest shadows the photo lets even dark class colours be told apart.
+    grey = photo.convert("L").point([36 + value * 219 // 255 for value in range(256)]).convert("RGB")
+    muted = PIL.Image.blend(photo, grey, min(1.0, 1.6 * opacity))
+    painted = PIL.Image.blend(muted, _coloured(class_map, label_space), opacity)
+    unlabelled = class_map >= len(label_space)
+    if unlabelled.any():
+        painted.paste(photo, mask=PIL.Image.fromarray(unlabelled))
+    _draw_contours(painted, class_map, opacity)
+    return np.array(_with_legend(painted, _entries(label_space, shares)))
+
+
+def _coloured(class_map: ClassMap, label_space: LabelSpace) -> PIL.Image.Image:
+    indices = PIL.Image.fromarray(class_map)
+    indices.putpalette(label_space.colour_table().tobytes())
+    return indices.convert("RGB")
+
+
+def _draw_contours(painted: PIL.Image.Image, class_map: ClassMap, opacity: float) -> None:
+    """A light and a dark line side by side, which shows on any colour."""
+    longest = max(class_map.shape)
+    thickness = max(1, round(longest / 1500))
+    visible = min(1.0, 2 * opacity, longest / 400)  # on thumbnails lines would hide what they surround
+    across = class_map[:, thickness:] != class_map[:, :-thickness]
+    down = class_map[thickness:] != class_map[:-thickness]
+    for colour, strength, columns, rows in (
+        ((0, 0, 0), 0.55, np.s_[thickness:], np.s_[thickness:]),
+        ((255, 255, 255), 0.75, np.s_[:-thickness], np.s_[:-thickness]),
+    ):
+        line = np.zeros(class_map.shape, np.uint8)
+        line[:, columns] |= across
+        line[rows] |= down
+        line *= np.uint8(255 * strength * visible)
+        painted.paste(colour, mask=PIL.Image.fromarray(line))
+
+
+@dataclass(frozen=True)
+class _Entry:
+    colour: tuple[int, int, int]
+    name: str
+    share: str
+
+
+def _entries(label_space: LabelSpace, shares: Mapping[str, float]) -> list[_Entry]:
+    """What the legend says, the largest class first."""
+    colours = {label.name: label.colour for label in label_space.classes}
+    ranked = sorted(shares.items(), key=lambda item: -item[1])
+    present = [(name, share) for name, share in ranked if share >= SMALLEST_SHARE]
+    return [_Entry(colours[name], name, f"{100 * share:.1f} %") for name, share in present]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """A legend as a table of equal cells; lengths in pixels, all derived from the font's size `em`."""
+
+    em: int
+    cell: int
+    columns: int
+    pitch: int
+    width: int
+    height: int
+
+
+def _layout(entries: Sequence[_Entry], picture_width: int) -> _Layout:
+    # Grows with the picture, which is looked at shrunk to a screen, and stays legible on a thumbnail.
+    em = round(10 + picture_width / 95)
+    font = _font(em)
+    name = max(font.getlength(entry.name) for entry in entries)
+    share = max(font.getlength(entry.share) for entry in entries)
+    cell = math.ceil(1.5 * em + name + 0.9 * em + share)
+    width = max(picture_width, cell + 2 * em)
+    gap = round(1.5 * em)
+    rows = math.ceil(len(entries) / ((width - 2 * em + gap) // (cell + gap)))
+    columns = math.ceil(len(entries) / rows)  # as even as the number of rows allows
+    pitch = min((width - 2 * em + gap) // columns, round(1.3 * (cell + gap)))
+    return _Layout(em, cell, columns, pitch, width, round((1.7 * rows + 1.3) * em))
+
+
+def _with_legend(painted: PIL.Image.Image, entries: Sequence[_Entry]) -> PIL.Image.Image:
+    if not entries:
+        return painted
+    layout = _layout(entries, painted.width)
+    em, font = layout.em, _font(layout.em)
+    canvas = PIL.Image.new("RGB", (layout.width, painted.height + layout.height), _BACKGROUND)
+    canvas.paste(painted, ((layout.width - painted.width) // 2, 0))
+    pen = PIL.ImageDraw.Draw(canvas)
+    for position, entry in enumerate(entries):
+        row, column = divmod(position, layout.columns)
+        left = em + column * layout.pitch
+        middle = painted.height + round((1.5 + 1.7 * row) * em)
+        swatch = _swatch(entry.colour, em)
+        canvas.paste(swatch, (left, middle - em // 2), swatch)
+        baseline = middle + round(0.35 * em)  # half the height of a capital letter
+        pen.text((left + round(1.5 * em), baseline), entry.name, _TEXT, font, "ls")
+        pen.text((left + layout.cell, baseline), entry.share, _FAINT, font, "rs")
+    return canvas
+
+
+def _swatch(colour: tuple[int, int, int], size: int) -> PIL.Image.Image:
+    """A rounded square with a faint rim, without which dark colours would sink into the background."""
+    fine = 4  # drawn four times as large and reduced, as Pillow's own corners are jagged
+    large = PIL.Image.new("RGBA", (size * fine, size * fine), (*colour, 0))
+    box, rim = (0, 0, size * fine - 1, size * fine - 1), max(fine, size * fine // 12)
+    pen = PIL.ImageDraw.Draw(large)
+    pen.rounded_rectangle(box, size * fine * 0.24, (*colour, 255), _RIM, rim)
+    return large.reduce(fine)
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
+    return PIL.ImageFont.load_default(size=size)

@@ -1,0 +1,64 @@
+"""Where answers go: the class map as a palette PNG, the overlay as a JPEG, each file whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from fassd.core.arrays import ClassMap, Image
+from fassd.core.files import written_whole
+from fassd.core.labels import LabelSpace
+from fassd.media.paint import overlay, shares
+
+_OVERLAY, _CLASS_MAP = "_overlay.jpg", "_classmap.png"
+RESULT_ENDINGS = (_OVERLAY, _CLASS_MAP)
+"""How the names of written files end."""
+
+
+def write_class_map(path: Path, class_map: ClassMap, label_space: LabelSpace) -> None:
+    """An 8-bit palette PNG whose indices are the classes and whose palette is their colours.
+
+    Equal class maps give equal bytes.
+
+    Raises:
+        FileError: the file cannot be written.
+        ValueError: not a class map.
+    """
+    if class_map.dtype != np.uint8 or class_map.ndim != 2:
+        raise ValueError(f"a class map is uint8, height x width, not {class_map.dtype} of {class_map.shape}")
+    picture = PIL.Image.fromarray(class_map)
+    # All 256 colours, so that no value (IGNORE is 255) points behind the palette's end.
+    picture.putpalette(label_space.colour_table().tobytes())
+    with written_whole(path) as temporary:
+        picture.save(temporary, "PNG", bits=8)
+
+
+def write_overlay(path: Path, picture: Image) -> None:
+    """A JPEG without colour subsampling, which would smear thin contours and small type.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
+    with written_whole(path) as temporary:
+        PIL.Image.fromarray(picture).save(temporary, "JPEG", quality=92, subsampling="4:4:4")
+
+
+def write_prediction(
+    folder: Path, relative: Path, image: Image, class_map: ClassMap, label_space: LabelSpace
+) -> tuple[Path, Path]:
+    """Writes `<folder>/<relative>_overlay.jpg` and `<folder>/<relative>_classmap.png`; returns their paths.
+
+    Raises:
+        FileError: a file or its folder cannot be written.
+        ValueError: `relative` would leave the folder.
+    """
+    if relative.is_absolute() or ".." in relative.parts:
+        raise ValueError(f"{relative} lies outside the folder for results")
+    target = folder / relative
+    overlay_path = target.with_name(f"{target.name}{_OVERLAY}")
+    class_map_path = target.with_name(f"{target.name}{_CLASS_MAP}")
+    write_overlay(overlay_path, overlay(image, class_map, label_space, shares(class_map, label_space)))
+    write_class_map(class_map_path, class_map, label_space)
+    return overlay_path, class_map_path
