@@ -7,6 +7,7 @@ FassdError                     one sentence: what was found, what was expected, 
 │   ├── PictureError           not a picture, damaged, too large or too small
 │   ├── CheckpointError        not a checkpoint, damaged, or made for another network
 │   └── DataError              a data set whose files contradict its description
+│       └── MissingSplit       a split that a data set does not have
 └── MissingExtra               a package that only one extra of this project installs
 """
 
@@ -65,6 +66,10 @@ class CheckpointError(FileError):
 
 class DataError(FileError):
     """A data set whose files contradict its description."""
+
+
+class MissingSplit(DataError):
+    """A split that a data set does not have."""
 
 
 class MissingExtra(FassdError, ImportError):

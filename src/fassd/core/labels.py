@@ -21,6 +21,29 @@ class LabelClass:
 
 
 @dataclass(frozen=True)
+class RawClass:
+    """One of the 35 classes that Cityscapes' annotators drew; `CITYSCAPES` keeps the 19 that are learned and scored.
+
+    Attributes:
+        name: as the owners write it.
+        raw_id: its value in labelIds files, and a thousandth of its values in instanceIds files; -1: never written.
+        train_id: its place in `CITYSCAPES`; 255, or -1 of the class that is never written, where it has none.
+        category: the coarser class that it belongs to, one of 8.
+        has_instances: single objects are told apart.
+        ignored: pixels of this true class are not scored.
+        colour: red, green, blue; several classes may share one.
+    """
+
+    name: str
+    raw_id: int
+    train_id: int
+    category: str
+    has_instances: bool
+    ignored: bool
+    colour: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
 class LabelSpace:
     """The classes in the order of a network's outputs: class i is train id i."""
 
@@ -94,30 +117,56 @@ def _space(name: str, rows: list[tuple[str, tuple[int, int, int], int]]) -> Labe
     return LabelSpace(name, tuple(LabelClass(*row) for row in rows))
 
 
-# The official training classes, colours and raw ids of Cityscapes (Cordts et al., CVPR 2016).
-CITYSCAPES = _space(
+# Every class of Cityscapes (Cordts et al., CVPR 2016) with the owners' ids and colours, in their order:
+# name, raw id, train id, category, has instances, ignored when scored, colour.
+CITYSCAPES_RAW = tuple(
+    RawClass(*row)
+    for row in [
+        ("unlabeled", 0, 255, "void", False, True, (0, 0, 0)),
+        ("ego vehicle", 1, 255, "void", False, True, (0, 0, 0)),
+        ("rectification border", 2, 255, "void", False, True, (0, 0, 0)),
+        ("out of roi", 3, 255, "void", False, True, (0, 0, 0)),
+        ("static", 4, 255, "void", False, True, (0, 0, 0)),
+        ("dynamic", 5, 255, "void", False, True, (111, 74, 0)),
+        ("ground", 6, 255, "void", False, True, (81, 0, 81)),
+        ("road", 7, 0, "flat", False, False, (128, 64, 128)),
+        ("sidewalk", 8, 1, "flat", False, False, (244, 35, 232)),
+        ("parking", 9, 255, "flat", False, True, (250, 170, 160)),
+        ("rail track", 10, 255, "flat", False, True, (230, 150, 140)),
+        ("building", 11, 2, "construction", False, False, (70, 70, 70)),
+        ("wall", 12, 3, "construction", False, False, (102, 102, 156)),
+        ("fence", 13, 4, "construction", False, False, (190, 153, 153)),
+        ("guard rail", 14, 255, "construction", False, True, (180, 165, 180)),
+        ("bridge", 15, 255, "construction", False, True, (150, 100, 100)),
+        ("tunnel", 16, 255, "construction", False, True, (150, 120, 90)),
+        ("pole", 17, 5, "object", False, False, (153, 153, 153)),
+        ("polegroup", 18, 255, "object", False, True, (153, 153, 153)),
+        ("traffic light", 19, 6, "object", False, False, (250, 170, 30)),
+        ("traffic sign", 20, 7, "object", False, False, (220, 220, 0)),
+        ("vegetation", 21, 8, "nature", False, False, (107, 142, 35)),
+        ("terrain", 22, 9, "nature", False, False, (152, 251, 152)),
+        ("sky", 23, 10, "sky", False, False, (70, 130, 180)),
+        ("person", 24, 11, "human", True, False, (220, 20, 60)),
+        ("rider", 25, 12, "human", True, False, (255, 0, 0)),
+        ("car", 26, 13, "vehicle", True, False, (0, 0, 142)),
+        ("truck", 27, 14, "vehicle", True, False, (0, 0, 70)),
+        ("bus", 28, 15, "vehicle", True, False, (0, 60, 100)),
+        ("caravan", 29, 255, "vehicle", True, True, (0, 0, 90)),
+        ("trailer", 30, 255, "vehicle", True, True, (0, 0, 110)),
+        ("train", 31, 16, "vehicle", True, False, (0, 80, 100)),
+        ("motorcycle", 32, 17, "vehicle", True, False, (0, 0, 230)),
+        ("bicycle", 33, 18, "vehicle", True, False, (119, 11, 32)),
+        ("license plate", -1, -1, "vehicle", False, True, (0, 0, 142)),
+    ]
+)
+
+CITYSCAPES = LabelSpace(
     "cityscapes",
-    [
-        ("road", (128, 64, 128), 7),
-        ("sidewalk", (244, 35, 232), 8),
-        ("building", (70, 70, 70), 11),
-        ("wall", (102, 102, 156), 12),
-        ("fence", (190, 153, 153), 13),
-        ("pole", (153, 153, 153), 17),
-        ("traffic light", (250, 170, 30), 19),
-        ("traffic sign", (220, 220, 0), 20),
-        ("vegetation", (107, 142, 35), 21),
-        ("terrain", (152, 251, 152), 22),
-        ("sky", (70, 130, 180), 23),
-        ("person", (220, 20, 60), 24),
-        ("rider", (255, 0, 0), 25),
-        ("car", (0, 0, 142), 26),
-        ("truck", (0, 0, 70), 27),
-        ("bus", (0, 60, 100), 28),
-        ("train", (0, 80, 100), 31),
-        ("motorcycle", (0, 0, 230), 32),
-        ("bicycle", (119, 11, 32), 33),
-    ],
+    tuple(
+        LabelClass(row.name, row.colour, row.raw_id)
+        for row in sorted(CITYSCAPES_RAW, key=lambda row: row.train_id)
+        if not row.ignored
+    ),
 )
 
 # CamVid (Brostow et al., 2009) in the grouping into 11 classes that the SegNet authors made and papers report.

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from fassd.core.arrays import IGNORE, LookupTable
-from fassd.core.errors import DataError, FileError, UsageError
+from fassd.core.errors import DataError, FileError, MissingSplit, UsageError
 from fassd.core.labels import LabelSpace, label_space_by_name
 from fassd.data.dataset import Dataset, Pair
 from fassd.data.label_file import Byte, ClassRow, label_space_of
@@ -135,7 +135,7 @@ def _pairs(root: Path, split: str, description: Description) -> list[tuple[Path,
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
     if not images:
-        raise DataError(root, f"has no split '{split}': nothing matches {pattern}{_offer_splits(root, description)}")
+        raise MissingSplit(root, f"has no split '{split}': nothing matches {pattern}{_offer_splits(root, description)}")
     pairs: dict[str, tuple[Path, Path]] = {}
     for image in images:
         mask = root / description.masks.format(split=split, stem=image.stem)

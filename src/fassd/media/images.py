@@ -251,16 +251,14 @@ def _turn(picture: ImageFile) -> Transpose | None:
 
 
 def _png_exif(stream: Any) -> bytes | None:
-    """The content of a PNG's eXIf chunk, wherever it stands; the stream's position is kept."""
-    position, block = stream.tell(), None
+    """The content of a PNG's eXIf chunk, wherever it stands. Moves the stream, which Pillow positions itself."""
     stream.seek(8)
-    while block is None and len(head := stream.read(8)) == 8:
+    while len(head := stream.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
         if kind == b"eXIf":
-            block = stream.read(min(length, 1 << 20))
+            return bytes(stream.read(min(length, 1 << 20)))
         stream.seek(length + 4, SEEK_CUR)
-    stream.seek(position)
-    return block
+    return None
 
 
 def _refuse_altered(path: Path, header: _Header) -> None:

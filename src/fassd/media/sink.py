@@ -32,7 +32,7 @@ def write_class_map(path: Path, class_map: ClassMap, label_space: LabelSpace) ->
     # All 256 colours, so that no value (IGNORE is 255) points behind the palette's end.
     picture.putpalette(label_space.colour_table().tobytes())
     with written_whole(path) as temporary:
-        picture.save(temporary, "PNG", bits=8)
+        picture.save(temporary, "PNG")
 
 
 def write_overlay(path: Path, picture: Image) -> None:

@@ -65,7 +65,7 @@ def _pictures(source: Path, verb: str, root: Path, files: Sequence[Path]) -> lis
     """Those of the files that are named like pictures, sorted, each with its name below `root`."""
     pictures = sorted({file for file in files if file.suffix.lower() in SUFFIXES})
     if not pictures:
-        found = f"{len(files)} files but no pictures" if files else "no files"
+        found = "other files but no pictures" if files else "no files"
         raise FileError(source, f"{verb} {found}; looked for names ending in {', '.join(sorted(SUFFIXES))}")
     return [Found(picture, picture.relative_to(root).with_suffix("")) for picture in pictures]
 

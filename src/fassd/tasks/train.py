@@ -13,7 +13,7 @@ import torch
 import fassd
 from fassd.core.catalog import locate_weights
 from fassd.core.checkpoint import Header, Score, read_checkpoint, write_checkpoint
-from fassd.core.errors import DataError, UsageError
+from fassd.core.errors import MissingSplit, UsageError
 from fassd.core.labels import LabelSpace
 from fassd.core.recipe import Recipe
 from fassd.core.types import Watch, ignore_events
@@ -101,10 +101,10 @@ def train(order: TrainingOrder, watch: Watch = ignore_events) -> Progress:
 
 
 def _validation_sets(data: Sequence[str]) -> list[Dataset]:
-    """The `val` splits of those data sets that have one."""
+    """The `val` splits, where every data set has one; none otherwise, for a score over some of them would mislead."""
     try:
         return open_together(data, "val")
-    except DataError:
+    except MissingSplit:
         return []
 
 

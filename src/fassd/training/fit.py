@@ -17,9 +17,9 @@ from fassd.core.types import Event, Watch
 from fassd.data.batches import Batch, Samples, training_batches
 from fassd.networks.inference import normalise
 from fassd.networks.network import SegmentationNetwork
-from fassd.training.loss import bootstrapped_cross_entropy
+from fassd.training.loss import bootstrapped_cross_entropy, class_weights_of
 from fassd.training.precision import distrust_convolutions, has_bfloat16
-from fassd.training.run import Progress, Run, class_weights_of
+from fassd.training.run import Progress, Run
 from fassd.training.schedule import poly_rate
 
 
@@ -99,6 +99,7 @@ class _Update:
 
     def __call__(self, batch: Batch, step: int) -> float:
         recipe, device = self.setting.recipe, self.setting.device
+        # The published loop starts with value 1, not 0; with ours its last update would not be lost to a rate of 0.
         rate = poly_rate(recipe.optimiser.rate, step, recipe.iterations, recipe.optimiser.power)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -131,11 +132,13 @@ def _train(update: _Update, batches: Iterator[Batch], progress: Progress) -> Pro
     for step in range(progress.step, recipe.iterations):
         losses.append(update(next(batches), step))
         done = step + 1
-        seconds = before + time.monotonic() - begun
-        speed = recipe.batch * len(losses) / (time.monotonic() - begun)
+        trained = time.monotonic() - begun
+        seconds, speed = before + trained, recipe.batch * len(losses) / trained
         setting.watch(Event("step", {"step": done, "loss": losses[-1], "images_per_second": speed}))
         if done % recipe.validate_every == 0 or done == recipe.iterations:
+            paused = time.monotonic()
             progress = _validate(update, progress, done, seconds)
+            begun += time.monotonic() - paused
             recent = losses[-recipe.validate_every :]
             setting.run.log("step", step=done, loss=sum(recent) / len(recent), images_per_second=round(speed, 2))
     return progress

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -73,3 +76,17 @@ def _hard_mean(losses: Tensor, weights: Tensor, kept: int, threshold: float) -> 
         chosen, order = losses.topk(kept, sorted=False)
         chosen_weights = weights[order]
     return (chosen * chosen_weights).sum() / chosen_weights.sum()
+
+
+def class_weights_of(labels: list[np.ndarray[Any, Any]], classes: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """1 / ln(1.02 + share) of each class in the labels, scaled to mean 1 (Paszke et al., ENet, 2016).
+
+    Args:
+        labels: (H, W) each, a class or IGNORE.
+        classes: how many there are.
+    """
+    counts = np.zeros(classes, np.int64)
+    for one in labels:
+        counts += np.bincount(one.ravel(), minlength=256)[:classes]
+    weights = 1 / np.log(1.02 + counts / max(1, counts.sum()))
+    return np.asarray(weights / weights.mean(), np.float32)

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from fassd.core.checkpoint import Arrays
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.files import written_whole
 from fassd.core.recipe import Recipe
 
 _STATE_KEY = "fassd-training-state"
+_NETWORK, _MOMENTUM = "network.", "momentum."
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -67,11 +68,11 @@ class Run:
 
     def save_state(self, network: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
         """Writes weights, running statistics, momentum and progress, whole or not at all."""
-        tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+        tensors = {_NETWORK + name: value for name, value in network.state_dict().items()}
         names = {id(parameter): name for name, parameter in network.named_parameters()}
         for parameter, state in optimiser.state.items():
             if state.get("momentum_buffer") is not None:
-                tensors[f"momentum.{names[id(parameter)]}"] = state["momentum_buffer"]
+                tensors[_MOMENTUM + names[id(parameter)]] = state["momentum_buffer"]
         plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         with written_whole(self.state_path) as path:
             save_file(plain, path, {_STATE_KEY: msgspec.json.encode(progress).decode()})
@@ -91,28 +92,20 @@ class Run:
         except (SafetensorError, OSError, KeyError, msgspec.MsgspecError) as error:
             raise CheckpointError(self.state_path, f"is damaged or no training state ({error})") from None
 
+    def read_weights(self) -> Arrays:
+        """Weights and running statistics of the training state, by name, as float32 arrays."""
+        with safe_open(self.state_path, framework="numpy") as opened:
+            names = [name for name in opened.keys() if name.startswith(_NETWORK)]
+            return {name.removeprefix(_NETWORK): opened.get_tensor(name) for name in names}
+
     def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Fills network and optimiser from the training state, in place."""
         with safe_open(self.state_path, framework="pt") as opened:
             tensors: dict[str, Tensor] = {name: opened.get_tensor(name) for name in opened.keys()}
         network.load_state_dict(
-            {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
+            {name.removeprefix(_NETWORK): value for name, value in tensors.items() if name.startswith(_NETWORK)}
         )
         for name, parameter in network.named_parameters():
-            if f"momentum.{name}" in tensors:
-                buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
+            if _MOMENTUM + name in tensors:
+                buffer = torch.empty_like(parameter).copy_(tensors[_MOMENTUM + name])
                 optimiser.state[parameter]["momentum_buffer"] = buffer
-
-
-def class_weights_of(labels: list[np.ndarray[Any, Any]], classes: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """1 / ln(1.02 + share) of each class in the labels, scaled to mean 1 (Paszke et al., ENet, 2016).
-
-    Args:
-        labels: (H, W) each, a class or IGNORE.
-        classes: how many there are.
-    """
-    counts = np.zeros(classes, np.int64)
-    for one in labels:
-        counts += np.bincount(one.ravel(), minlength=256)[:classes]
-    weights = 1 / np.log(1.02 + counts / max(1, counts.sum()))
-    return np.asarray(weights / weights.mean(), np.float32)
