@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from fassd.cli.convert import convert_command
+from fassd.cli.data import data_command
 from fassd.cli.evaluate import evaluate_command
 from fassd.cli.inspect import inspect_command
 from fassd.cli.networks import networks_command
@@ -43,6 +44,7 @@ for command in (
     networks_command,
     inspect_command,
     convert_command,
+    data_command,
 ):
     cli.add_command(command)
 

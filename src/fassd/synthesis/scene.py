@@ -1,0 +1,88 @@
+"""A street from chance: its plan, what is built beside it, who is about, and from where it is seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fassd.synthesis.ground import Road
+from fassd.synthesis.light import Weather, choose_weather
+from fassd.synthesis.mesh import Array, Mesh, Surface
+from fassd.synthesis.plan import choose_plan
+from fassd.synthesis.raster import Camera
+from fassd.synthesis.sides import build_sides, lay_ground
+from fassd.synthesis.textures import Texture, clouds, stock, texture
+from fassd.synthesis.traffic import add_traffic
+from fassd.synthesis.vehicles import PAINTS
+
+Random = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything there is to see, the light, and the camera."""
+
+    mesh: Mesh
+    camera: Camera
+    weather: Weather
+    road: Road
+    noise: Texture
+
+
+def build_scene(random: Random, size: tuple[int, int]) -> Scene:
+    """A street as chance wants it, for pictures of `size`: height, width."""
+    weather = choose_weather(random)
+    noise = texture(clouds(random)[..., None])
+    cutouts, textures = stock()
+    mesh = Mesh(textures=list(textures), cutouts=cutouts, detail=size[0] / 512)
+    plan = choose_plan(random)
+    lay_ground(mesh, random, plan)
+    build_sides(mesh, random, plan, weather.lit)
+    add_traffic(mesh, random, plan, weather)
+    camera = _choose_camera(random, plan.own_lane, size)
+    if random.random() < 0.35:
+        _add_bonnet(mesh, random, camera)
+    return Scene(mesh, camera, weather, plan.road, noise)
+
+
+def _choose_camera(random: Random, across: float, size: tuple[int, int]) -> Camera:
+    """Behind a windscreen, mostly; not quite level and not quite straight ahead."""
+    height, width = size
+    focal = random.uniform(0.72, 1.1) * np.hypot(width, height) * 0.9
+    yaw, roll = random.normal(0, 0.035), random.normal(0, 0.008)
+    # The horizon lies between 40 and 52 % from above.
+    pitch = np.arctan((random.uniform(0.40, 0.52) - 0.5) * height / focal)
+    eye = np.array([across + random.normal(0, 0.25), 0, random.uniform(1.25, 1.75)])
+    if random.random() < 0.12:
+        eye[2] = random.uniform(2.0, 2.7)  # a lorry or a bus
+    forward = np.array([np.sin(yaw) * np.cos(pitch), np.cos(yaw) * np.cos(pitch), np.sin(pitch)])
+    right = np.array([np.cos(yaw), -np.sin(yaw), 0])
+    down = np.cross(forward, right)
+    cos, sin = np.cos(roll), np.sin(roll)
+    axes = np.stack([right * cos + down * sin, down * cos - right * sin, forward])
+    return Camera(eye, axes, float(focal), height, width)
+
+
+def _add_bonnet(mesh: Mesh, random: Random, camera: Camera) -> None:
+    """The own car's bonnet along the lower edge of the picture."""
+    share, columns = random.uniform(0.05, 0.11), np.linspace(-0.02, 1.02, 17)
+    arch = share * (1 - 0.75 * np.abs(2 * columns - 1) ** 2.6)
+    rings = []
+    for depth, rise in ((1.5, 1.0), (1.25, 0.5), (1.0, -0.4)):
+        x = (columns - 0.5) * camera.width / camera.focal
+        y = (0.5 - arch * rise) * camera.height / camera.focal
+        rings.append(camera.eye + np.stack([x, y, np.ones_like(x)], 1) * depth @ camera.axes)
+    normals = [_bonnet_normals(columns, tilt) for tilt in (0.75, 0.3, 0.12)]
+    paint = Surface(PAINTS[random.integers(len(PAINTS))], 0.05)
+    with mesh.at("ego vehicle"):
+        for near, far, at_near, at_far in zip(rings[1:], rings, normals[1:], normals, strict=False):
+            corners = np.stack([near[:-1], near[1:], far[1:], far[:-1]], 1)
+            rounded = np.stack([at_near[:-1], at_near[1:], at_far[1:], at_far[:-1]], 1)
+            mesh.quads(corners, paint, rounded)
+
+
+def _bonnet_normals(columns: Array, tilt: float) -> Array:
+    normals = np.stack([(columns - 0.5) * 0.5, np.full_like(columns, tilt), np.ones_like(columns)], 1)
+    unit: Array = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    return unit
