@@ -66,17 +66,20 @@ def evaluate_command(
 
 def _print_report(report: dict[str, Any]) -> None:
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(highlight=False)
-    console.print(f"[bold]{report['weights']}[/] ({report['network']})", soft_wrap=True)
-    console.print(f"on [bold]{report['data']}[/], split {report['split']}", soft_wrap=True)
+    console.print(f"[bold]{escape(report['weights'])}[/] ({report['network']})", soft_wrap=True)
+    console.print(f"on [bold]{escape(report['data'])}[/], split {report['split']}", soft_wrap=True)
     console.print(f"{report['runtime']}, {report['precision']}; one scale, labels' own resolution\n", style="dim")
-    _print_part(console, report, "every class marked")
-    for part in report["partly_marked"]:
-        _print_part(console, part, f"only {len(part['marked'])} classes marked, the answer chosen among them")
+    for part in [report, *report["partly_marked"]]:
+        every = len(part["marked"]) == len(part["confusion"])
+        some = f"only {len(part['marked'])} classes marked, the answer chosen among them"
+        _print_part(console, part, "every class marked" if every else some)
 
 
 def _print_part(console: Any, part: dict[str, Any], what: str) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     console.print(f"{part['images']} images, {what}")
@@ -86,7 +89,7 @@ def _print_part(console: Any, part: dict[str, Any], what: str) -> None:
     table.add_column("")
     for name, score in part["iou"].items():
         bar = "" if score is None else "█" * round(score * _BAR_WIDTH)
-        table.add_row(name, "absent" if score is None else f"{score * 100:.1f}", f"[cyan]{bar}[/]")
+        table.add_row(escape(name), "absent" if score is None else f"{score * 100:.1f}", f"[cyan]{bar}[/]")
     console.print(table)
     console.print(
         f"mean IoU [bold]{_percent(part['mean_iou'])}[/]   pixel accuracy {_percent(part['pixel_accuracy'])}\n"

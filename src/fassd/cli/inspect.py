@@ -34,7 +34,7 @@ def _print_header(path: Path, header: object) -> None:
     from fassd.core.checkpoint import Header
 
     assert isinstance(header, Header)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from types import FrameType
 from typing import NoReturn
 
@@ -75,7 +76,7 @@ def run(arguments: list[str]) -> int:
     except BaseException as error:
         # Ctrl-C and SIGTERM are no exceptions to Python, but answers to the caller all the same.
         if "--debug" in arguments and not isinstance(error, click.ClickException):
-            raise
+            traceback.print_exception(error)
         code, message = _answer_to(error)
         if message:
             click.echo(message, err=True)

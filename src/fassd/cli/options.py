@@ -39,11 +39,11 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON v
 
 def out(default: str | None, text: str) -> Callable[[F], F]:
     """--out with a verb's own default and meaning."""
+    # click takes an explicit default of None for a default.
+    presence: dict[str, Any] = {"required": True} if default is None else {"default": default, "show_default": True}
     return click.option(
         "--out",
-        default=default,
-        required=default is None,
-        show_default=default is not None,
+        **presence,
         metavar="FOLDER",
         type=click.Path(path_type=Path),
         help=text,

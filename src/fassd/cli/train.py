@@ -56,7 +56,10 @@ def train_command(
     order = TrainingOrder(chosen, data, out, resume, encoder, start, device, workers)
     with _Display() as display:
         progress = train(order, display)
-    click.echo(f"best mean IoU on val {progress.best_mean_iou:.2%} after update {progress.best_step}")
+    if progress.best_step:
+        click.echo(f"best mean IoU on val {progress.best_mean_iou:.2%} after update {progress.best_step}")
+    else:
+        click.echo("not validated: not every data set has a split 'val'")
     click.echo(f"try it: fassd predict PICTURE --weights {out / 'best.safetensors'}")
 
 
@@ -79,15 +82,16 @@ class _Display:
         self._bar: Any = None
 
     def __enter__(self) -> _Display:
-        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._bar is not None:
+            self._progress.stop()
 
     def __call__(self, event: Event) -> None:
         values = event.values
         if event.kind == "begun":
+            self._progress.start()
             self._bar = self._progress.add_task("updates", total=values["total"], completed=values["step"], facts="")
             kept = f", {len(values['kept_in_float32'])} layers kept in float32" if values["kept_in_float32"] else ""
             self._console.print(f"training in {values['precision']}{kept}", style="dim")

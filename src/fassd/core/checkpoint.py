@@ -123,7 +123,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     header = _decode_header(path, opened.metadata())
     try:
         return Checkpoint(header, {name: opened.get_tensor(name) for name in opened.keys()})
-    except (SafetensorError, TypeError, ValueError) as error:
+    except (SafetensorError, AttributeError, TypeError, ValueError) as error:
+        # AttributeError: a type such as bfloat16 or float8, which numpy lacks.
         raise CheckpointError(path, f"its weights cannot be read ({error}); get the file again") from None
 
 

@@ -16,10 +16,22 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 class FassdError(Exception):
     """A user's mistake or a damaged input, said in one sentence."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Lets an error leave a worker process: the family's constructors take other arguments than `args`."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[FassdError], arguments: tuple[Any, ...], facts: dict[str, Any]) -> FassdError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(facts)
+    return error
 
 
 class UsageError(FassdError, ValueError):

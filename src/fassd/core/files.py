@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from fassd.core.errors import FileError
 
 
@@ -33,8 +35,10 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    except OSError as error:
-        raise FileError(path, f"cannot be written ({error.strerror or error})") from None
+    except (OSError, SafetensorError) as error:
+        # safetensors reports a full disk as an error of its own.
+        reason = getattr(error, "strerror", None) or error
+        raise FileError(path, f"cannot be written ({reason}); is there room on the disk?") from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -122,9 +123,16 @@ def training_batches(samples: Samples, recipe: Recipe, start: int, workers: int)
         batch_sampler=_Order(recipe, len(samples), start),
         num_workers=workers,
         collate_fn=list,
+        worker_init_fn=_leave_signals_to_parent,
     )
     for arrived in loader:
         yield _collate(arrived)
+
+
+def _leave_signals_to_parent(worker: int) -> None:
+    """Ctrl-C and SIGTERM often go to a whole process group; the training process answers and ends its workers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _collate(arrived: list[Sample | FassdError]) -> Batch:

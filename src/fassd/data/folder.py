@@ -75,7 +75,21 @@ def open_folder(spec: str, root: Path, split: str, into: LabelSpace | None) -> D
         raise FileError(path, f"is not valid TOML ({error})") from None
     except msgspec.ValidationError as error:
         raise FileError(path, f"does not describe a data set: {error}") from None
+    _check_pattern(path, "images", description.images, split="train")
+    _check_pattern(path, "masks", description.masks, split="train", stem="a")
     return open_described(spec, root, split, description, into)
+
+
+def _check_pattern(path: Path, key: str, pattern: str, **fields: str) -> None:
+    known = " and ".join("{" + field + "}" for field in fields)
+    try:
+        filled = pattern.format(**fields)
+    except (LookupError, ValueError, AttributeError):
+        raise FileError(
+            path, f"{key} = '{pattern}' cannot be filled in; it may hold {known} and nothing else"
+        ) from None
+    if not filled or Path(filled).is_absolute():
+        raise FileError(path, f"{key} = '{pattern}' names nothing below the folder; give a relative pattern")
 
 
 def open_described(spec: str, root: Path, split: str, description: Description, into: LabelSpace | None) -> Dataset:
@@ -151,11 +165,8 @@ def _offer_splits(root: Path, description: Description) -> str:
     marker = description.images.split("/")
     depth = next((index for index, part in enumerate(marker) if "{split}" in part), 0)
     folder = root.joinpath(*marker[:depth])
-    found = description.splits or sorted(
-        path.name
-        for path in (folder.iterdir() if folder.is_dir() else ())
-        if path.is_dir() and any(root.glob(description.images.format(split=path.name)))
-    )
+    listed = description.splits or sorted(path.name for path in (folder.iterdir() if folder.is_dir() else ()))
+    found = [split for split in listed if any(root.glob(description.images.format(split=split)))]
     if not found:
         return "; no other split was found either"
     return f"; there are: {', '.join(found)}"

@@ -8,10 +8,12 @@ from pathlib import Path
 from fassd.core.errors import UnknownName, UsageError
 from fassd.core.labels import LabelSpace
 from fassd.data.camvid import open_camvid
+from fassd.data.cityscapes import open_cityscapes
 from fassd.data.dataset import Dataset
 from fassd.data.folder import open_folder
 
 KINDS: dict[str, Callable[[str, Path, str, LabelSpace | None], Dataset]] = {
+    "cityscapes": open_cityscapes,
     "camvid": open_camvid,
     "folder": open_folder,
 }

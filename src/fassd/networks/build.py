@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fassd.core.checkpoint import Arrays, Checkpoint, Header
-from fassd.core.errors import CheckpointError
+from fassd.core.errors import CheckpointError, UsageError
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.table import NetworkSpec, check_alpha, network_by_name
 
@@ -49,7 +49,11 @@ def network_from_checkpoint(checkpoint: Checkpoint, path: Path) -> SegmentationN
     header = checkpoint.header
     if header.content != "network" or header.label_space is None:
         raise CheckpointError(path, "holds an encoder only: train a network on it with 'fassd train --encoder'")
-    spec = network_by_name(header.network)
+    try:
+        spec = network_by_name(header.network)
+        check_alpha(spec, header.alpha)
+    except UsageError as error:
+        raise CheckpointError(path, f"its header is damaged or from another version: {error}") from None
     network = SegmentationNetwork(spec, len(header.label_space), header.alpha)
     load_arrays(network, checkpoint.arrays, path, f"{spec.name} with {network.classes} classes")
     return network

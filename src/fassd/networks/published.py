@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickletools
 import re
 import warnings
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ _PART_RENAMINGS: tuple[tuple[str, str], ...] = (
     (r"\bacti\.", "activation."),
 )
 _COUNTER = "num_batches_tracked"
+_CALLS = {"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "REDUCE", "BUILD"}
 
 
 def our_name(key: str) -> str:
@@ -89,9 +91,9 @@ def read_published(path: Path) -> PublishedFile:
     if not isinstance(content, dict):
         raise CheckpointError(path, f"holds a {type(content).__name__}, not the state of a network")
     state = content.get("model_state", content)
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not state or not all(map(_is_weight, state.items())):
         raise CheckpointError(path, "holds neither 'model_state' nor a bare state of weights; is it from FASSD-Net?")
-    facts = {key: float(content[key]) for key in ("epoch", "best_iou") if key in content}
+    facts = {key: float(content[key]) for key in ("epoch", "best_iou") if isinstance(content.get(key), int | float)}
     keys = {key.removeprefix("module."): value for key, value in state.items()}
     encoder = all(re.match(r"\d+\.", key) for key in keys)
     arrays = {
@@ -100,6 +102,11 @@ def read_published(path: Path) -> PublishedFile:
         if not key.endswith(_COUNTER)
     }
     return PublishedFile("encoder" if encoder else "network", arrays, facts)
+
+
+def _is_weight(item: tuple[object, object]) -> bool:
+    name, value = item
+    return isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided
 
 
 def _numpy_names() -> list[Any]:
@@ -119,13 +126,22 @@ def _load_without_code(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # torch.load raises whatever its unpickler meets in a damaged or hostile file.
-        raise CheckpointError(path, _refusal(error)) from None
+        raise CheckpointError(path, _refusal(path, error)) from None
 
 
-def _refusal(error: Exception) -> str:
-    wanted = re.search(r"(?:GLOBAL|global|Unsupported class|attribute)\s+[`']?([\w.]+)", str(error))
-    if "weights_only" in str(error) or "Unsupported" in str(error):
+def _refusal(path: Path, error: Exception) -> str:
+    wanted = re.search(r"(?:GLOBAL|Unsupported class)\s+[`']?([\w.]+)", str(error))
+    if wanted or _calls_something(path):
         what = f" ('{wanted[1]}')" if wanted else ""
-        return f"wants to run code{what} when it is loaded, so it is refused; ask its author for plain weights"
+        return f"wants to run code{what} when loaded, so it is refused; ask its author for plain weights"
     first_line = (str(error).splitlines() or [""])[0][:120]
     return f"not a PyTorch checkpoint, or a damaged one ({type(error).__name__}: {first_line}); get it again"
+
+
+def _calls_something(path: Path) -> bool:
+    """Whether a file is a bare pickle with calls in it; its instructions are listed, not followed."""
+    try:
+        with path.open("rb") as stream:
+            return any(instruction.name in _CALLS for instruction, _, _ in pickletools.genops(stream))
+    except (ValueError, OSError, EOFError, UnicodeDecodeError):
+        return False

@@ -43,9 +43,7 @@ class PyTorchRuntime:
         self.header = header
         self.label_space = header.label_space
         self.precision = precision
-        self.device = torch.device(device)
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise UsageError(f"device '{device}' is not there: PyTorch finds no GPU; use --device cpu")
+        self.device = open_device(device)
         self._network = InferenceNetwork(network, header.pixels).to(self.device).eval()
 
     def segment(
@@ -76,6 +74,24 @@ class PyTorchRuntime:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def open_device(name: str) -> torch.device:
+    """The device that "cpu", "cuda" or "cuda:N" names.
+
+    Raises:
+        UsageError: no such device, or not on this machine.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"there is no device '{name}'; use cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device '{name}' is not one that fassd uses; use cpu, cuda or cuda:N")
+    found = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= found:
+        raise UsageError(f"device '{name}' is not there: PyTorch finds {found or 'no'} GPUs; use --device cpu")
+    return device
 
 
 def check_images(images: Images) -> None:

@@ -63,6 +63,8 @@ def predict(sources: Sequence[str], segmenter: Segmenter, out: Path, watch: Watc
         try:
             prediction = segmenter(picture.path)
         except PictureError as error:
+            if len(found) == 1:
+                raise
             report.failed.append(error)
             watch(Event("failed", {**place, "error": error}))
             continue
@@ -93,6 +95,4 @@ def _is_earlier_result(path: Path, out: Path) -> bool:
 
 
 def _nothing_done(failed: list[PictureError]) -> FassdError:
-    if len(failed) == 1:
-        return failed[0]
     return FassdError(f"none of the {len(failed)} pictures could be read; the first: {failed[0]}")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 
 import fassd
 from fassd.core.catalog import locate_weights
@@ -23,7 +22,7 @@ from fassd.data.kinds import open_together
 from fassd.networks.build import checkpoint_of, fresh_network, load_arrays, take_encoder
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.table import network_by_name
-from fassd.runtimes.pytorch import PyTorchRuntime
+from fassd.runtimes.pytorch import PyTorchRuntime, open_device
 from fassd.tasks.evaluate import evaluate, overall_mean_iou
 from fassd.training.fit import Setting, fit, pixels_of
 from fassd.training.run import Progress, Run
@@ -69,13 +68,13 @@ def train(order: TrainingOrder, watch: Watch = ignore_events) -> Progress:
     learned, scored = open_together(order.data, "train"), _validation_sets(order.data)
     space = learned[0].label_space
     run = Run(order.out)
+    device = open_device(order.device)
     if order.resume:
         _check_resumable(run.read_progress(), recipe, learned)
-    else:
-        run.begin(recipe)
     network = fresh_network(spec, len(space), recipe.alpha, recipe.seed)
     if not order.resume:
         _start_from(network, order, space)
+        run.begin(recipe)
     header = _header(order, space, learned)
 
     def validate(current: SegmentationNetwork) -> float:
@@ -93,7 +92,7 @@ def train(order: TrainingOrder, watch: Watch = ignore_events) -> Progress:
         run,
         validate if scored else None,
         save_best,
-        torch.device(order.device),
+        device,
         order.workers,
         watch,
     )

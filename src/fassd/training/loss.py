@@ -69,7 +69,8 @@ def _hard_mean(losses: Tensor, weights: Tensor, kept: int, threshold: float) -> 
 
     "The (K+1)-th largest is above the threshold" is "more than K are above it", so nothing needs to be sorted.
     """
-    above = losses > threshold
+    # A NaN is no easy pixel: "not below" lets it through, so that it shows in the loss.
+    above = ~(losses <= threshold)
     if int(above.sum()) > kept:
         chosen, chosen_weights = losses[above], weights[above]
     else:

@@ -99,9 +99,19 @@ class Run:
             return {name.removeprefix(_NETWORK): opened.get_tensor(name) for name in names}
 
     def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        """Fills network and optimiser from the training state, in place."""
+        """Fills network and optimiser from the training state, in place.
+
+        Raises:
+            CheckpointError: the state is of another network or class count.
+        """
         with safe_open(self.state_path, framework="pt") as opened:
             tensors: dict[str, Tensor] = {name: opened.get_tensor(name) for name in opened.keys()}
+        own = network.state_dict()
+        for name, value in own.items():
+            if _NETWORK + name not in tensors or tensors[_NETWORK + name].shape != value.shape:
+                raise CheckpointError(
+                    self.state_path, f"does not fit the network ({name}); resume with its own data and recipe"
+                )
         network.load_state_dict(
             {name.removeprefix(_NETWORK): value for name, value in tensors.items() if name.startswith(_NETWORK)}
         )

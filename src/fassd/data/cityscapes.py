@@ -1,0 +1,123 @@
+"""Cityscapes as its owners distribute it: `leftImg8bit/SPLIT/CITY` beside `gtFine/SPLIT/CITY`.
+
+Splits are the folders below `leftImg8bit`. `train_extra` was only annotated coarsely, so its masks come from
+`gtCoarse`; `train_coarse` and `val_coarse` are the coarse masks of the other splits. The masks of `test` are not
+published: the files in their place hold ignored values alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fassd.core.arrays import IGNORE, LookupTable
+from fassd.core.errors import DataError, MissingSplit, UsageError
+from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW, LabelSpace
+from fassd.data.dataset import Dataset, Pair
+
+_IMAGES, _FINE, _COARSE = "leftImg8bit", "gtFine", "gtCoarse"
+_IMAGE_ENDING = f"_{_IMAGES}.png"
+_ONLY_COARSE = "train_extra"
+_COARSE_SPLIT = "_coarse"
+_TERMS = "Cityscapes licence: not commercial; research, teaching, own experiments; must not be passed on"
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """What masks whose names end like this hold."""
+
+    ending: str
+    table: LookupTable
+    allowed: frozenset[int]
+
+
+_ENCODINGS = (
+    _Encoding(
+        "labelIds",
+        CITYSCAPES.raw_id_table(),
+        frozenset(row.raw_id for row in CITYSCAPES_RAW if row.raw_id >= 0),
+    ),
+    _Encoding("labelTrainIds", CITYSCAPES.identity_table(), frozenset({*range(len(CITYSCAPES)), IGNORE})),
+)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a split lies: its images, its masks, and "gtFine" or "gtCoarse"."""
+
+    images: Path
+    masks: Path
+    annotation: str
+
+
+def open_cityscapes(spec: str, root: Path, split: str, into: LabelSpace | None) -> Dataset:
+    """Cityscapes from the folder that holds `leftImg8bit` and `gtFine`.
+
+    A split is read from its labelIds masks, or from labelTrainIds where it has none of the former. Samples are named
+    city/stem and come in the order of their names.
+
+    Raises:
+        MissingSplit: no images, or no folder of masks.
+        DataError: the folder is another one, or an image has no mask.
+        UsageError: another label space than that of Cityscapes was asked for.
+    """
+    if into is not None and into != CITYSCAPES:
+        raise UsageError(
+            f"{spec} has the classes of '{CITYSCAPES.name}' and no table into '{into.name}'; describe it as a folder: "
+            f"data set with [to.{into.name}], or choose weights or data that share its classes"
+        )
+    if not (root / _IMAGES).is_dir():
+        raise DataError(root, f"has no folder {_IMAGES}; --data takes cityscapes:PATH with the folder that holds it")
+    place = _place(root, split)
+    images = _images(place.images)
+    if not images or not place.masks.is_dir():
+        raise MissingSplit(root, f"has no split '{split}': {_explain(root, place)}")
+    encoding = _encoding(place)
+    pairs = []
+    for name, image in sorted(images.items()):
+        mask = place.masks / f"{name}_{place.annotation}_{encoding.ending}.png"
+        if not mask.is_file():
+            raise DataError(image, f"has no mask: {mask} was expected")
+        pairs.append(Pair(name, image, mask))
+    return Dataset(spec, split, CITYSCAPES, encoding.table, encoding.allowed, tuple(pairs), _TERMS)
+
+
+def instance_map_of(mask: Path) -> Path:
+    """The instanceIds file beside a labelIds or labelTrainIds mask; whether it exists is not checked."""
+    return mask.with_name(f"{mask.stem.rpartition('_')[0]}_instanceIds.png")
+
+
+def _place(root: Path, split: str) -> _Place:
+    folder = split.removesuffix(_COARSE_SPLIT)
+    annotation = _COARSE if folder != split or split == _ONLY_COARSE else _FINE
+    return _Place(root / _IMAGES / folder, root / annotation / folder, annotation)
+
+
+def _images(folder: Path) -> dict[str, Path]:
+    """Images by city/stem."""
+    return {
+        f"{path.parent.name}/{path.name.removesuffix(_IMAGE_ENDING)}": path
+        for path in folder.glob(f"*/*{_IMAGE_ENDING}")
+        # macOS leaves companions that begin with a dot when it unpacks an archive.
+        if not path.name.startswith(".") and path.is_file()
+    }
+
+
+def _encoding(place: _Place) -> _Encoding:
+    """How the split's masks are written; the first way if there are none."""
+    for encoding in _ENCODINGS:
+        if next(place.masks.glob(f"*/[!.]*_{place.annotation}_{encoding.ending}.png"), None):
+            return encoding
+    return _ENCODINGS[0]
+
+
+def _explain(root: Path, place: _Place) -> str:
+    """What a split lacks, and which splits there are."""
+    lacking = f"{place.images}/CITY/*{_IMAGE_ENDING}"
+    if _images(place.images):
+        lacking = f"{place.masks}/CITY/*_{place.annotation}_{_ENCODINGS[0].ending}.png"
+    names = sorted(path.name for path in (root / _IMAGES).iterdir() if path.is_dir() and _images(path))
+    # Coarse masks may stand beside the fine ones of the same images.
+    splits = dict.fromkeys(names + [name + _COARSE_SPLIT for name in names if name != _ONLY_COARSE])
+    there = [split for split in splits if _place(root, split).masks.is_dir()]
+    return f"nothing matches {lacking}; there are: {', '.join(there) or 'no others'}"

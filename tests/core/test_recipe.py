@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from fassd.core.errors import FileError, UnknownName, UsageError
+from fassd.core.recipe import (
+    Recipe,
+    locate_recipe,
+    override_recipe,
+    read_recipe,
+    recipe_from,
+    shipped_recipes,
+)
+from fassd.networks.table import check_alpha, network_by_name
+
+SHIPPED = pytest.mark.parametrize("path", shipped_recipes().values(), ids=shipped_recipes().keys())
+SMALLEST = {"network": "baseline", "iterations": 10, "batch": 2, "augmentation": {"crop": [96, 128]}}
+
+
+def _with(**changes: Any) -> dict[str, Any]:
+    return {**SMALLEST, **changes}
+
+
+@SHIPPED
+def test_every_shipped_recipe_parses_and_fits_its_network(path: Path) -> None:
+    recipe = read_recipe(path)
+    spec = network_by_name(recipe.network)
+    check_alpha(spec, recipe.alpha)
+    spec.check_size(*recipe.augmentation.crop, "the crop")
+
+
+@SHIPPED
+def test_every_shipped_recipe_opens_with_its_command(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith(f"# fassd train {path.stem} ")
+
+
+def test_what_a_recipe_leaves_out_is_as_published() -> None:
+    recipe = recipe_from(SMALLEST, "made")
+    assert (recipe.loss.kept, recipe.loss.threshold, recipe.loss.class_weights) == (4096, 0.3, "none")
+    assert msgspec.structs.astuple(recipe.optimiser) == (0.02, 0.9, 5e-4, 0.9)
+    assert (recipe.augmentation.scale, recipe.augmentation.flip, recipe.augmentation.jitter) == ((0.5, 2.0), 0.5, 0.0)
+    assert recipe.alpha == 2
+
+
+def test_a_recipe_comes_back_from_its_own_values() -> None:
+    recipe = recipe_from(_with(seed=7, loss={"kept": 5, "class_weights": "inverse-log"}), "made")
+    assert recipe_from(msgspec.to_builtins(recipe), "made") == recipe
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        (_with(iteratoins=3), "did you mean 'iterations'"),
+        (_with(optimiser={"momentm": 0.9}), "did you mean 'momentum'"),
+        (_with(qqqq=1), "known: .*alpha.*batch"),
+        (_with(batch="2"), r"got `str` - at `\$\.batch`"),
+        (_with(batch=2.5), r"got `float` - at `\$\.batch`"),
+        (_with(batch=True), r"got `bool` - at `\$\.batch`"),
+        (_with(batch=0), r">= 1 - at `\$\.batch`"),
+        (_with(alpha=0), r">= 1 - at `\$\.alpha`"),
+        (_with(seed=-1), r">= 0 - at `\$\.seed`"),
+        (_with(precision="float16"), r"\$\.precision"),
+        (_with(channel_order="grb"), r"\$\.channel_order"),
+        (_with(augmentation={}), "missing required field `crop`"),
+        (_with(augmentation={"crop": [96]}), r"length 2.*\$\.augmentation\.crop"),
+        (_with(augmentation={"crop": [96, 128], "flip": 1.5}), r"<= 1.*\$\.augmentation\.flip"),
+        (_with(augmentation={"crop": [96, 128], "scale": [0, 1]}), r"> 0.*\$\.augmentation\.scale"),
+        (_with(loss={"kept": 0}), r"\$\.loss\.kept"),
+        (_with(loss={"threshold": -0.1}), r"\$\.loss\.threshold"),
+        (_with(optimiser={"rate": 0.0}), r"\$\.optimiser\.rate"),
+        (_with(optimiser={"decay": -1e-9}), r"\$\.optimiser\.decay"),
+        (_with(optimiser={"rate": float("nan")}), r"\$\.optimiser\.rate"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_place(values: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint) as refusal:
+        recipe_from(values, "mine.toml")
+    assert str(refusal.value).startswith("mine.toml: ")
+
+
+@pytest.mark.parametrize("name", ["network", "iterations", "batch", "augmentation"])
+def test_what_every_recipe_needs_may_not_be_left_out(name: str) -> None:
+    with pytest.raises(UsageError, match=f"missing required field `{name}`"):
+        recipe_from({key: value for key, value in SMALLEST.items() if key != name}, "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        (_with(augmentation={"crop": [96, 128], "scale": [2.0, 0.5]}), "from 2.0 to 0.5; give the smaller"),
+        (_with(augmentation={"crop": [64, 64]}), "kept is 4096 but a crop of 64x64 has 4096"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(values: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        recipe_from(values, "mine.toml")
+
+
+def test_values_at_the_edge_of_a_contradiction_pass() -> None:
+    edge = {"crop": [64, 64], "scale": [1.0, 1.0]}
+    assert recipe_from(_with(augmentation=edge, loss={"kept": 4095}), "made").loss.kept == 4095
+
+
+def test_a_page_of_toml_is_read(tmp_path: Path) -> None:
+    page = tmp_path / "mine.toml"
+    page.write_text(
+        'network = "baseline"\niterations = 10\nbatch = 2\n[augmentation]\ncrop = [96, 128]\n', encoding="utf-8"
+    )
+    assert read_recipe(page) == recipe_from(SMALLEST, "made")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(b"network = ", "not valid TOML"), (b'network = "\xff"', "not valid TOML"), (None, "cannot be read")],
+)
+def test_a_page_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, complaint: str) -> None:
+    page = tmp_path / "mine.toml"
+    if content is not None:
+        page.write_bytes(content)
+    with pytest.raises(FileError, match=complaint) as refusal:
+        read_recipe(page)
+    assert refusal.value.path == page
+
+
+def test_recipes_are_found_by_name_or_file(tmp_path: Path) -> None:
+    name, path = next(iter(shipped_recipes().items()))
+    assert locate_recipe(name) == path
+    assert locate_recipe(str(tmp_path / "mine.toml")) == tmp_path / "mine.toml"
+    with pytest.raises(UnknownName, match=f"did you mean {name}"):
+        locate_recipe(name[:-1])
+
+
+def _smallest() -> Recipe:
+    return recipe_from(SMALLEST, "made")
+
+
+def test_an_override_replaces_what_is_given_and_no_more() -> None:
+    changed = override_recipe(_smallest(), {"batch": 3, "seed": None})
+    assert changed == msgspec.structs.replace(_smallest(), batch=3)
+
+
+def test_an_override_is_checked_like_a_recipe() -> None:
+    with pytest.raises(UsageError, match=r"options: .*\$\.batch"):
+        override_recipe(_smallest(), {"batch": 0})

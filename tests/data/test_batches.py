@@ -1,0 +1,121 @@
+"""Samples to batches: what batch number n holds depends on the seed and n alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fassd.core.errors import DataError
+from fassd.core.labels import CAMVID
+from fassd.core.recipe import Augmentation, Recipe
+from fassd.data import batches
+from fassd.data.batches import Batch, Samples, order_of, training_batches
+from fassd.data.kinds import open_dataset
+
+
+def _recipe(seed: int = 0) -> Recipe:
+    crop = Augmentation((64, 80), jitter=0.3)
+    return Recipe(network="fassd-net-l2", iterations=5, batch=3, seed=seed, augmentation=crop)
+
+
+def _batches(root: Path, start: int = 0, workers: int = 0, seed: int = 0) -> list[Batch]:
+    samples = Samples([open_dataset(f"camvid:{root}", "train")])
+    return list(training_batches(samples, _recipe(seed), start, workers))
+
+
+def _same(one: Batch, other: Batch) -> bool:
+    return one.names == other.names and torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
+
+
+def test_a_batch_holds_crops_of_its_samples(camvid_root: Path) -> None:
+    first = _batches(camvid_root)[0]
+    assert first.images.shape == (3, 64, 80, 3)
+    assert first.labels.shape == (3, 64, 80)
+    assert first.images.dtype == first.labels.dtype == torch.uint8
+    assert first.marked is None
+    assert len(first.names) == 3
+
+
+def test_every_pass_uses_each_sample_once() -> None:
+    drawn = [position for step in range(14) for position in order_of(5, step, 3, 7)]
+    assert len(drawn) == 6 * 7
+    for passed in range(6):
+        assert sorted(drawn[7 * passed : 7 * passed + 7]) == list(range(7))
+    assert drawn[:7] != drawn[7:14]
+
+
+def test_a_batch_larger_than_the_data_takes_from_several_passes() -> None:
+    assert Counter(order_of(0, 0, 8, 4)) == {0: 2, 1: 2, 2: 2, 3: 2}
+
+
+@pytest.mark.parametrize("start", [1, 4])
+def test_a_run_that_goes_on_sees_what_it_would_have_seen(camvid_root: Path, start: int) -> None:
+    whole, rest = _batches(camvid_root), _batches(camvid_root, start)
+    assert len(whole) == 5
+    assert len(rest) == 5 - start
+    assert all(_same(one, other) for one, other in zip(whole[start:], rest, strict=True))
+
+
+def test_worker_processes_change_nothing(camvid_root: Path) -> None:
+    alone, helped = _batches(camvid_root), _batches(camvid_root, workers=2)
+    assert all(_same(one, other) for one, other in zip(alone, helped, strict=True))
+
+
+def test_another_seed_gives_other_batches(camvid_root: Path) -> None:
+    assert not _same(_batches(camvid_root)[0], _batches(camvid_root, seed=1)[0])
+
+
+def test_one_sample_is_cropped_anew_each_time(camvid_root: Path) -> None:
+    seen: dict[str, list[torch.Tensor]] = {}
+    for batch in _batches(camvid_root):
+        for name, image in zip(batch.names, batch.images, strict=True):
+            seen.setdefault(name, []).append(image)
+    assert all(not torch.equal(crops[0], crops[1]) for crops in seen.values())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_sample_is_reported_as_it_is(tmp_path: Path, make_camvid: Callable[..., Path], workers: int) -> None:
+    root = make_camvid(tmp_path, {"train": 1})
+    mask = root / "trainannot/train_000.png"
+    mask.write_bytes((root / "train/train_000.png").read_bytes())
+    with pytest.raises(DataError, match=str(mask)):
+        _batches(root, workers=workers)
+
+
+def test_marks_are_given_for_every_image_as_soon_as_one_is_partly_marked(
+    tmp_path: Path, camvid_root: Path, make_folder: Callable[..., Path]
+) -> None:
+    text = 'label_space = "camvid"\n[[partial]]\nframes = "*"\nmarked = ["Sky", "Road"]\n'
+    root = make_folder(tmp_path, text, {"train": ["a", "b"]}, values=11)
+    sets = [open_dataset(spec, "train", CAMVID) for spec in (f"camvid:{camvid_root}", f"folder:{root}")]
+    for batch in training_batches(Samples(sets), _recipe(), 0, 0):
+        partly = [name in ("train/a", "train/b") for name in batch.names]
+        if batch.marked is None:
+            assert not any(partly)
+        else:
+            assert batch.marked.sum(1).tolist() == [2 if part else 11 for part in partly]
+
+
+def test_samples_of_several_sets_follow_each_other(
+    camvid_root: Path, tmp_path: Path, make_camvid: Callable[..., Path]
+) -> None:
+    other = make_camvid(tmp_path, {"train": 2})
+    samples = Samples([open_dataset(f"camvid:{root}", "train") for root in (camvid_root, other)])
+    assert len(samples) == 6
+    assert samples[5].name == "train/train_001"
+
+
+def test_a_sample_is_kept_only_while_there_is_room(camvid_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_sample = 96 * 128 * 4
+    monkeypatch.setattr(batches, "CACHE_BYTES", one_sample)
+    samples = Samples([open_dataset(f"camvid:{camvid_root}", "train")])
+    first, second = list(islice(samples, 2))
+    assert samples[0] is first
+    assert samples[1] is not second
+    assert np.array_equal(samples[1].image, second.image)

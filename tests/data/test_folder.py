@@ -1,0 +1,230 @@
+"""Data sets described by a dataset.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from fassd.core.arrays import IGNORE, Labels
+from fassd.core.errors import DataError, FassdError, FileError, PictureError, UsageError
+from fassd.core.labels import CAMVID, CITYSCAPES
+from fassd.data.kinds import open_dataset
+
+THREE = """
+name = "three"
+[[classes]]
+name = "way"
+colour = [1, 2, 3]
+[[classes]]
+name = "wall"
+colour = [4, 5, 6]
+[[classes]]
+name = "tree"
+colour = [7, 8, 9]
+"""
+INTO_CAMVID = """
+[to.camvid]
+way = "Road"
+wall = "Building"
+tree = "ignore"
+"""
+PARTIAL = """
+[[partial]]
+frames = "p_*"
+marked = ["way", "tree"]
+"""
+FRAMES = {"train": ["a", "b", "p_1"], "val": ["c"]}
+
+Make = Callable[..., Path]
+Blocks = Callable[..., Labels]
+
+
+def test_classes_of_ones_own_are_the_label_space(tmp_path: Path, make_folder: Make, blocks: Blocks) -> None:
+    dataset = open_dataset(f"folder:{make_folder(tmp_path, THREE, FRAMES)}", "train")
+    assert dataset.label_space.name == "three"
+    assert [label.colour for label in dataset.label_space.classes] == [(1, 2, 3), (4, 5, 6), (7, 8, 9)]
+    assert [sample.name for sample in dataset] == ["train/a", "train/b", "train/p_1"]
+    assert np.array_equal(dataset[1].labels, blocks(1, 3))
+
+
+def test_a_set_without_a_name_is_called_like_its_folder(tmp_path: Path, make_folder: Make) -> None:
+    root = make_folder(tmp_path / "mine", THREE.replace('name = "three"', ""), FRAMES)
+    assert open_dataset(f"folder:{root}", "val").label_space.name == "mine"
+
+
+def test_a_known_label_space_is_taken_by_name(tmp_path: Path, make_folder: Make) -> None:
+    root = make_folder(tmp_path, 'label_space = "cityscapes"', FRAMES, values=19)
+    assert open_dataset(f"folder:{root}", "train").label_space == CITYSCAPES
+
+
+def test_a_table_leads_into_another_label_space(tmp_path: Path, make_folder: Make, blocks: Blocks) -> None:
+    root = make_folder(tmp_path, THREE + INTO_CAMVID, FRAMES)
+    dataset = open_dataset(f"folder:{root}", "train", CAMVID)
+    expected = np.array([CAMVID.index("Road"), CAMVID.index("Building"), IGNORE])[blocks(0, 3)]
+    assert dataset.label_space == CAMVID
+    assert np.array_equal(dataset[0].labels, expected)
+
+
+def test_the_ignore_value_of_the_file_becomes_ours(tmp_path: Path, make_folder: Make, blocks: Blocks) -> None:
+    root = make_folder(tmp_path, "ignore = 2\n" + THREE, FRAMES)
+    expected = np.where(blocks(0, 3) == 2, IGNORE, blocks(0, 3))
+    assert np.array_equal(open_dataset(f"folder:{root}", "train")[0].labels, expected)
+
+
+def test_255_is_ignored_beside_another_ignore_value(tmp_path: Path, make_folder: Make) -> None:
+    root = make_folder(tmp_path, "ignore = 9\n" + THREE, FRAMES)
+    mask = np.zeros((96, 128), np.uint8)
+    mask[0], mask[1] = 9, 255
+    Pillow.fromarray(mask).save(root / "masks/val/c.png")
+    labels = open_dataset(f"folder:{root}", "val")[0].labels
+    assert (labels[:2] == IGNORE).all()
+    assert (labels[2:] == 0).all()
+
+
+def test_partly_marked_frames_ignore_what_was_not_marked(tmp_path: Path, make_folder: Make, blocks: Blocks) -> None:
+    dataset = open_dataset(f"folder:{make_folder(tmp_path, THREE + PARTIAL, FRAMES)}", "train")
+    whole, partial = dataset[0], dataset[2]
+    assert whole.marked is None
+    assert partial.marked is not None
+    assert partial.marked.tolist() == [True, False, True]
+    assert np.array_equal(partial.labels, np.where(blocks(2, 3) == 1, IGNORE, blocks(2, 3)))
+
+
+def test_marks_follow_the_table_into_another_label_space(tmp_path: Path, make_folder: Make) -> None:
+    root = make_folder(tmp_path, THREE + INTO_CAMVID + PARTIAL, FRAMES)
+    marked = open_dataset(f"folder:{root}", "train", CAMVID)[2].marked
+    assert marked is not None
+    assert np.flatnonzero(marked).tolist() == [CAMVID.index("Road")]
+
+
+def test_patterns_may_be_ones_own(tmp_path: Path, make_pairs: Callable[..., None]) -> None:
+    make_pairs(tmp_path / "seen" / "day" / "img", tmp_path / "labels", ["a", "b"], 3)
+    patterns = 'images = "seen/{split}/img/*.png"\nmasks = "labels/{stem}.png"\n'
+    (tmp_path / "dataset.toml").write_text(patterns + THREE)
+    assert len(open_dataset(f"folder:{tmp_path}", "day")) == 2
+    with pytest.raises(DataError, match=r"there are: day$"):
+        open_dataset(f"folder:{tmp_path}", "night")
+
+
+def test_hidden_files_and_files_that_are_no_pictures_are_passed_over(tmp_path: Path, make_folder: Make) -> None:
+    root = make_folder(tmp_path, THREE, FRAMES)
+    for name in (".hidden.png", "Thumbs.db", "notes.txt"):
+        (root / "images/val" / name).write_bytes(b"x")
+    assert len(open_dataset(f"folder:{root}", "val")) == 1
+
+
+# What is wrong, where it is said, and what the message has to name.
+DESCRIPTIONS = [
+    ("an unknown key", "colour = 1\n" + THREE, "colour"),
+    ("an unknown key of a class", THREE + "id = 3\n", "id"),
+    ("a colour out of range", THREE.replace("9]", "256]"), "255"),
+    ("an ignore value out of range", "ignore = 256\n" + THREE, "ignore"),
+    ("no TOML", "name = ", "TOML"),
+    ("no classes", 'name = "x"\n', "neither a label_space nor"),
+    ("both kinds of classes", 'label_space = "camvid"\n' + THREE, "one of the two"),
+    ("an unknown label space", 'label_space = "camvit"\n', "did you mean camvid"),
+    ("a class twice", THREE.replace("tree", "wall"), "twice"),
+    ("an unknown marked class", THREE + PARTIAL.replace("way", "waay"), "did you mean way"),
+    ("an unknown placeholder", 'images = "images/{town}/*"\n' + THREE, "town"),
+    ("an unknown placeholder of masks", 'masks = "masks/{town}.png"\n' + THREE, "town"),
+    ("an unclosed placeholder", 'images = "images/{split/*"\n' + THREE, "images"),
+    ("an absolute pattern", 'images = "/images/{split}/*"\n' + THREE, "images"),
+    ("an absolute pattern of masks", 'masks = "/masks/{stem}.png"\n' + THREE, "masks"),
+    ("an empty pattern", 'images = ""\n' + THREE, "images"),
+]
+
+
+@pytest.mark.parametrize(("text", "named"), [row[1:] for row in DESCRIPTIONS], ids=[row[0] for row in DESCRIPTIONS])
+def test_a_wrong_description_is_refused(tmp_path: Path, make_folder: Make, text: str, named: str) -> None:
+    root = make_folder(tmp_path, text, {"train": ["a", "p_1"]})
+    with pytest.raises(FassdError) as caught:
+        open_dataset(f"folder:{root}", "train")
+    assert named in str(caught.value)
+
+
+# What is wrong with the table into CamVid, and what the message has to name.
+TABLES = [
+    ("no table", "", r"\[to.camvid\]"),
+    ("a class is missing", '[to.camvid]\nway = "Road"\nwall = "Building"\n', "lacks: tree"),
+    ("an unknown source", INTO_CAMVID + 'sea = "Road"\n', "'sea'"),
+    ("an unknown target", INTO_CAMVID.replace("Road", "Rode"), "did you mean Road"),
+]
+
+
+@pytest.mark.parametrize(("table", "named"), [row[1:] for row in TABLES], ids=[row[0] for row in TABLES])
+def test_a_wrong_table_is_refused(tmp_path: Path, make_folder: Make, table: str, named: str) -> None:
+    root = make_folder(tmp_path, THREE + table, FRAMES)
+    with pytest.raises(UsageError, match=named):
+        open_dataset(f"folder:{root}", "train", CAMVID)
+
+
+def test_a_missing_description_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"dataset\.toml.*described there"):
+        open_dataset(f"folder:{tmp_path}", "train")
+
+
+@pytest.mark.parametrize("described", ["", 'splits = ["train", "val"]\n'])
+def test_a_missing_split_is_refused_and_those_there_are_offered(
+    tmp_path: Path, make_folder: Make, described: str
+) -> None:
+    root = make_folder(tmp_path, described + THREE, FRAMES)
+    with pytest.raises(DataError, match=r"no split 'test'.*there are: train, val$"):
+        open_dataset(f"folder:{root}", "test")
+
+
+def test_a_set_without_any_split_says_so(tmp_path: Path, make_folder: Make) -> None:
+    root = make_folder(tmp_path, THREE, {})
+    with pytest.raises(DataError, match="no other split"):
+        open_dataset(f"folder:{root}", "train")
+
+
+def test_an_image_without_its_mask_is_named_with_the_place_of_the_mask(tmp_path: Path, make_folder: Make) -> None:
+    root = make_folder(tmp_path, THREE, FRAMES)
+    (root / "masks/train/b.png").unlink()
+    with pytest.raises(DataError, match=r"b\.png: has no mask: masks/train/b\.png"):
+        open_dataset(f"folder:{root}", "train")
+
+
+def test_two_images_of_one_stem_are_refused(tmp_path: Path, make_folder: Make) -> None:
+    root = make_folder(tmp_path, THREE, FRAMES)
+    Pillow.new("RGB", (128, 96)).save(root / "images/train/a.jpg")
+    with pytest.raises(DataError, match=r"a\.png: has the stem of a\.jpg"):
+        open_dataset(f"folder:{root}", "train")
+
+
+def _with_mask(root: Path, mask: Pillow.Image) -> Path:
+    mask.save(root / "masks/val/c.png")
+    return root
+
+
+def test_a_value_out_of_range_is_refused_with_file_value_and_the_allowed_ones(
+    tmp_path: Path, make_folder: Make
+) -> None:
+    root = _with_mask(make_folder(tmp_path, THREE, FRAMES), Pillow.new("L", (128, 96), 3))
+    with pytest.raises(DataError, match=r"c\.png: holds the value 3; allowed are 0-2, 255"):
+        open_dataset(f"folder:{root}", "val")[0]
+
+
+def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path: Path, make_folder: Make) -> None:
+    root = _with_mask(make_folder(tmp_path, THREE, FRAMES), Pillow.new("L", (64, 48)))
+    with pytest.raises(DataError, match=r"64x48 but its image c\.png is 128x96"):
+        open_dataset(f"folder:{root}", "val")[0]
+
+
+def test_a_mask_in_colours_is_refused(tmp_path: Path, make_folder: Make) -> None:
+    root = _with_mask(make_folder(tmp_path, THREE, FRAMES), Pillow.new("RGB", (128, 96)))
+    with pytest.raises(DataError, match=r"c\.png: .*colour"):
+        open_dataset(f"folder:{root}", "val")[0]
+
+
+@pytest.mark.parametrize("folder", ["images", "masks"])
+def test_a_damaged_file_is_named(tmp_path: Path, make_folder: Make, folder: str) -> None:
+    root = make_folder(tmp_path, THREE, FRAMES)
+    damaged = root / folder / "val/c.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    with pytest.raises(PictureError, match=str(damaged)):
+        open_dataset(f"folder:{root}", "val")[0]

@@ -1,0 +1,208 @@
+"""Joint operations on image and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from fassd.core.arrays import IGNORE, Image, Labels
+from fassd.core.recipe import Augmentation
+from fassd.core.types import Sample
+from fassd.data.transforms import augment, jitter
+
+Blocks = Callable[..., Labels]
+Paint = Callable[[Labels], Image]
+STILL = {"scale": (1.0, 1.0), "flip": 0.0}
+
+
+@pytest.fixture
+def sample(blocks: Blocks, paint: Paint) -> Sample:
+    """96x128, its labels visible in its red channel."""
+    labels = blocks(7)
+    return Sample("one", paint(labels), labels)
+
+
+@dataclass
+class FixedChance:
+    """Chance that was decided before: the mirroring, the factor, and the place as a fraction of what is possible."""
+
+    mirrored: bool
+    factor: float
+    place: float
+
+    def random(self) -> float:
+        """The throw that is compared with the probability of mirroring."""
+        return 0.0 if self.mirrored else 0.999
+
+    def uniform(self, low: float, high: float) -> float:
+        """The factor."""
+        assert low <= self.factor <= high
+        return self.factor
+
+    def integers(self, high: int) -> int:
+        """A place, 0 to high - 1."""
+        return int(self.place * (high - 1))
+
+
+def published(sample: Sample, augmentation: Augmentation, chance: FixedChance) -> tuple[Image, Labels]:
+    """The published order, step by step: mirror, resize the whole, pad both ends by the whole shortfall, crop."""
+    image, labels = sample.image, sample.labels
+    if chance.mirrored:
+        image, labels = image[:, ::-1], labels[:, ::-1]
+    size = (int(image.shape[1] * chance.factor), int(image.shape[0] * chance.factor))
+    image = np.asarray(Pillow.fromarray(image).resize(size, Pillow.Resampling.BILINEAR))
+    labels = np.asarray(Pillow.fromarray(labels).resize(size, Pillow.Resampling.NEAREST))
+    pads = [(max(0, crop - side),) * 2 for crop, side in zip(augmentation.crop, labels.shape, strict=True)]
+    image = np.pad(image, [*pads, (0, 0)])
+    labels = np.pad(labels, pads, constant_values=IGNORE)
+    top = chance.integers(labels.shape[0] - augmentation.crop[0] + 1)
+    left = chance.integers(labels.shape[1] - augmentation.crop[1] + 1)
+    if chance.mirrored:  # The same window of the picture, counted from its other end.
+        left = labels.shape[1] - augmentation.crop[1] - left
+    here = np.s_[top : top + augmentation.crop[0], left : left + augmentation.crop[1]]
+    return image[here], labels[here]
+
+
+@pytest.mark.parametrize("crop", [(96, 128), (64, 64), (40, 130), (200, 150), (1, 1)])
+def test_the_crop_has_exactly_the_size_asked_for(sample: Sample, crop: tuple[int, int]) -> None:
+    for seed in range(20):
+        cropped = augment(sample, Augmentation(crop, jitter=0.5), np.random.default_rng(seed))
+        assert cropped.image.shape == (*crop, 3)
+        assert cropped.labels.shape == crop
+        assert cropped.image.dtype == cropped.labels.dtype == np.uint8
+        assert cropped.image.flags.c_contiguous
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("place", [0.0, 0.37, 1.0])
+@pytest.mark.parametrize("factor", [0.5, 0.731, 1.0, 1.277, 2.0])
+@pytest.mark.parametrize("crop", [(64, 64), (90, 120), (120, 100), (210, 300)])
+def test_cropping_first_gives_the_pixels_of_the_published_order(
+    sample: Sample, crop: tuple[int, int], factor: float, place: float, mirrored: bool
+) -> None:
+    augmentation, chance = Augmentation(crop), FixedChance(mirrored, factor, place)
+    image, labels = published(sample, augmentation, chance)
+    cropped = augment(sample, augmentation, chance)  # type: ignore[arg-type]
+    assert np.abs(cropped.image.astype(int) - image).max() <= 2
+    # Where a nearest neighbour is a tie, mirroring may break it the other way: one line of pixels in a hundred.
+    assert (cropped.labels != labels).mean() <= 0.01
+
+
+def test_image_and_labels_move_together(sample: Sample) -> None:
+    for seed in range(30):
+        cropped = augment(sample, Augmentation((80, 100)), np.random.default_rng(seed))
+        # Away from edges: where all pixels within 2 have the same label.
+        around = [np.roll(cropped.labels, shift, (0, 1)) for shift in product(range(-2, 3), repeat=2)]
+        inner = np.all([shifted == cropped.labels for shifted in around], 0) & (cropped.labels != IGNORE)
+        inner[:2] = inner[-2:] = inner[:, :2] = inner[:, -2:] = False
+        assert inner.mean() > 0.1
+        assert np.array_equal(cropped.image[..., 0][inner], cropped.labels[inner] * 20)
+
+
+@pytest.mark.parametrize(("probability", "mirrored"), [(0.0, False), (1.0, True)])
+def test_flipping_is_never_or_always_done_at_the_ends_of_its_probability(
+    sample: Sample, probability: float, mirrored: bool
+) -> None:
+    augmentation = Augmentation(sample.labels.shape, scale=(1.0, 1.0), flip=probability)
+    step = -1 if mirrored else 1
+    for seed in range(20):
+        cropped = augment(sample, augmentation, np.random.default_rng(seed))
+        assert np.array_equal(cropped.image, sample.image[:, ::step])
+        assert np.array_equal(cropped.labels, sample.labels[:, ::step])
+
+
+def test_flipping_at_one_half_happens_about_half_the_time(sample: Sample) -> None:
+    augmentation = Augmentation(sample.labels.shape, scale=(1.0, 1.0))
+    random = np.random.default_rng(0)
+    kept = [np.array_equal(augment(sample, augmentation, random).labels, sample.labels) for _ in range(200)]
+    assert 70 <= sum(kept) <= 130
+
+
+def test_padding_is_black_and_ignored_at_every_end(sample: Sample) -> None:
+    bright = Sample("bright", np.maximum(sample.image, 1), sample.labels)
+    augmentation = Augmentation((150, 170), scale=(1.0, 1.0), flip=0.0)
+    tops, lefts = set(), set()
+    for seed in range(300):
+        cropped = augment(bright, augmentation, np.random.default_rng(seed))
+        padded = cropped.labels == IGNORE
+        assert np.array_equal(padded, (cropped.image == 0).all(-1))
+        rows, columns = np.flatnonzero(~padded.all(1)), np.flatnonzero(~padded.all(0))
+        assert (len(rows), len(columns)) == (96, 128)
+        tops.add(int(rows[0]))
+        lefts.add(int(columns[0]))
+    # The whole picture is always inside, anywhere from one end to the other.
+    assert (min(tops), max(tops)) == (0, 150 - 96)
+    assert (min(lefts), max(lefts)) == (0, 170 - 128)
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.75, 1.5])
+def test_padding_extends_as_far_as_the_resized_picture_falls_short(sample: Sample, factor: float) -> None:
+    augmentation = Augmentation((150, 60), scale=(factor, factor), flip=0.0)
+    padded = augment(sample, augmentation, np.random.default_rng(0)).labels == IGNORE
+    assert (~padded.all(1)).sum() == min(150, int(96 * factor))
+    assert not padded.all(0).any()
+
+
+def test_every_place_of_the_crop_is_possible(sample: Sample) -> None:
+    place = np.arange(96 * 128).reshape(96, 128)
+    coded = Sample("places", np.stack([place % 256, place // 256, place * 0], -1).astype(np.uint8), sample.labels)
+    augmentation = Augmentation((95, 126), scale=(1.0, 1.0), flip=0.0)
+    corners = {tuple(augment(coded, augmentation, np.random.default_rng(seed)).image[0, 0, :2]) for seed in range(100)}
+    assert corners == {(128 * row % 256 + column, 128 * row // 256) for row in (0, 1) for column in (0, 1, 2)}
+
+
+def test_one_seed_gives_one_crop_and_another_seed_another(sample: Sample) -> None:
+    augmentation = Augmentation((64, 64), jitter=0.5)
+    crops = [augment(sample, augmentation, np.random.default_rng(seed)).image for seed in (1, 1, 2)]
+    assert np.array_equal(crops[0], crops[1])
+    assert not np.array_equal(crops[0], crops[2])
+
+
+def test_name_and_marks_stay_and_the_sample_is_not_changed(sample: Sample) -> None:
+    marked = np.arange(11) < 6
+    image, labels = sample.image.copy(), sample.labels.copy()
+    cropped = augment(
+        Sample("one", sample.image, sample.labels, marked),
+        Augmentation((64, 64), flip=1.0, jitter=1.0),
+        np.random.default_rng(0),
+    )
+    assert cropped.name == "one"
+    assert cropped.marked is marked
+    assert np.array_equal(sample.image, image)
+    assert np.array_equal(sample.labels, labels)
+
+
+def test_jitter_leaves_padding_and_labels_alone(sample: Sample) -> None:
+    augmentation = Augmentation((150, 170), scale=(1.0, 1.0), flip=0.0, jitter=1.0)
+    plain = Augmentation((150, 170), scale=(1.0, 1.0), flip=0.0)
+    for seed in range(10):
+        cropped = augment(sample, augmentation, np.random.default_rng(seed))
+        expected = augment(sample, plain, np.random.default_rng(seed))
+        assert np.array_equal(cropped.labels, expected.labels)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.4, 1.0])
+def test_jitter_keeps_type_and_shape(sample: Sample, strength: float) -> None:
+    changed = jitter(sample.image, strength, np.random.default_rng(0))
+    assert changed.dtype == np.uint8
+    assert changed.shape == sample.image.shape
+
+
+def test_jitter_of_strength_0_changes_nothing() -> None:
+    every_level = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    every_level[:4] = np.arange(256, dtype=np.uint8).reshape(4, 64, 1)
+    assert np.array_equal(jitter(every_level, 0.0, np.random.default_rng(1)), every_level)
+
+
+def test_jitter_grows_with_its_strength(sample: Sample) -> None:
+    def change(strength: float) -> float:
+        seeds = range(20)
+        changed = [jitter(sample.image, strength, np.random.default_rng(seed)).astype(int) for seed in seeds]
+        return float(np.mean([np.abs(one - sample.image).mean() for one in changed]))
+
+    assert 0 < change(0.1) < change(0.4) < change(1.0)

@@ -1,0 +1,300 @@
+"""Every kind of picture becomes the array that it shows, every mask the values that it holds."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from fassd.core.errors import DataError
+from fassd.media.images import FORMATS, SUFFIXES, read_image, read_mask, read_size
+
+COLOUR = (200, 100, 50)
+GREY = 124  # what Pillow makes of COLOUR
+SCENE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+LOSSLESS: dict[str, dict[str, Any]] = {"PNG": {}, "TIFF": {}, "WEBP": {"lossless": True, "exact": True}}
+
+
+def encoded(picture: PIL.Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def stored(folder: Path, content: bytes, name: str = "picture") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, before: bytes = b"") -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    end = chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before + end
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+PALETTE = chunk(b"PLTE", bytes(range(6)))
+
+
+def exif(orientation: int) -> PIL.Image.Exif:
+    block = PIL.Image.Exif()
+    block[0x0112] = orientation
+    return block
+
+
+# ---------------------------------------------------------------------------------------------- what is read
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "expected"),
+    [
+        ("RGB", "PNG", COLOUR),
+        ("RGB", "JPEG", COLOUR),
+        ("RGB", "WEBP", COLOUR),
+        ("RGB", "TIFF", COLOUR),
+        ("RGB", "BMP", COLOUR),
+        ("RGB", "PPM", COLOUR),
+        ("RGB", "MPO", COLOUR),
+        ("RGBA", "PNG", COLOUR),
+        ("RGBX", "TIFF", COLOUR),
+        ("CMYK", "TIFF", COLOUR),
+        ("CMYK", "JPEG", COLOUR),  # stored inverted, as Adobe began to
+        ("YCbCr", "TIFF", COLOUR),
+        ("LAB", "TIFF", COLOUR),
+        ("P", "PNG", (204, 102, 51)),  # the palette's nearest
+        ("P", "BMP", (204, 102, 51)),
+        ("PA", "TIFF", (204, 102, 51)),
+        ("L", "PNG", (GREY,) * 3),
+        ("L", "JPEG", (GREY,) * 3),
+        ("LA", "PNG", (GREY,) * 3),
+        ("LA", "TIFF", (GREY,) * 3),
+    ],
+)
+def test_any_colour_mode_becomes_rgb(tmp_path: Path, mode: str, kind: str, expected: tuple[int, int, int]) -> None:
+    picture = PIL.Image.new("RGB", (4, 3), COLOUR)
+    picture = picture.convert("P").convert("PA") if mode == "PA" else picture.convert(mode)
+    image = read_image(stored(tmp_path, encoded(picture, kind)))
+    assert image.shape == (3, 4, 3)
+    assert image.dtype == np.uint8
+    assert np.abs(image.astype(int) - expected).max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "PPM"])
+def test_one_bit_is_black_and_white(tmp_path: Path, kind: str) -> None:
+    picture = PIL.Image.fromarray(np.array([[True, False]]))
+    image = read_image(stored(tmp_path, encoded(picture, kind)))
+    assert image[..., 0].tolist() == [[255, 0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        (np.array([[0, 255, 256, 51234, 65535]], "<u2"), "PNG", [0, 0, 1, 200, 255]),
+        (np.array([[0, 255, 256, 51234, 65535]], "<u2"), "TIFF", [0, 0, 1, 200, 255]),
+        (np.array([[0, 255, 256, 51234, 65535]], ">u2"), "TIFF", [0, 0, 1, 200, 255]),
+        (np.array([[0, 255, 256, 51234, 65535]], "<u2"), "PPM", [0, 0, 1, 200, 255]),
+        (np.array([[-5, 256, 65535]], "<i4"), "TIFF", [0, 1, 255]),
+        (np.array([[-5, 2**23, 2**31 - 1]], "<i4"), "TIFF", [0, 1, 255]),
+        (np.array([[0.0, 0.5, 1.0]], "f4"), "TIFF", [0, 128, 255]),
+        (np.array([[-1.0, 100.0, 255.0]], "f4"), "TIFF", [0, 100, 255]),
+        (np.array([[0.0, 32767.5, 65535.0]], "f4"), "TIFF", [0, 128, 255]),
+        (np.array([[np.nan, np.inf, 1.0]], "f4"), "TIFF", [0, 0, 255]),
+        (np.array([[0.0, 1e30]], "f4"), "TIFF", [0, 255]),
+    ],
+)
+def test_deep_grey_is_scaled_and_not_clipped(
+    tmp_path: Path, values: np.ndarray[Any, Any], kind: str, expected: list[int]
+) -> None:
+    image = read_image(stored(tmp_path, encoded(PIL.Image.fromarray(values), kind)))
+    assert image[0].tolist() == [[value] * 3 for value in expected]
+
+
+def test_colours_of_16_bits_keep_their_upper_8(tmp_path: Path) -> None:
+    row = b"\0" + struct.pack(">6H", 0x1234, 0xFFFF, 0, 0x80FF, 1, 256)
+    assert read_image(stored(tmp_path, png(2, 1, 16, 2, row))).tolist() == [[[0x12, 255, 0], [0x80, 0, 1]]]
+
+
+def test_grey_of_12_bits_keeps_its_upper_8(tmp_path: Path) -> None:
+    entries = [(256, 2), (257, 1), (258, 12), (259, 1), (262, 1), (273, 122), (277, 1), (278, 1), (279, 3)]
+    tags = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in entries)
+    tiff = b"II*\0" + struct.pack("<IH", 8, len(entries)) + tags + struct.pack("<I", 0)
+    path = stored(tmp_path, tiff + bytes([0x12, 0x3F, 0xFF]))
+    assert read_image(path)[0, :, 0].tolist() == [0x12, 0xFF]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(encoded(PIL.Image.new("RGBA", (1, 1), (9, 9, 9, 0)), "PNG"), id="rgba"),
+        pytest.param(encoded(PIL.Image.new("LA", (1, 1), (9, 0)), "TIFF"), id="grey with alpha"),
+        pytest.param(png(1, 1, 8, 3, b"\0\1", PALETTE + chunk(b"tRNS", b"\xff\0")), id="one palette index"),
+        pytest.param(png(1, 1, 8, 3, b"\0\1", PALETTE + chunk(b"tRNS", b"\x09\0")), id="palette with alpha"),
+        pytest.param(png(1, 1, 8, 0, b"\0\x07", chunk(b"tRNS", b"\0\x07")), id="one grey"),
+        pytest.param(png(1, 1, 16, 0, b"\0\x07\x08", chunk(b"tRNS", b"\x07\x08")), id="one deep grey"),
+        pytest.param(png(1, 1, 8, 2, b"\0\1\2\3", chunk(b"tRNS", b"\0\1\0\2\0\3")), id="one colour"),
+    ],
+)
+def test_what_is_transparent_becomes_white(tmp_path: Path, content: bytes) -> None:
+    assert read_image(stored(tmp_path, content)).tolist() == [[[255, 255, 255]]]
+
+
+def test_half_transparent_black_becomes_grey(tmp_path: Path) -> None:
+    picture = PIL.Image.new("RGBA", (1, 1), (0, 0, 0, 128))
+    assert read_image(stored(tmp_path, encoded(picture, "PNG"))).tolist() == [[[127, 127, 127]]]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "MPO"])
+def test_of_several_frames_the_first_is_read(tmp_path: Path, kind: str) -> None:
+    first, second = PIL.Image.new("RGB", (16, 8), COLOUR), PIL.Image.new("RGB", (16, 8), "blue")
+    path = stored(tmp_path, encoded(first, kind, save_all=True, append_images=[second]))
+    assert np.abs(read_image(path).astype(int) - COLOUR).max() <= 3
+    assert read_size(path) == (8, 16)
+
+
+def test_an_image_can_be_written_to(tmp_path: Path) -> None:
+    image = read_image(stored(tmp_path, encoded(PIL.Image.new("RGB", (4, 3), COLOUR), "PNG")))
+    assert image.flags.writeable
+    assert image.flags.c_contiguous
+
+
+# --------------------------------------------------------------------------------------------- orientation
+
+UPRIGHT: dict[int, Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]] = {
+    1: lambda seen: seen,
+    2: lambda seen: seen[:, ::-1],
+    3: lambda seen: seen[::-1, ::-1],
+    4: lambda seen: seen[::-1],
+    5: lambda seen: seen.swapaxes(0, 1),
+    6: lambda seen: seen[::-1].swapaxes(0, 1),
+    7: lambda seen: seen[::-1, ::-1].swapaxes(0, 1),
+    8: lambda seen: seen[:, ::-1].swapaxes(0, 1),
+}
+"""By EXIF's definition: the stored first row and column are the visual top and left, top and right, ..."""
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_pictures_are_turned_upright(tmp_path: Path, kind: str, orientation: int) -> None:
+    content = encoded(PIL.Image.fromarray(SCENE), kind, exif=exif(orientation), **LOSSLESS[kind])
+    path = stored(tmp_path, content)
+    expected = UPRIGHT[orientation](SCENE)
+    assert np.array_equal(read_image(path), expected)
+    assert read_size(path) == expected.shape[:2]
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_masks_are_turned_like_their_pictures(tmp_path: Path, kind: str, orientation: int) -> None:
+    labels = SCENE[..., 0]
+    path = stored(tmp_path, encoded(PIL.Image.fromarray(labels), kind, exif=exif(orientation)))
+    assert np.array_equal(read_mask(path), UPRIGHT[orientation](labels))
+
+
+@pytest.mark.parametrize("deep", [np.dtype("<u2"), np.dtype("<i4"), np.dtype("f4")])
+def test_deep_grey_is_turned_too(tmp_path: Path, deep: np.dtype[Any]) -> None:
+    values = np.array([[0, 65535]]).astype(deep)
+    path = stored(tmp_path, encoded(PIL.Image.fromarray(values), "TIFF", exif=exif(6)))
+    assert read_image(path)[..., 0].tolist() == [[0], [255]]
+
+
+def test_exif_behind_the_pixels_of_a_png_counts(tmp_path: Path) -> None:
+    content = encoded(PIL.Image.fromarray(SCENE), "PNG")
+    block = chunk(b"eXIf", exif(6).tobytes().removeprefix(b"Exif\0\0"))
+    path = stored(tmp_path, content[:-12] + block + content[-12:])
+    assert np.array_equal(read_image(path), UPRIGHT[6](SCENE))
+    assert read_size(path) == (7, 5)
+
+
+@pytest.mark.parametrize("block", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0garbage"])
+def test_damaged_exif_does_not_spoil_the_picture(tmp_path: Path, block: bytes) -> None:
+    for kind, options in LOSSLESS.items():
+        if kind != "TIFF":  # a TIFF's EXIF is the picture's own header
+            path = stored(tmp_path, encoded(PIL.Image.fromarray(SCENE), kind, exif=block, **options))
+            assert np.array_equal(read_image(path), SCENE)
+
+
+def test_a_real_phone_like_photo_is_upright() -> None:
+    if "FASSD_DATA" not in os.environ:
+        pytest.skip("FASSD_DATA does not name the folder of real data")
+    path = Path(os.environ["FASSD_DATA"], "photos", "boston_exif_orientation6.jpg")
+    assert read_size(path) == (540, 405)
+    assert read_image(path).shape == (540, 405, 3)
+
+
+# --------------------------------------------------------------------------------------------------- masks
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "kind"),
+    [
+        ([[0, 11, 255]], "L", "PNG"),
+        ([[0, 11, 255]], "L", "TIFF"),
+        ([[0, 11, 255]], "L", "BMP"),
+        ([[0, 11, 255]], "P", "PNG"),
+        ([[0, 11, 255]], "P", "TIFF"),
+        ([[0, 11, 255]], "P", "BMP"),
+        ([[0, 11, 255]], "I;16", "PNG"),
+        ([[0, 11, 255]], "I;16", "TIFF"),
+        ([[0, 1, 1]], "1", "PNG"),
+        ([[0, 1, 1]], "1", "TIFF"),
+        ([[0, 1, 1]], "1", "BMP"),
+    ],
+)
+def test_masks_keep_their_values(tmp_path: Path, values: list[list[int]], mode: str, kind: str) -> None:
+    array = np.array(values, {"I;16": np.uint16, "1": bool}.get(mode, np.uint8))
+    picture = PIL.Image.fromarray(array)
+    if mode == "P":
+        picture.putpalette(np.random.default_rng(1).integers(0, 256, 768, np.uint8).tobytes())
+    mask = read_mask(stored(tmp_path, encoded(picture, kind)))
+    assert mask.dtype == np.uint8
+    assert mask.tolist() == values
+
+
+@pytest.mark.parametrize(("depth", "row"), [(2, [3, 0, 1, 2]), (4, [11, 0, 15, 7])])
+def test_masks_of_few_bits_keep_their_values(tmp_path: Path, depth: int, row: list[int]) -> None:
+    packed = int("".join(f"{value:0{depth}b}" for value in row), 2).to_bytes(depth // 2, "big")
+    assert read_mask(stored(tmp_path, png(4, 1, depth, 0, b"\0" + packed))).tolist() == [row]
+
+
+@pytest.mark.parametrize(
+    ("picture", "kind", "reason"),
+    [
+        (PIL.Image.new("RGB", (2, 2)), "PNG", "mode RGB"),
+        (PIL.Image.new("RGBA", (2, 2)), "PNG", "mode RGBA"),
+        (PIL.Image.new("LA", (2, 2)), "PNG", "mode LA"),
+        (PIL.Image.new("F", (2, 2)), "TIFF", "mode F"),
+        (PIL.Image.new("L", (2, 2)), "WEBP", "one channel of class indices was expected"),
+        (PIL.Image.new("L", (2, 2)), "JPEG", "invents classes"),
+        (PIL.Image.new("L", (2, 2)), "PPM", "may alter class indices"),
+        (PIL.Image.fromarray(np.array([[7, 24001]], np.uint16)), "PNG", "holds the value 24001"),
+    ],
+)
+def test_what_cannot_be_a_mask_is_refused(tmp_path: Path, picture: PIL.Image.Image, kind: str, reason: str) -> None:
+    path = stored(tmp_path, encoded(picture, kind))
+    with pytest.raises(DataError, match=reason) as caught:
+        read_mask(path)
+    assert caught.value.path == path
+
+
+def test_a_tiff_with_jpeg_inside_is_no_mask(tmp_path: Path) -> None:
+    path = stored(tmp_path, encoded(PIL.Image.new("L", (8, 8)), "TIFF", compression="jpeg"))
+    with pytest.raises(DataError, match="invents classes"):
+        read_mask(path)
+
+
+def test_every_suffix_belongs_to_one_format() -> None:
+    suffixes = [suffix for known in FORMATS for suffix in known.suffixes]
+    assert len(suffixes) == len(set(suffixes)) == len(SUFFIXES)
+    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in suffixes)

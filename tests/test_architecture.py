@@ -1,0 +1,162 @@
+"""The rules of the architecture: what loads what, how large things may be, and what the documents promise."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fassd
+from fassd.core.recipe import read_recipe, shipped_recipes
+
+PACKAGE = Path(fassd.__file__).parent
+ROOT = PACKAGE.parents[1]
+MODULES = sorted(PACKAGE.rglob("*.py"))
+LARGEST_FILE, LARGEST_FUNCTION = 300, 40
+ATTICS = {"utils", "util", "common", "helpers", "misc"}
+HEAVY = {"torch", "accelerate", "openvino", "onnx", "matplotlib", "tensorboard"}
+
+
+def _loaded_by(statement: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after a statement."""
+    script = f"import sys\n{statement}\nprint('LOADED', *sorted({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def _command(*arguments: object) -> str:
+    return f"from fassd.cli.main import run\nassert run({[str(one) for one in arguments]}) == 0"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import fassd",
+        "import fassd.cli.main",
+        _command("--help"),
+        _command("--version"),
+        *(_command(verb, "--help") for verb in ("predict", "evaluate", "train", "networks", "inspect", "convert")),
+        _command("networks"),
+        _command("networks", "--json"),
+    ],
+)
+def test_starting_loads_nothing_heavy(statement: str) -> None:
+    assert not _loaded_by(statement) & HEAVY
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_inspecting_loads_no_pytorch(tiny_weights: Path, options: tuple[str, ...]) -> None:
+    assert not _loaded_by(_command("inspect", tiny_weights, *options)) & HEAVY
+
+
+def test_help_loads_no_rich() -> None:
+    assert "rich" not in _loaded_by(_command("--help"))
+
+
+def test_import_alone_loads_no_dependency() -> None:
+    assert not _loaded_by("import fassd") & {"numpy", "PIL", "click", "rich", "msgspec", "safetensors", "jaxtyping"}
+
+
+def test_imports_point_down() -> None:
+    if not (ROOT / "pyproject.toml").is_file():
+        pytest.skip("installed without the project's pyproject.toml")
+    pytest.importorskip("importlinter")
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_file_is_longer_than_agreed(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LARGEST_FILE
+
+
+def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_no_function_is_longer_than_agreed() -> None:
+    long = [
+        f"{path.relative_to(PACKAGE)}: {function.name} has {_body_lines(function)} lines"
+        for path in MODULES
+        for function in _functions(path)
+        if _body_lines(function) > LARGEST_FUNCTION
+    ]
+    assert not long
+
+
+def test_there_are_no_attics() -> None:
+    assert not [path for path in PACKAGE.rglob("*") if path.stem in ATTICS]
+
+
+def test_the_init_files_of_folders_are_empty() -> None:
+    folders = [path for path in MODULES if path.name == "__init__.py" and path.parent != PACKAGE]
+    assert len(folders) >= 8
+    assert not [path for path in folders if path.read_text(encoding="utf-8").strip()]
+
+
+@pytest.mark.parametrize("name", fassd.__all__)
+def test_every_public_name_can_be_fetched(name: str) -> None:
+    assert getattr(fassd, name) is not None
+    assert name in dir(fassd)
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = fassd.nonsense
+
+
+@pytest.mark.parametrize("name", list(shipped_recipes()))
+def test_every_recipe_parses_and_opens_with_the_command_that_uses_it(name: str) -> None:
+    path = shipped_recipes()[name]
+    first, *following = path.read_text(encoding="utf-8").splitlines()
+    assert first.startswith(f"# fassd train {name} --data ")
+    assert "--out " in first
+    comments = " ".join(line for line in following if line.startswith("#"))
+    assert "time" in comments
+    assert "mean IoU" in comments
+    assert not re.search(r"\b(TIME|SCORE|TODO)\b", comments), "a placeholder is still to be filled in"
+    assert read_recipe(path).iterations > 0
+
+
+def test_the_map_of_the_architecture_names_every_folder_and_file() -> None:
+    document = ROOT / "ARCHITECTURE.md"
+    if not document.is_file():
+        pytest.skip("there is no ARCHITECTURE.md beside the package")
+    text = document.read_text(encoding="utf-8")
+    places = [path.relative_to(PACKAGE) for path in MODULES if path.name != "__init__.py"]
+    assert not [str(place) for place in places if f"`{place}`" not in text]
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert not [folder for folder in folders if f"{folder}/`" not in text]
+
+
+def test_the_map_of_the_architecture_names_nothing_that_is_not_there() -> None:
+    document = ROOT / "ARCHITECTURE.md"
+    if not document.is_file():
+        pytest.skip("there is no ARCHITECTURE.md beside the package")
+    named = re.findall(r"^\|.*?\|", document.read_text(encoding="utf-8"), re.MULTILINE)
+    files = {file for cell in named for file in re.findall(r"`([\w/]+\.py)`", cell)}
+    assert files
+    assert not [file for file in files if not (PACKAGE / file).is_file()]
+
+
+def test_the_version_is_written_once() -> None:
+    settings = ROOT / "pyproject.toml"
+    if not settings.is_file():
+        pytest.skip("installed without the project's pyproject.toml")
+    project = tomllib.loads(settings.read_text(encoding="utf-8"))["project"]
+    assert "version" in project["dynamic"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+\w*", fassd.__version__)
