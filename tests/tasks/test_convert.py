@@ -328,8 +328,8 @@ def test_a_file_that_wants_to_run_code_is_refused_and_does_not(
     assert not flag.exists()
     assert not (tmp_path / "out.safetensors").exists()
     assert refusal.value.path == source
+    assert "wants to run code" in refusal.value.problem
     if container is not _pickled:
-        assert "wants to run code" in refusal.value.problem
         assert ("eval" if kind is HostileByEval else "system") in refusal.value.problem
 
 
@@ -382,6 +382,8 @@ def test_a_file_of_another_kind_is_not_accused_of_running_code(content: bytes, t
         ({"model_state": {"a": torch.ones(3)}, "epoch": None}, "best.pkl"),
         ({"model_state": {"a": torch.ones(3)}, "best_iou": "high"}, "best.pkl"),
         ({"finalConv.weight": torch.ones(19, 64, 1, 1).to_sparse()}, "best.pkl"),
+        ({"finalConv.weight": torch.ones(19, 64, 1, 1, device="meta")}, "best.pkl"),
+        ({"model_state": {"a": torch.ones(3)}, "epoch": 10**400}, "best.pkl"),
     ],
 )
 def test_a_file_that_holds_something_else_is_refused(content: object, complaint: str, tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -22,29 +22,20 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises:
         FileError: the folder cannot be made or written.
     """
+    # Named before it exists, so that Ctrl-C at any moment finds something to remove.
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    except OSError as error:
-        raise FileError(path, f"cannot be written ({error.strerror}); choose another folder") from None
-    os.close(handle)
-    temporary = Path(name)
-    try:
+        temporary.touch(exist_ok=False)
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         # safetensors reports a full disk as an error of its own.
         reason = getattr(error, "strerror", None) or error
-        raise FileError(path, f"cannot be written ({reason}); is there room on the disk?") from None
+        raise FileError(path, f"cannot be written ({reason}); choose another folder or make room") from None
     finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """The process's file mode mask; mkstemp makes private files, ours should follow the user's habits."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        # Where the folder that was asked for is a file, nothing was made in it.
+        with suppress(NotADirectoryError):
+            temporary.unlink(missing_ok=True)

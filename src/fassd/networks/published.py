@@ -47,6 +47,7 @@ _PART_RENAMINGS: tuple[tuple[str, str], ...] = (
     (r"\bacti\.", "activation."),
 )
 _COUNTER = "num_batches_tracked"
+_LARGEST_FACT = 1e9
 _CALLS = {"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "REDUCE", "BUILD"}
 
 
@@ -93,7 +94,10 @@ def read_published(path: Path) -> PublishedFile:
     state = content.get("model_state", content)
     if not isinstance(state, dict) or not state or not all(map(_is_weight, state.items())):
         raise CheckpointError(path, "holds neither 'model_state' nor a bare state of weights; is it from FASSD-Net?")
-    facts = {key: float(content[key]) for key in ("epoch", "best_iou") if isinstance(content.get(key), int | float)}
+    stated = ((key, content.get(key)) for key in ("epoch", "best_iou"))
+    facts = {
+        key: float(value) for key, value in stated if isinstance(value, int | float) and abs(value) < _LARGEST_FACT
+    }
     keys = {key.removeprefix("module."): value for key, value in state.items()}
     encoder = all(re.match(r"\d+\.", key) for key in keys)
     arrays = {
@@ -106,7 +110,7 @@ def read_published(path: Path) -> PublishedFile:
 
 def _is_weight(item: tuple[object, object]) -> bool:
     name, value = item
-    return isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided
+    return isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
 
 
 def _numpy_names() -> list[Any]:
@@ -142,6 +146,7 @@ def _calls_something(path: Path) -> bool:
     """Whether a file is a bare pickle with calls in it; its instructions are listed, not followed."""
     try:
         with path.open("rb") as stream:
-            return any(instruction.name in _CALLS for instruction, _, _ in pickletools.genops(stream))
+            # To the end, for a text may begin like a pickle.
+            return not _CALLS.isdisjoint([instruction.name for instruction, _, _ in pickletools.genops(stream)])
     except (ValueError, OSError, EOFError, UnicodeDecodeError):
         return False
