@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fassd.core.checkpoint import Pixels
+from fassd.core.errors import UsageError
 from fassd.networks.conv import ConvPReLU, ConvReLU
 from fassd.networks.network import SegmentationNetwork, upsample
 
@@ -82,7 +83,12 @@ def class_map(logits: Tensor, size: tuple[int, int], among: Sequence[int] | None
 
     Returns:
         (N, H, W) uint8; of equal logits the lowest class wins.
+
+    Raises:
+        UsageError: `among` is empty or names a class that does not exist.
     """
+    if among is not None and (not among or min(among) < 0 or max(among) >= logits.shape[1]):
+        raise UsageError(f"the answer is to be among {list(among)}, but the classes are 0 to {logits.shape[1] - 1}")
     allowed = torch.arange(logits.shape[1]) if among is None else torch.tensor(sorted(among))
     allowed = allowed.to(logits.device)
     logits = logits.float() if among is None else logits.float()[:, allowed]

@@ -60,7 +60,9 @@ def bootstrapped_cross_entropy(
     if class_weights is None:
         weights = torch.ones_like(losses)
     else:
-        weights = class_weights[labels.clamp(max=len(class_weights) - 1)].flatten(1).to(losses.dtype)
+        # An ignored pixel that fills up the worst `kept` weighs 1, as without class weights.
+        table = torch.cat([class_weights, class_weights.new_ones(1)])
+        weights = table[labels.clamp(max=len(class_weights))].flatten(1).to(losses.dtype)
     return torch.stack([_hard_mean(*image, kept, threshold) for image in zip(losses, weights, strict=True)]).mean()
 
 
