@@ -17,7 +17,7 @@ data = click.option(
     required=True,
     multiple=True,
     metavar="KIND:PATH",
-    help="Data set, camvid:PATH or folder:PATH (described by its dataset.toml); may be repeated.",
+    help="Data set, camvid:PATH, cityscapes:PATH or folder:PATH (described by its dataset.toml); may be repeated.",
 )
 weights = click.option(
     "--weights",
