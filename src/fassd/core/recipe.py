@@ -84,7 +84,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     alpha: Positive = 2
     iterations: Positive
     batch: Positive
-    seed: Annotated[int, Meta(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     channel_order: Literal["rgb", "bgr"] = "rgb"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     validate_every: Positive = 500
