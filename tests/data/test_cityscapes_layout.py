@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image as Pillow
 
 from fassd.core.arrays import IGNORE, Labels
 from fassd.core.errors import DataError, MissingSplit, UsageError
-from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW
+from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW, CITYSCAPES_TO_CAMVID, LabelClass, LabelSpace
 from fassd.data.cityscapes import instance_map_of
 from fassd.data.kinds import open_dataset
 from fassd.media.images import read_mask
@@ -131,8 +132,24 @@ def test_a_folder_without_images_is_told_what_is_expected(write: Write) -> None:
 def test_another_label_space_is_refused_for_want_of_a_table(write: Write) -> None:
     root = write("train", "ulm/ulm_0_0")
     assert len(open_dataset(f"cityscapes:{root}", "train", CITYSCAPES)) == 1
-    with pytest.raises(UsageError, match="no table into 'camvid'"):
-        open_dataset(f"cityscapes:{root}", "train", CAMVID)
+    rooms = LabelSpace("rooms", (LabelClass("floor", (0, 0, 0), 0),))
+    with pytest.raises(UsageError, match="no table into 'rooms'"):
+        open_dataset(f"cityscapes:{root}", "train", rooms)
+
+
+def test_in_camvids_classes_each_pixel_is_what_camvid_calls_it(write: Write) -> None:
+    root = write("val", "ulm/ulm_0_0", TRAIN, ending="labelTrainIds")
+    dataset = open_dataset(f"cityscapes:{root}", "val", CAMVID)
+    assert dataset.label_space == CAMVID
+    found = dict(zip(TRAIN.ravel().tolist(), dataset[0].labels.ravel().tolist(), strict=True))
+    named = {name: CAMVID.names[found[CITYSCAPES.index(name)]] for name in ("road", "wall", "rider", "bus", "terrain")}
+    assert named == {"road": "Road", "wall": "Building", "rider": "Bicyclist", "bus": "Car", "terrain": "Tree"}
+    assert found[CITYSCAPES.index("motorcycle")] == found[IGNORE] == IGNORE
+
+
+def test_the_table_into_camvid_is_that_of_street19(data_root: Path) -> None:
+    described = tomllib.loads((data_root / "street19" / "dataset.toml").read_text(encoding="utf-8"))
+    assert described["to"]["camvid"] == CITYSCAPES_TO_CAMVID
 
 
 @pytest.mark.parametrize("ending", ["labelIds", "labelTrainIds"])

@@ -187,6 +187,29 @@ CAMVID = _space(
     ],
 )
 
+# What each class of Cityscapes is called in CamVid; motorcycles have no class there.
+CITYSCAPES_TO_CAMVID = {
+    "road": "Road",
+    "sidewalk": "Pavement",
+    "building": "Building",
+    "wall": "Building",
+    "fence": "Fence",
+    "pole": "Pole",
+    "traffic light": "SignSymbol",
+    "traffic sign": "SignSymbol",
+    "vegetation": "Tree",
+    "terrain": "Tree",
+    "sky": "Sky",
+    "person": "Pedestrian",
+    "rider": "Bicyclist",
+    "car": "Car",
+    "truck": "Car",
+    "bus": "Car",
+    "train": "Car",
+    "motorcycle": "ignore",
+    "bicycle": "Bicyclist",
+}
+
 LABEL_SPACES = {space.name: space for space in (CITYSCAPES, CAMVID)}
 
 

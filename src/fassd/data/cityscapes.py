@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fassd.core.arrays import IGNORE, LookupTable
 from fassd.core.errors import DataError, MissingSplit, UsageError
-from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW, LabelSpace
+from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW, CITYSCAPES_TO_CAMVID, LabelSpace
 from fassd.data.dataset import Dataset, Pair
 
 _IMAGES, _FINE, _COARSE = "leftImg8bit", "gtFine", "gtCoarse"
@@ -59,12 +59,13 @@ def open_cityscapes(spec: str, root: Path, split: str, into: LabelSpace | None) 
     Raises:
         MissingSplit: no images, or no folder of masks.
         DataError: the folder is another one, or an image has no mask.
-        UsageError: another label space than that of Cityscapes was asked for.
+        UsageError: a label space was asked for that no table leads into; CamVid's is possible.
     """
-    if into is not None and into != CITYSCAPES:
+    space = CITYSCAPES if into is None else into
+    if space not in (CITYSCAPES, CAMVID):
         raise UsageError(
-            f"{spec} has the classes of '{CITYSCAPES.name}' and no table into '{into.name}'; describe it as a folder: "
-            f"data set with [to.{into.name}], or choose weights or data that share its classes"
+            f"{spec} has the classes of '{CITYSCAPES.name}' and no table into '{space.name}'; describe it as a folder: "
+            f"data set with [to.{space.name}], or choose weights or data that share its classes"
         )
     if not (root / _IMAGES).is_dir():
         raise DataError(root, f"has no folder {_IMAGES}; --data takes cityscapes:PATH with the folder that holds it")
@@ -79,7 +80,10 @@ def open_cityscapes(spec: str, root: Path, split: str, into: LabelSpace | None) 
         if not mask.is_file():
             raise DataError(image, f"has no mask: {mask} was expected")
         pairs.append(Pair(name, image, mask))
-    return Dataset(spec, split, CITYSCAPES, encoding.table, encoding.allowed, tuple(pairs), _TERMS)
+    table = encoding.table
+    if space == CAMVID:
+        table = CITYSCAPES.table_into(CAMVID, CITYSCAPES_TO_CAMVID)[table]
+    return Dataset(spec, split, space, table, encoding.allowed, tuple(pairs), _TERMS)
 
 
 def instance_map_of(mask: Path) -> Path:
