@@ -32,10 +32,11 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--data", action="append", required=True, help="kind:PATH to score on, may be repeated")
     parser.add_argument("--input-side", type=int, default=None, help="longer side that prediction shrinks pictures to")
+    parser.add_argument("--terms", required=True, help="what the data's owners allow, in full")
     options = parser.parse_args()
     checkpoint = averaged(Run(options.run))
     header = msgspec.structs.replace(
-        checkpoint.header, input_side=options.input_side, scores=[], version=fassd.__version__
+        checkpoint.header, input_side=options.input_side, terms=options.terms, scores=[], version=fassd.__version__
     )
     halved = {name: array.astype(np.float16) for name, array in checkpoint.arrays.items()}
     path = WEIGHTS / f"{options.name}.safetensors"
@@ -64,7 +65,7 @@ def averaged(run: Run) -> Checkpoint:
 def scores_of(report: Report, weights: str) -> list[Score]:
     """One score for each part of a report."""
     kind, _, path = report.data.partition(":")
-    name = Path(path).name
+    name = Path(path).resolve().name
     scores = []
     for part in report.parts:
         classes = len(report.label_space) if part.marked is None else len(part.marked)

@@ -70,9 +70,19 @@ def test_a_table_leads_into_another_label_space(tmp_path: Path, make_folder: Mak
 
 
 def test_the_ignore_value_of_the_file_becomes_ours(tmp_path: Path, make_folder: Make, blocks: Blocks) -> None:
-    root = make_folder(tmp_path, "ignore = 2\n" + THREE, FRAMES)
-    expected = np.where(blocks(0, 3) == 2, IGNORE, blocks(0, 3))
+    root = make_folder(tmp_path, "ignore = 3\n" + THREE, FRAMES)
+    mask = blocks(0, 3)
+    mask[:5] = 3
+    for path in (root / "masks/train").iterdir():
+        Pillow.fromarray(mask).save(path)
+    expected = np.where(mask == 3, IGNORE, mask)
     assert np.array_equal(open_dataset(f"folder:{root}", "train")[0].labels, expected)
+
+
+def test_an_ignore_value_that_is_a_class_is_refused(tmp_path: Path, make_folder: Make) -> None:
+    root = make_folder(tmp_path, "ignore = 2\n" + THREE, FRAMES)
+    with pytest.raises(FileError, match="ignore = 2 is the value of the class"):
+        open_dataset(f"folder:{root}", "train")
 
 
 def test_255_is_ignored_beside_another_ignore_value(tmp_path: Path, make_folder: Make) -> None:

@@ -432,3 +432,9 @@ except MissingExtra as error:
         done.stdout.strip()
         == "reading PyTorch files needs the package 'torch': install it with pip install 'fassd[torch]'"
     )
+
+
+def test_a_checkpoint_of_ours_is_not_converted(tiny_weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="safetensors file already"):
+        convert(tiny_weights, tmp_path / "out.safetensors", "fassd-net-l2")
+    assert not (tmp_path / "out.safetensors").exists()

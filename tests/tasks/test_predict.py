@@ -132,3 +132,11 @@ def test_the_pictures_themselves_are_left_as_they_are(segmenter: Segmenter, phot
     before = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
     predict([str(photos)], segmenter, tmp_path / "out")
     assert {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()} == before
+
+
+def test_a_missing_file_among_several_does_not_stop_the_rest(tmp_path: Path, tiny_weights: Path) -> None:
+    Pillow.new("RGB", (96, 64)).save(tmp_path / "good.png")
+    sources = [str(tmp_path / "good.png"), str(tmp_path / "missing.png")]
+    report = predict(sources, Segmenter(tiny_weights), tmp_path / "out")
+    assert [one.source.name for one in report.done] == ["good.png"]
+    assert [error.path.name for error in report.failed] == ["missing.png"]

@@ -49,9 +49,8 @@ def evaluate_command(
         open_runtime(weights, device, precision) as runtime,
         Progress(console=console, transient=True, disable=as_json or not console.is_terminal) as progress,
     ):
-        for spec in data:
-            dataset = open_dataset(spec, split, runtime.label_space)
-            bar = progress.add_task(f"{spec} {split}", total=len(dataset))
+        for dataset in [open_dataset(spec, split, runtime.label_space) for spec in data]:
+            bar = progress.add_task(f"{dataset.spec} {split}", total=len(dataset))
 
             def advance(event: Event, bar: Any = bar) -> None:
                 progress.update(bar, completed=event.values["done"])

@@ -59,7 +59,7 @@ def train_command(
     if progress.best_step:
         click.echo(f"best mean IoU on val {progress.best_mean_iou:.2%} after update {progress.best_step}")
     else:
-        click.echo("not validated: not every data set has a split 'val'")
+        click.echo("not validated, so the last weights are the result")
     click.echo(f"try it: fassd predict PICTURE --weights {out / 'best.safetensors'}")
 
 
@@ -95,6 +95,8 @@ class _Display:
             self._bar = self._progress.add_task("updates", total=values["total"], completed=values["step"], facts="")
             kept = f", {len(values['kept_in_float32'])} layers kept in float32" if values["kept_in_float32"] else ""
             self._console.print(f"training in {values['precision']}{kept}", style="dim")
+            if not values["validated"]:
+                self._console.print("not validated on the way: not every data set has a split 'val'")
         elif event.kind == "step":
             facts = f"loss {values['loss']:.3f}  {values['images_per_second']:.1f} images/s"
             self._progress.update(self._bar, completed=values["step"], facts=facts)

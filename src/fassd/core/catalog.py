@@ -32,12 +32,12 @@ class ShippedWeights:
 _ROWS = (
     ShippedWeights(
         "fassd-net-l2-street",
-        "6cf1f04ec01606915569fd239e3d4309669c9c36a027182f56a5e5aa0a96597c",
+        "fb81ee935de11acfc8b2233ae7ba74fee78b7cdef87e161a9728d74066eb4575",
         "anybody's street in CamVid's 11 classes; trained on CamVid and street19",
     ),
     ShippedWeights(
         "fassd-net-l2-camvid",
-        "0d75d8b2de7495938c955f8d8cd64c229307d0417f8259d867595cacf0353dd4",
+        "32fc87af705ffa98f2d564705d11cb25f105e865782ffed950615450894096e9",
         "the line that papers report; CamVid train alone, from scratch",
     ),
 )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from fassd.core.errors import CheckpointError
 from fassd.core.files import written_whole
@@ -99,9 +99,10 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         FileError: the folder cannot be written.
     """
     metadata = {METADATA_KEY: msgspec.json.encode(checkpoint.header).decode()}
-    contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(checkpoint.arrays.items())}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
     with written_whole(path) as temporary:
-        save_file(contiguous, temporary, metadata)
+        # safetensors' own file writing ignores the user's file mode.
+        temporary.write_bytes(save(contiguous, metadata))
 
 
 def read_header(path: Path) -> Header:

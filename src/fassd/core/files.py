@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from fassd.core.errors import FileError
 
 
@@ -31,10 +29,10 @@ def written_whole(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        # safetensors reports a full disk as an error of its own.
-        reason = getattr(error, "strerror", None) or error
-        raise FileError(path, f"cannot be written ({reason}); choose another folder or make room") from None
+    except OSError as error:
+        raise FileError(
+            path, f"cannot be written ({error.strerror or error}); choose another folder or make room"
+        ) from None
     finally:
         # Where the folder that was asked for is a file, nothing was made in it.
         with suppress(NotADirectoryError):

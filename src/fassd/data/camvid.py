@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fassd.core.errors import UsageError
 from fassd.core.labels import CAMVID, LabelSpace
 from fassd.data.dataset import Dataset
 from fassd.data.folder import Description, open_described
@@ -26,4 +27,9 @@ def open_camvid(spec: str, root: Path, split: str, into: LabelSpace | None) -> D
         DataError: no such split, no images, an image without its mask.
         UsageError: another label space than CamVid's was asked for.
     """
+    if into is not None and into != CAMVID:
+        raise UsageError(
+            f"{spec} has the classes of '{CAMVID.name}' and no table into '{into.name}'; choose weights or data that "
+            "share its classes"
+        )
     return open_described(spec, root, split, _LAYOUT, into)

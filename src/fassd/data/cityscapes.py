@@ -83,7 +83,13 @@ def open_cityscapes(spec: str, root: Path, split: str, into: LabelSpace | None) 
     table = encoding.table
     if space == CAMVID:
         table = CITYSCAPES.table_into(CAMVID, CITYSCAPES_TO_CAMVID)[table]
-    return Dataset(spec, split, space, table, encoding.allowed, tuple(pairs), _TERMS)
+    return Dataset(spec, split, space, table, encoding.allowed, tuple(pairs), _terms(root))
+
+
+def _terms(root: Path) -> str:
+    """What the owners allow: Cityscapes' own, unless the folder says otherwise, as rendered streets do."""
+    stated = root / "terms.txt"
+    return stated.read_text(encoding="utf-8").strip() if stated.is_file() else _TERMS
 
 
 def instance_map_of(mask: Path) -> Path:

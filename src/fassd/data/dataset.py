@@ -47,6 +47,11 @@ class Dataset:
     pairs: tuple[Pair, ...]
     terms: str = ""
 
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return Path(self.spec.partition(":")[2]).resolve().name
+
     def __len__(self) -> int:
         return len(self.pairs)
 

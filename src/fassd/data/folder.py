@@ -5,8 +5,10 @@ from __future__ import annotations
 import fnmatch
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from fassd.core.arrays import IGNORE, LookupTable
 from fassd.core.errors import DataError, FileError, MissingSplit, UsageError
@@ -22,7 +24,7 @@ class Partial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Frames on which only some classes were marked: what else is there carries the class behind it."""
 
     frames: str
-    marked: list[str]
+    marked: Annotated[list[str], Meta(min_length=1)]
 
 
 class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,6 +103,12 @@ def open_described(spec: str, root: Path, split: str, description: Description, 
     """
     own = _own_space(description, root)
     table = own.identity_table()
+    if description.ignore < len(own):
+        raise FileError(
+            root / DESCRIPTION,
+            f"ignore = {description.ignore} is the value of the class '{own.names[description.ignore]}'; "
+            f"a value that is no class is {len(own)} to {IGNORE}",
+        )
     allowed = frozenset({*range(len(own)), description.ignore, IGNORE})
     table[description.ignore] = IGNORE
     space = own

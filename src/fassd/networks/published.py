@@ -123,6 +123,9 @@ def _numpy_names() -> list[Any]:
 def _load_without_code(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError(path, "there is no such file")
+    if path.suffix == ".safetensors":
+        # torch.load would read one, but what its header says would be lost.
+        raise CheckpointError(path, "is a safetensors file already; fassd's own are used as they are, not converted")
     try:
         with torch.serialization.safe_globals(_numpy_names()), warnings.catch_warnings():
             # PyTorch warns of its own old storages in files of 2020.
@@ -138,8 +141,7 @@ def _refusal(path: Path, error: Exception) -> str:
     if wanted or _calls_something(path):
         what = f" ('{wanted[1]}')" if wanted else ""
         return f"wants to run code{what} when loaded, so it is refused; ask its author for plain weights"
-    first_line = (str(error).splitlines() or [""])[0][:120]
-    return f"not a PyTorch checkpoint, or a damaged one ({type(error).__name__}: {first_line}); get it again"
+    return f"not a PyTorch checkpoint, or a damaged one ({type(error).__name__}); get it again"
 
 
 def _calls_something(path: Path) -> bool:

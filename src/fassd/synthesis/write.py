@@ -22,6 +22,8 @@ SMALLEST, LARGEST = (64, 128), (2048, 4096)
 """Height and width: below, a person is two pixels high; above, memory goes beyond 4 GB."""
 
 _MOST_IMAGES = 1_000_000
+_IMAGES = "leftImg8bit"
+_TERMS_FILE, _TERMS = "terms.txt", "rendered by fassd, free for any use\n"
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,31 @@ def render_street(streets: Streets, index: int) -> Rendering:
     return render(build_scene(random, streets.size), random)
 
 
-def require_empty(out: Path) -> None:
-    """Refuses a folder that holds anything, which rendered files might be mixed up with.
+def require_room(out: Path, split: str) -> None:
+    """Refuses a folder that holds anything but other splits of rendered streets.
 
     Raises:
-        FileError: not empty, not a folder, or not readable.
+        FileError: holds other files or this split already, is not a folder, or not readable.
     """
+    terms = out / _TERMS_FILE
     try:
+        if terms.is_file() and terms.read_text(encoding="utf-8") == _TERMS and not (out / _IMAGES / split).exists():
+            return
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             found = "a folder with files in it" if out.is_dir() else "a file"
             raise FileError(out, f"is {found}; give a new or an empty folder, nothing is overwritten")
     except OSError as error:
         raise FileError(out, f"cannot be read ({error.strerror}); choose another folder") from None
+
+
+def write_terms(out: Path) -> None:
+    """Says in the folder itself that these are nobody's photos; whoever trains on them finds it in the checkpoint.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
+    with written_whole(out / _TERMS_FILE) as temporary:
+        temporary.write_text(_TERMS, encoding="utf-8")
 
 
 def write_street(out: Path, streets: Streets, index: int, rendering: Rendering) -> Path:
@@ -95,7 +110,7 @@ def write_street(out: Path, streets: Streets, index: int, rendering: Rendering) 
     _write(labels / f"{stem}_gtFine_labelTrainIds.png", train_ids)
     _write(labels / f"{stem}_gtFine_color.png", CITYSCAPES.colour_table()[train_ids])
     # The image last: whoever finds one finds its labels too.
-    image = out / "leftImg8bit" / streets.split / CITY / f"{stem}_leftImg8bit.png"
+    image = out / _IMAGES / streets.split / CITY / f"{stem}_leftImg8bit.png"
     _write(image, rendering.image)
     return image
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from fassd.core.errors import FassdError, FileError, PictureError
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.media.sink import RESULT_ENDINGS, write_prediction
-from fassd.media.source import find_pictures
+from fassd.media.source import Found, find_pictures
 from fassd.tasks.segmenter import Segmenter
 
 
@@ -36,10 +36,10 @@ class Predicted:
 
 @dataclass
 class PredictionReport:
-    """What was done, and the pictures that could not be."""
+    """What was done, and the pictures and sources that could not be read."""
 
     done: list[Predicted] = field(default_factory=list)
-    failed: list[PictureError] = field(default_factory=list)
+    failed: list[FileError] = field(default_factory=list)
 
 
 def predict(sources: Sequence[str], segmenter: Segmenter, out: Path, watch: Watch = ignore_events) -> PredictionReport:
@@ -54,16 +54,19 @@ def predict(sources: Sequence[str], segmenter: Segmenter, out: Path, watch: Watc
     Raises:
         FassdError: no picture was found, none could be labelled, or the folder cannot be written.
     """
-    found = [picture for picture in find_pictures(sources) if not _is_earlier_result(picture.path, out)]
+    everything, unusable = _find(sources)
+    found = [picture for picture in everything if not _is_earlier_result(picture.path, out)]
     if not found:
         raise FileError(out, "holds only the results of an earlier run; name pictures to label")
-    report = PredictionReport()
+    report = PredictionReport(failed=unusable)
+    for error in unusable:
+        watch(Event("failed", {"error": error}))
     for number, picture in enumerate(found, 1):
         place = {"number": number, "total": len(found)}
         try:
             prediction = segmenter(picture.path)
         except PictureError as error:
-            if len(found) == 1:
+            if len(found) == 1 and not unusable:
                 raise
             report.failed.append(error)
             watch(Event("failed", {**place, "error": error}))
@@ -84,7 +87,7 @@ def predict(sources: Sequence[str], segmenter: Segmenter, out: Path, watch: Watc
         report.done.append(predicted)
         watch(Event("predicted", {**place, "predicted": predicted}))
     if not report.done:
-        raise _nothing_done(report.failed)
+        raise FassdError(f"none of the {len(report.failed)} pictures could be labelled; the first: {report.failed[0]}")
     return report
 
 
@@ -94,5 +97,18 @@ def _is_earlier_result(path: Path, out: Path) -> bool:
     return written and path.resolve().is_relative_to(out.resolve())
 
 
-def _nothing_done(failed: list[PictureError]) -> FassdError:
-    return FassdError(f"none of the {len(failed)} pictures could be read; the first: {failed[0]}")
+def _find(sources: Sequence[str]) -> tuple[list[Found], list[FileError]]:
+    """The pictures, and what is wrong with sources that give none; a single source that gives none is refused."""
+    try:
+        return find_pictures(sources), []
+    except FileError:
+        if len(sources) == 1:
+            raise
+    usable, errors = [], []
+    for source in sources:
+        try:
+            find_pictures([source])
+            usable.append(source)
+        except FileError as error:
+            errors.append(error)
+    return (find_pictures(usable) if usable else []), errors

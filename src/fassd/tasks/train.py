@@ -63,6 +63,8 @@ def train(order: TrainingOrder, watch: Watch = ignore_events) -> Progress:
             be known.
     """
     recipe = order.recipe
+    if order.encoder is not None and order.start is not None:
+        raise UsageError("--encoder and --start both say what to begin with; give one of them")
     spec = network_by_name(recipe.network)
     spec.check_size(*recipe.augmentation.crop, "augmentation.crop")
     learned, scored = open_together(order.data, "train"), _validation_sets(order.data)
@@ -82,7 +84,7 @@ def train(order: TrainingOrder, watch: Watch = ignore_events) -> Progress:
         return overall_mean_iou(evaluate(runtime, dataset) for dataset in scored)
 
     def save_best(current: SegmentationNetwork, step: int, mean_iou: float | None) -> None:
-        scores = [] if mean_iou is None else [_score(order.data, scored, mean_iou, len(space))]
+        scores = [] if mean_iou is None else [_score(scored, mean_iou, len(space))]
         named = msgspec.structs.replace(header, scores=scores, origin=f"{header.origin}, after update {step}")
         write_checkpoint(run.best_path, checkpoint_of(current, named))
 
@@ -128,7 +130,7 @@ def _start_from(network: SegmentationNetwork, order: TrainingOrder, space: Label
 
 def _header(order: TrainingOrder, space: LabelSpace, learned: Sequence[Dataset]) -> Header:
     data: list[dict[str, Any]] = [
-        {"name": Path(one.spec).name, "split": one.split, "images": len(one), "terms": one.terms} for one in learned
+        {"name": one.name, "split": one.split, "images": len(one), "terms": one.terms} for one in learned
     ]
     terms = "; ".join(dict.fromkeys(one.terms for one in learned if one.terms))
     return Header(
@@ -144,9 +146,9 @@ def _header(order: TrainingOrder, space: LabelSpace, learned: Sequence[Dataset])
     )
 
 
-def _score(data: Sequence[str], scored: Sequence[Dataset], mean_iou: float, classes: int) -> Score:
+def _score(scored: Sequence[Dataset], mean_iou: float, classes: int) -> Score:
     return Score(
-        data=" + ".join(Path(spec).name for spec in data),
+        data=" + ".join(dataset.name for dataset in scored),
         split="val",
         images=sum(len(dataset) for dataset in scored),
         mean_iou=mean_iou,

@@ -75,7 +75,8 @@ def fit(network: SegmentationNetwork, setting: Setting, resume: bool) -> Progres
         progress = setting.run.read_progress()
         setting.run.restore(network, optimiser)
     update = _Update(network, optimiser, setting)
-    setting.watch(Event("begun", {"step": progress.step, "total": recipe.iterations, **update.facts}))
+    where = {"step": progress.step, "total": recipe.iterations, "validated": setting.validate is not None}
+    setting.watch(Event("begun", {**where, **update.facts}))
     batches = training_batches(setting.samples, recipe, progress.step, setting.workers)
     return _train(update, batches, progress)
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from fassd.core.checkpoint import Arrays
@@ -75,7 +75,7 @@ class Run:
                 tensors[_MOMENTUM + names[id(parameter)]] = state["momentum_buffer"]
         plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         with written_whole(self.state_path) as path:
-            save_file(plain, path, {_STATE_KEY: msgspec.json.encode(progress).decode()})
+            path.write_bytes(save(plain, {_STATE_KEY: msgspec.json.encode(progress).decode()}))
 
     def read_progress(self) -> Progress:
         """Where the run stood when its state was last written.
