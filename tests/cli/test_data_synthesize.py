@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fassd.cli.main import run
+from fassd.data.kinds import open_dataset
 
 
 def test_writes_images_and_says_what_is_in_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,3 +43,11 @@ def test_refuses_in_one_sentence(
     assert says in message
     assert len(message.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_second_split_joins_the_first_and_the_folder_says_whose_pictures_they_are(tmp_path: Path) -> None:
+    common = ["data", "synthesize", str(tmp_path / "streets"), "--images", "1", "--size", "64x128"]
+    assert run(common) == 0
+    assert run([*common, "--split", "val", "--seed", "1"]) == 0
+    terms = {open_dataset(f"cityscapes:{tmp_path / 'streets'}", split).terms for split in ("train", "val")}
+    assert terms == {"rendered by fassd, free for any use"}

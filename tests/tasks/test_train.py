@@ -15,7 +15,7 @@ import pytest
 from fassd.core.checkpoint import read_checkpoint, read_header
 from fassd.core.errors import CheckpointError, DataError, FassdError, FileError, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES
-from fassd.core.recipe import Recipe, recipe_from
+from fassd.core.recipe import Recipe, read_recipe, recipe_from, shipped_recipes
 from fassd.core.types import Event
 from fassd.data.kinds import open_dataset
 from fassd.runtimes.open import open_runtime
@@ -289,3 +289,11 @@ def test_two_sets_one_of_them_partly_marked_are_learned_together(
     header = read_header(order.out / "best.safetensors")
     assert [one["images"] for one in header.data] == [4, 2]
     assert header.scores[0].images == 3
+
+
+def test_an_encoder_and_weights_to_start_from_exclude_each_other(tmp_path: Path) -> None:
+    recipe = read_recipe(shipped_recipes()["camvid"])
+    order = TrainingOrder(recipe, ["camvid:x"], tmp_path / "run", encoder=tmp_path / "e", start="fassd-net-l2-camvid")
+    with pytest.raises(UsageError, match="give one of them"):
+        train(order)
+    assert not (tmp_path / "run").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-@click.command("convert")
+@click.command("convert", short_help="Turn the authors' checkpoint files into ours.")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--network", required=True, help="Which network the file holds, for example fassd-net-l1.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _BAR_WIDTH = 40
 
 
-@click.command("evaluate")
+@click.command("evaluate", short_help="Score weights on labelled images.")
 @click.argument("weights", metavar="WEIGHTS")
 @options.data
 @click.option("--split", default="val", show_default=True, help="Which part of the data.")

@@ -9,7 +9,7 @@ import click
 from fassd.cli import options
 
 
-@click.command("inspect")
+@click.command("inspect", short_help="Print what a checkpoint says of itself.")
 @click.argument("weights", metavar="WEIGHTS")
 @options.as_json
 def inspect_command(weights: str, as_json: bool) -> None:

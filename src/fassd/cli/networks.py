@@ -16,7 +16,7 @@ PAPER_CLASSES = 19
 PAPER_ALPHA = 2
 
 
-@click.command("networks")
+@click.command("networks", short_help="List the networks, counted as in the paper.")
 @click.option("--classes", default=PAPER_CLASSES, show_default=True, help="Number of outputs.")
 @click.option("--alpha", default=PAPER_ALPHA, show_default=True, help="Divisor of the DAPF's branches.")
 @options.as_json

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _SHOWN_CLASSES = 4
 
 
-@click.command("predict")
+@click.command("predict", short_help="Label every pixel of pictures, globs or folders.")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @options.weights
 @options.out("predictions", "Folder for overlays and class maps.")

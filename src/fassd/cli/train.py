@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fassd.core.types import Event
 
 
-@click.command("train")
+@click.command("train", short_help="Train a network by a recipe.")
 @click.argument("recipe", metavar="RECIPE")
 @options.data
 @options.out(None, "Folder of the run: recipe, log, training state, best checkpoint.")
