@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -225,10 +224,8 @@ def test_damaged_exif_does_not_spoil_the_picture(tmp_path: Path, block: bytes) -
             assert np.array_equal(read_image(path), SCENE)
 
 
-def test_a_real_phone_like_photo_is_upright() -> None:
-    if "FASSD_DATA" not in os.environ:
-        pytest.skip("FASSD_DATA does not name the folder of real data")
-    path = Path(os.environ["FASSD_DATA"], "photos", "boston_exif_orientation6.jpg")
+def test_a_real_phone_like_photo_is_upright(data_root: Path) -> None:
+    path = data_root / "photos" / "boston_exif_orientation6.jpg"
     assert read_size(path) == (540, 405)
     assert read_image(path).shape == (540, 405, 3)
 
