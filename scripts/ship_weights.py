@@ -1,6 +1,6 @@
 """Turns a run into weights that ship: half precision, scored as shipped, scores in the header.
 
-python scripts/ship_weights.py runs/camvid fassd-net-l2-camvid --data camvid:PATH
+python scripts/ship_weights.py runs/camvid fassd-net-l2-camvid --data camvid:PATH --terms 'research only'
 
 What ships is the mean of the run's best and last weights (Izmailov et al., *Averaging Weights Leads to Wider Optima*,
 UAI 2018): steadier on pictures unlike the validation split than the update that happened to score best there.
@@ -44,8 +44,8 @@ def main() -> None:
     scores = []
     with open_runtime(path) as runtime:
         for spec in options.data:
-            report = evaluate(runtime, open_dataset(spec, "val", runtime.label_space))
-            scores += scores_of(report, options.name)
+            dataset = open_dataset(spec, "val", runtime.label_space)
+            scores += scores_of(evaluate(runtime, dataset), dataset.name, options.name)
     write_checkpoint(path, Checkpoint(msgspec.structs.replace(header, scores=scores), halved))
     for score in scores:
         print(
@@ -62,10 +62,9 @@ def averaged(run: Run) -> Checkpoint:
     return Checkpoint(msgspec.structs.replace(best.header, origin=origin), arrays)
 
 
-def scores_of(report: Report, weights: str) -> list[Score]:
-    """One score for each part of a report."""
-    kind, _, path = report.data.partition(":")
-    name = Path(path).resolve().name
+def scores_of(report: Report, name: str, weights: str) -> list[Score]:
+    """One score for each part of a report on the data set `name`."""
+    kind = report.data.partition(":")[0]
     scores = []
     for part in report.parts:
         classes = len(report.label_space) if part.marked is None else len(part.marked)

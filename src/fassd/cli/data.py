@@ -29,7 +29,8 @@ def synthesize_command(out: Path, images: int, size: str, seed: int, split: str)
     """Render street scenes with perfect labels into OUT, in the layout of Cityscapes.
 
     OUT/leftImg8bit/SPLIT/rendered holds the images, OUT/gtFine/SPLIT/rendered their labels: raw ids, train ids,
-    instance ids, colours. OUT must be new or empty.
+    instance ids, colours. OUT must be new, empty, or hold other splits of
+    rendered streets.
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -93,8 +93,10 @@ def class_map(logits: Tensor, size: tuple[int, int], among: Sequence[int] | None
     allowed = allowed.to(logits.device)
     logits = logits.float() if among is None else logits.float()[:, allowed]
     tops = range(0, size[0], _STRIP_ROWS)
-    strips = [_strip(logits, size, top, min(top + _STRIP_ROWS, size[0])).argmax(1) for top in tops]
-    return allowed.to(torch.uint8)[torch.cat(strips, 1)]
+    # To 8 bits strip by strip: argmax answers with 64, eight times what the whole map needs.
+    classes = allowed.to(torch.uint8)
+    strips = [classes[_strip(logits, size, top, min(top + _STRIP_ROWS, size[0])).argmax(1)] for top in tops]
+    return torch.cat(strips, 1)
 
 
 def _strip(logits: Tensor, size: tuple[int, int], top: int, bottom: int) -> Tensor:
