@@ -15,7 +15,7 @@ from fassd.core.errors import DataError, MissingSplit, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW, CITYSCAPES_TO_CAMVID, LabelClass, LabelSpace
 from fassd.data.cityscapes import instance_map_of
 from fassd.data.kinds import open_dataset
-from fassd.media.images import read_mask
+from fassd.media.masks import read_values
 
 RAW = np.arange(34, dtype=np.uint8).repeat(4).reshape(8, 17)
 TRAIN = np.append(np.arange(19), IGNORE).astype(np.uint8).repeat(4).reshape(8, 10)
@@ -167,6 +167,6 @@ def test_the_real_frames_are_read_at_full_size(data_root: Path) -> None:
     assert all(instance_map_of(pair.mask).is_file() for pair in dataset.pairs)
     for sample, pair in zip(dataset, dataset.pairs, strict=True):
         assert sample.image.shape == (1024, 2048, 3)
-        assert np.array_equal(sample.labels, np.array([*TABLE, *[IGNORE] * 222], np.uint8)[read_mask(pair.mask)])
+        assert np.array_equal(sample.labels, np.array([*TABLE, *[IGNORE] * 222], np.uint8)[read_values(pair.mask)])
     with pytest.raises(DataError, match=r"there are: train$"):
         open_dataset(f"cityscapes:{root}", "val")

@@ -132,7 +132,7 @@ DESCRIPTIONS = [
     ("an unknown key", "colour = 1\n" + THREE, "colour"),
     ("an unknown key of a class", THREE + "id = 3\n", "id"),
     ("a colour out of range", THREE.replace("9]", "256]"), "255"),
-    ("an ignore value out of range", "ignore = 256\n" + THREE, "ignore"),
+    ("an ignore value out of range", "ignore = 65536\n" + THREE, "ignore names '65536'"),
     ("no TOML", "name = ", "TOML"),
     ("no classes", 'name = "x"\n', "neither a label_space nor"),
     ("both kinds of classes", 'label_space = "camvid"\n' + THREE, "one of the two"),
@@ -195,7 +195,7 @@ def test_a_set_without_any_split_says_so(tmp_path: Path, make_folder: Make) -> N
 def test_an_image_without_its_mask_is_named_with_the_place_of_the_mask(tmp_path: Path, make_folder: Make) -> None:
     root = make_folder(tmp_path, THREE, FRAMES)
     (root / "masks/train/b.png").unlink()
-    with pytest.raises(DataError, match=r"b\.png: has no mask: masks/train/b\.png"):
+    with pytest.raises(DataError, match=r"b\.png: has no mask: .*masks/train/b\.png"):
         open_dataset(f"folder:{root}", "train")
 
 

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from PIL.JpegImagePlugin import JpegImageFile
 
 from fassd.core.errors import FileError, PictureError
-from fassd.media import images
-from fassd.media.images import read_image, read_mask, read_size
+from fassd.media import formats
+from fassd.media.images import read_image, read_size
+from fassd.media.masks import read_values
 
 SCENE = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8))
 
@@ -68,7 +69,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 )
 def test_files_without_a_picture_say_so(tmp_path: Path, content: bytes, reason: str) -> None:
     path = stored(tmp_path, content)
-    for read in (read_image, read_mask, read_size):
+    for read in (read_image, read_values, read_size):
         with pytest.raises(PictureError, match=reason) as caught:
             read(path)
         assert str(caught.value).startswith(f"{path}: ")
@@ -129,7 +130,7 @@ def claiming(kind: str, side: int) -> bytes:
 def test_a_huge_claim_is_refused_undecoded(tmp_path: Path, kind: str) -> None:
     path = stored(tmp_path, claiming(kind, 20000))
     start = time.perf_counter()
-    for read in (read_image, read_mask, read_size):
+    for read in (read_image, read_values, read_size):
         with pytest.raises(PictureError, match="claims 20000 x 20000 pixels; make it smaller, at most 200,000,000"):
             read(path)
     assert time.perf_counter() - start < 1
@@ -151,7 +152,7 @@ def test_up_to_the_limit_a_header_is_accepted_in_silence(tmp_path: Path, kind: s
 
 def test_lack_of_memory_is_said_in_a_sentence(tmp_path: Path) -> None:
     path = stored(tmp_path, encoded(PIL.Image.new("L", (1, 1)), "PNG"))
-    with patch.object(images._Png, "load", side_effect=MemoryError), pytest.raises(PictureError, match="memory"):
+    with patch.object(formats._Png, "load", side_effect=MemoryError), pytest.raises(PictureError, match="memory"):
         read_image(path)
 
 
@@ -188,7 +189,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 @settings(max_examples=400, deadline=None)
 def test_damage_gives_an_image_or_an_error(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = stored(tmp_path_factory.getbasetemp(), content, "damaged")
-    with patch.object(images, "MAX_PIXELS", 1_000_000), warnings.catch_warnings(record=True) as leaked:
+    with patch.object(formats, "MAX_PIXELS", 1_000_000), warnings.catch_warnings(record=True) as leaked:
         warnings.simplefilter("always")
         try:
             image = read_image(path)
@@ -196,7 +197,7 @@ def test_damage_gives_an_image_or_an_error(content: bytes, tmp_path_factory: pyt
         except PictureError as error:
             assert "\n" not in str(error)
         try:
-            mask = read_mask(path)
+            mask = read_values(path)
             assert (mask.dtype, mask.shape) == (np.uint8, read_size(path))
         except FileError as error:
             assert "\n" not in str(error)

@@ -15,7 +15,8 @@ from hypothesis.extra.numpy import arrays
 
 from fassd.core.arrays import IGNORE
 from fassd.core.labels import CAMVID, CITYSCAPES, LabelClass, LabelSpace
-from fassd.media.images import read_image, read_mask
+from fassd.media.images import read_image
+from fassd.media.masks import read_values
 from fassd.media.paint import colourise, overlay, shares
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12))
@@ -183,7 +184,7 @@ def test_painting_does_not_change_its_arguments() -> None:
 
 def test_real_labels_are_painted(data_root: Path) -> None:
     path = min((data_root / "camvid" / "val").iterdir())
-    mask = read_mask(path.parents[1] / "valannot" / f"{path.stem}.png")
+    mask = read_values(path.parents[1] / "valannot" / f"{path.stem}.png")
     result = overlay(read_image(path), mask, CAMVID, shares(mask, CAMVID))
     assert result.shape[1] == 480
     assert result.shape[0] > 360

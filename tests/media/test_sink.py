@@ -14,7 +14,8 @@ from hypothesis.extra.numpy import arrays
 
 from fassd.core.errors import FileError
 from fassd.core.labels import CAMVID, CITYSCAPES, LabelClass, LabelSpace
-from fassd.media.images import read_image, read_mask
+from fassd.media.images import read_image
+from fassd.media.masks import read_values
 from fassd.media.sink import write_class_map, write_overlay, write_prediction
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -30,7 +31,7 @@ def test_a_class_map_reads_back_equal(
     path = tmp_path_factory.getbasetemp() / "map.png"
     space = LabelSpace("any", tuple(LabelClass(str(i), (i, i // 2, 7), i) for i in range(classes)))
     write_class_map(path, class_map, space)
-    assert np.array_equal(read_mask(path), class_map)
+    assert np.array_equal(read_values(path), class_map)
 
 
 @pytest.mark.parametrize("space", [CAMVID, CITYSCAPES], ids=lambda space: space.name)
@@ -76,7 +77,7 @@ def test_a_prediction_is_two_files_named_after_its_source(tmp_path: Path, relati
     written = write_prediction(tmp_path, Path(relative), IMAGE, CLASS_MAP, CAMVID)
     assert written == (tmp_path / f"{relative}_overlay.jpg", tmp_path / f"{relative}_classmap.png")
     assert read_image(written[0]).shape[1] == 200
-    assert np.array_equal(read_mask(written[1]), CLASS_MAP)
+    assert np.array_equal(read_values(written[1]), CLASS_MAP)
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fassd.core.errors import FileError, UsageError
-from fassd.media.images import SUFFIXES
+from fassd.media.formats import SUFFIXES
 from fassd.media.source import find_pictures
 
 TREE = [

@@ -11,7 +11,8 @@ from PIL import Image as Pillow
 from fassd.core.errors import FileError, UsageError
 from fassd.core.labels import CITYSCAPES
 from fassd.core.types import Event
-from fassd.media.images import read_image, read_mask
+from fassd.media.images import read_image
+from fassd.media.masks import read_values
 from fassd.synthesis.mesh import COUNTED, RAW_IDS
 from fassd.synthesis.render import Rendering
 from fassd.synthesis.write import SMALLEST, Streets, render_street, write_street
@@ -60,12 +61,12 @@ def test_the_layout_is_that_of_cityscapes(written: Path) -> None:
 def test_files_read_back_as_rendered(streets: list[Rendering], written: Path) -> None:
     labels = written / "gtFine/val/rendered"
     assert np.array_equal(read_image(written / f"leftImg8bit/val/rendered/{STEM}_leftImg8bit.png"), streets[0].image)
-    assert np.array_equal(read_mask(labels / f"{STEM}_gtFine_labelIds.png"), streets[0].label_ids)
+    assert np.array_equal(read_values(labels / f"{STEM}_gtFine_labelIds.png"), streets[0].label_ids)
     with Pillow.open(labels / f"{STEM}_gtFine_instanceIds.png") as picture:
         assert picture.mode == "I;16"
         assert np.array_equal(np.array(picture), streets[0].instance_ids)
     train_ids = CITYSCAPES.raw_id_table()[streets[0].label_ids]
-    assert np.array_equal(read_mask(labels / f"{STEM}_gtFine_labelTrainIds.png"), train_ids)
+    assert np.array_equal(read_values(labels / f"{STEM}_gtFine_labelTrainIds.png"), train_ids)
 
 
 @pytest.mark.parametrize("index", range(3))

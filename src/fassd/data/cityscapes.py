@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fassd.core.arrays import IGNORE, LookupTable
+from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError, MissingSplit, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW, CITYSCAPES_TO_CAMVID, LabelSpace
-from fassd.data.dataset import Dataset, Pair
+from fassd.data.coding import Coding, by_value
+from fassd.data.dataset import Dataset, Pair, Scan, sort_out
 
 _IMAGES, _FINE, _COARSE = "leftImg8bit", "gtFine", "gtCoarse"
 _IMAGE_ENDING = f"_{_IMAGES}.png"
@@ -22,23 +23,13 @@ _COARSE_SPLIT = "_coarse"
 _TERMS = "Cityscapes licence: not commercial; research, teaching, own experiments; must not be passed on"
 
 
-@dataclass(frozen=True)
-class _Encoding:
-    """What masks whose names end like this hold."""
-
-    ending: str
-    table: LookupTable
-    allowed: frozenset[int]
-
-
-_ENCODINGS = (
-    _Encoding(
-        "labelIds",
-        CITYSCAPES.raw_id_table(),
-        frozenset(row.raw_id for row in CITYSCAPES_RAW if row.raw_id >= 0),
+_CODINGS = {
+    "labelIds": Coding(
+        {row.raw_id: IGNORE if row.ignored else row.train_id for row in CITYSCAPES_RAW if row.raw_id >= 0}
     ),
-    _Encoding("labelTrainIds", CITYSCAPES.identity_table(), frozenset({*range(len(CITYSCAPES)), IGNORE})),
-)
+    "labelTrainIds": by_value(CITYSCAPES),
+}
+"""What masks hold, by how their names end."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +41,7 @@ class _Place:
     annotation: str
 
 
-def open_cityscapes(spec: str, root: Path, split: str, into: LabelSpace | None) -> Dataset:
+def scan_cityscapes(spec: str, root: Path, split: str, into: LabelSpace | None) -> Scan:
     """Cityscapes from the folder that holds `leftImg8bit` and `gtFine`.
 
     A split is read from its labelIds masks, or from labelTrainIds where it has none of the former. Samples are named
@@ -58,7 +49,7 @@ def open_cityscapes(spec: str, root: Path, split: str, into: LabelSpace | None) 
 
     Raises:
         MissingSplit: no images, or no folder of masks.
-        DataError: the folder is another one, or an image has no mask.
+        DataError: the folder is another one.
         UsageError: a label space was asked for that no table leads into; CamVid's is possible.
     """
     space = CITYSCAPES if into is None else into
@@ -73,17 +64,25 @@ def open_cityscapes(spec: str, root: Path, split: str, into: LabelSpace | None) 
     images = _images(place.images)
     if not images or not place.masks.is_dir():
         raise MissingSplit(root, f"has no split '{split}': {_explain(root, place)}")
-    encoding = _encoding(place)
-    pairs = []
-    for name, image in sorted(images.items()):
-        mask = place.masks / f"{name}_{place.annotation}_{encoding.ending}.png"
-        if not mask.is_file():
-            raise DataError(image, f"has no mask: {mask} was expected")
-        pairs.append(Pair(name, image, mask))
-    table = encoding.table
+    ending = _ending(place)
+    pairs = [
+        Pair(name, image, place.masks / f"{name}_{place.annotation}_{ending}.png")
+        for name, image in sorted(images.items())
+    ]
+    coding = _CODINGS[ending]
     if space == CAMVID:
-        table = CITYSCAPES.table_into(CAMVID, CITYSCAPES_TO_CAMVID)[table]
-    return Dataset(spec, split, space, table, encoding.allowed, tuple(pairs), _terms(root))
+        coding = coding.into(CITYSCAPES.table_into(CAMVID, CITYSCAPES_TO_CAMVID))
+    masks = sorted(place.masks.glob(f"*/[!.]*_{place.annotation}_{ending}.png"))
+    return sort_out(Dataset(spec, split, space, coding, (), _terms(root)), pairs, masks)
+
+
+def cityscapes_splits(root: Path) -> list[str]:
+    """The splits that have images and masks; coarse masks may stand beside the fine ones of the same images."""
+    if not (root / _IMAGES).is_dir():
+        return []
+    names = sorted(path.name for path in (root / _IMAGES).iterdir() if path.is_dir() and _images(path))
+    splits = dict.fromkeys(names + [name + _COARSE_SPLIT for name in names if name != _ONLY_COARSE])
+    return [split for split in splits if _place(root, split).masks.is_dir()]
 
 
 def _terms(root: Path) -> str:
@@ -113,21 +112,17 @@ def _images(folder: Path) -> dict[str, Path]:
     }
 
 
-def _encoding(place: _Place) -> _Encoding:
-    """How the split's masks are written; the first way if there are none."""
-    for encoding in _ENCODINGS:
-        if next(place.masks.glob(f"*/[!.]*_{place.annotation}_{encoding.ending}.png"), None):
-            return encoding
-    return _ENCODINGS[0]
+def _ending(place: _Place) -> str:
+    """How the names of the split's masks end; the first way if there are none."""
+    for ending in _CODINGS:
+        if next(place.masks.glob(f"*/[!.]*_{place.annotation}_{ending}.png"), None):
+            return ending
+    return next(iter(_CODINGS))
 
 
 def _explain(root: Path, place: _Place) -> str:
     """What a split lacks, and which splits there are."""
     lacking = f"{place.images}/CITY/*{_IMAGE_ENDING}"
     if _images(place.images):
-        lacking = f"{place.masks}/CITY/*_{place.annotation}_{_ENCODINGS[0].ending}.png"
-    names = sorted(path.name for path in (root / _IMAGES).iterdir() if path.is_dir() and _images(path))
-    # Coarse masks may stand beside the fine ones of the same images.
-    splits = dict.fromkeys(names + [name + _COARSE_SPLIT for name in names if name != _ONLY_COARSE])
-    there = [split for split in splits if _place(root, split).masks.is_dir()]
-    return f"nothing matches {lacking}; there are: {', '.join(there) or 'no others'}"
+        lacking = f"{place.masks}/CITY/*_{place.annotation}_{next(iter(_CODINGS))}.png"
+    return f"nothing matches {lacking}; there are: {', '.join(cityscapes_splits(root)) or 'no others'}"

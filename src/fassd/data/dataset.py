@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from fassd.core.arrays import IGNORE, Labels, LookupTable
+from fassd.core.arrays import IGNORE, Codes, Labels
 from fassd.core.errors import DataError
 from fassd.core.labels import LabelSpace
 from fassd.core.types import Marked, Sample
-from fassd.media.images import read_image, read_mask
+from fassd.data.coding import Coding
+from fassd.media.images import read_image
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ class Dataset:
         spec: how the user named it, "kind:PATH".
         split: which part of it this is.
         label_space: the classes of its samples.
-        table: the class or IGNORE that each value of a mask becomes.
-        allowed: the values a mask may hold; any other is refused.
+        coding: what the values or colours in masks mean; any other is refused.
         pairs: the files.
         terms: what its owners allow.
     """
@@ -42,8 +42,7 @@ class Dataset:
     spec: str
     split: str
     label_space: LabelSpace
-    table: LookupTable
-    allowed: frozenset[int]
+    coding: Coding
     pairs: tuple[Pair, ...]
     terms: str = ""
 
@@ -63,14 +62,14 @@ class Dataset:
             DataError: the sizes differ, or the mask holds a value outside the table.
         """
         pair = self.pairs[index]
-        image, mask = read_image(pair.image), read_mask(pair.mask)
+        image, mask = read_image(pair.image), self.coding.read(pair.mask)
         if image.shape[:2] != mask.shape:
             raise DataError(
                 pair.mask,
                 f"is {mask.shape[1]}x{mask.shape[0]} but its image {pair.image.name} is "
                 f"{image.shape[1]}x{image.shape[0]}; a mask has its image's size",
             )
-        return Sample(pair.name, image, self._labels(mask, pair), self.marked(index))
+        return Sample(pair.name, image, self.labels_of(mask, pair), self.marked(index))
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
@@ -82,26 +81,80 @@ class Dataset:
             return None
         return np.isin(np.arange(len(self.label_space)), sorted(marked))
 
-    def _labels(self, mask: Labels, pair: Pair) -> Labels:
-        found = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
-        foreign = [int(value) for value in found if int(value) not in self.allowed]
+    def labels_of(self, codes: Codes, pair: Pair) -> Labels:
+        """The labels behind the codes of a pair's mask.
+
+        Raises:
+            DataError: the mask holds a code outside the table.
+        """
+        foreign = self.coding.foreign(codes)
         if foreign:
+            what = "colour" if self.coding.by_colour else "value"
             raise DataError(
                 pair.mask,
-                f"holds the value {', '.join(map(str, foreign[:5]))}; allowed are {_ranges(self.allowed)}: "
-                "correct the mask or the data set's table",
+                f"holds the {what} {', '.join(map(self.coding.spell, foreign[:5]))}; allowed are "
+                f"{self.coding.spell_all()}: correct the mask or the data set's table",
             )
-        labels: Labels = self.table[mask]
-        if pair.marked is not None:
-            # A class that was not marked on purpose says nothing about its pixels.
-            unmarked = [label for label in range(len(self.label_space)) if label not in pair.marked]
-            labels[np.isin(labels, unmarked)] = IGNORE
-        return labels
+        return only_marked(self.coding.labels(codes), pair, len(self.label_space))
 
 
-def _ranges(values: frozenset[int]) -> str:
-    """0, 1, 2, 255 -> '0-2, 255'."""
-    ordered = sorted(values)
-    breaks = [i for i in range(1, len(ordered)) if ordered[i] != ordered[i - 1] + 1]
-    groups = [ordered[start:end] for start, end in zip([0, *breaks], [*breaks, len(ordered)], strict=True)]
-    return ", ".join(f"{group[0]}-{group[-1]}" if len(group) > 1 else f"{group[0]}" for group in groups)
+def only_marked(labels: Labels, pair: Pair, classes: int) -> Labels:
+    """The labels with IGNORE in place of the classes that were not marked; changed where they are."""
+    if pair.marked is not None:
+        # A class that was not marked on purpose says nothing about its pixels.
+        unmarked = [label for label in range(classes) if label not in pair.marked]
+        labels[np.isin(labels, unmarked)] = IGNORE
+    return labels
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What lies on the disk of a split, before it is judged.
+
+    Attributes:
+        dataset: the pairs whose files are both there.
+        lacking: images whose mask is missing, with the place where it was expected.
+        repeated: pairs with the name of an earlier one, and that one's image.
+        orphans: masks without an image.
+    """
+
+    dataset: Dataset
+    lacking: tuple[Pair, ...] = ()
+    repeated: tuple[tuple[Pair, Path], ...] = ()
+    orphans: tuple[Path, ...] = ()
+
+    def complete(self) -> Dataset:
+        """The data set, if every image has a mask and a name of its own.
+
+        Raises:
+            DataError: otherwise, about the first that has not.
+        """
+        for pair in self.lacking:
+            raise DataError(pair.image, f"has no mask: {pair.mask} was expected")
+        for pair, earlier in self.repeated:
+            raise DataError(pair.image, f"has the stem of {earlier.name}; each image needs a stem of its own")
+        return self.dataset
+
+
+def sort_out(dataset: Dataset, pairs: Iterable[Pair], masks: Iterable[Path] = ()) -> Scan:
+    """Tells complete pairs from images without a mask, names that occur twice and masks without an image.
+
+    Args:
+        dataset: what the pairs belong to, still without them.
+        pairs: every image with the place of its mask.
+        masks: every mask on the disk.
+    """
+    images: dict[str, Path] = {}
+    complete: list[Pair] = []
+    lacking: list[Pair] = []
+    repeated: list[tuple[Pair, Path]] = []
+    expected = set()
+    for pair in pairs:
+        expected.add(pair.mask)
+        if pair.name in images:
+            repeated.append((pair, images[pair.name]))
+            continue
+        images[pair.name] = pair.image
+        (complete if pair.mask.is_file() else lacking).append(pair)
+    orphans = tuple(mask for mask in masks if mask not in expected)
+    return Scan(replace(dataset, pairs=tuple(complete)), tuple(lacking), tuple(repeated), orphans)

@@ -2,60 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import fnmatch
-import tomllib
+import re
 from pathlib import Path
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
 
 from fassd.core.arrays import IGNORE, LookupTable
-from fassd.core.errors import DataError, FileError, MissingSplit, UsageError
-from fassd.core.labels import LabelSpace, label_space_by_name
-from fassd.data.dataset import Dataset, Pair
-from fassd.data.label_file import Byte, ClassRow, label_space_of
-from fassd.media.images import SUFFIXES
-
-DESCRIPTION = "dataset.toml"
+from fassd.core.errors import DataError, MissingSplit, UsageError
+from fassd.core.labels import LabelSpace
+from fassd.data.dataset import Dataset, Pair, Scan, sort_out
+from fassd.data.description import DESCRIPTION, Description, coding_of, own_space, read_description
+from fassd.media.formats import SUFFIXES
 
 
-class Partial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Frames on which only some classes were marked: what else is there carries the class behind it."""
-
-    frames: str
-    marked: Annotated[list[str], Meta(min_length=1)]
-
-
-class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `dataset.toml` may say.
-
-    Attributes:
-        name: of the data set.
-        images: pattern below the folder; {split} is filled in.
-        masks: path below the folder; {split} and {stem} are filled in.
-        splits: the splits there are; found on disk where not given.
-        label_space: a known label space, whose train ids the masks hold.
-        classes: or classes of one's own.
-        ignore: the value of pixels without a class; IGNORE (255) always means that too.
-        terms: what the owners allow.
-        to: tables into other label spaces: class name -> class name there, or "ignore".
-        partial: partly marked frames.
-    """
-
-    name: str = ""
-    images: str = "images/{split}/*"
-    masks: str = "masks/{split}/{stem}.png"
-    splits: list[str] = []
-    label_space: str | None = None
-    classes: list[ClassRow] = []
-    ignore: Byte = IGNORE
-    terms: str = ""
-    to: dict[str, dict[str, str]] = {}
-    partial: list[Partial] = []
-
-
-def open_folder(spec: str, root: Path, split: str, into: LabelSpace | None) -> Dataset:
+def scan_folder(spec: str, root: Path, split: str, into: LabelSpace | None) -> Scan:
     """A data set of one's own, from the `dataset.toml` in its folder.
 
     Args:
@@ -65,54 +25,30 @@ def open_folder(spec: str, root: Path, split: str, into: LabelSpace | None) -> D
         into: the label space to answer in, through the description's table; None keeps its own.
 
     Raises:
-        FileError, DataError, UsageError: as `open_described`, or the description is missing or wrong.
+        FileError, DataError, UsageError: as `scan_described`, or the description is missing or wrong.
     """
-    path = root / DESCRIPTION
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        description = msgspec.convert(values, Description, strict=True)
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror}); a folder: data set is described there") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FileError(path, f"is not valid TOML ({error})") from None
-    except msgspec.ValidationError as error:
-        raise FileError(path, f"does not describe a data set: {error}") from None
-    _check_pattern(path, "images", description.images, split="train")
-    _check_pattern(path, "masks", description.masks, split="train", stem="a")
-    return open_described(spec, root, split, description, into)
+    return scan_described(spec, root, split, read_description(root), into)
 
 
-def _check_pattern(path: Path, key: str, pattern: str, **fields: str) -> None:
-    known = " and ".join("{" + field + "}" for field in fields)
-    try:
-        filled = pattern.format(**fields)
-    except (LookupError, ValueError, AttributeError):
-        raise FileError(
-            path, f"{key} = '{pattern}' cannot be filled in; it may hold {known} and nothing else"
-        ) from None
-    if not filled or Path(filled).is_absolute():
-        raise FileError(path, f"{key} = '{pattern}' names nothing below the folder; give a relative pattern")
+def folder_splits(root: Path) -> list[str]:
+    """The splits of a data set of one's own that have images.
+
+    Raises:
+        FileError: the description is missing or wrong.
+    """
+    return described_splits(root, read_description(root))
 
 
-def open_described(spec: str, root: Path, split: str, description: Description, into: LabelSpace | None) -> Dataset:
+def scan_described(spec: str, root: Path, split: str, description: Description, into: LabelSpace | None) -> Scan:
     """A data set by its description.
 
     Raises:
-        DataError: no such split, no images, an image without its mask, two images of one stem.
+        DataError: no such folder or split, no images, or a list of pairs that cannot be read.
+        FileError: classes, codes and `ignore` contradict each other.
         UsageError: no table leads into the label space asked for, or a table names an unknown class.
     """
-    own = _own_space(description, root)
-    table = own.identity_table()
-    if description.ignore < len(own):
-        raise FileError(
-            root / DESCRIPTION,
-            f"ignore = {description.ignore} is the value of the class '{own.names[description.ignore]}'; "
-            f"a value that is no class is {len(own)} to {IGNORE}",
-        )
-    allowed = frozenset({*range(len(own)), description.ignore, IGNORE})
-    table[description.ignore] = IGNORE
-    space = own
-    translate = own.identity_table()
+    own = own_space(description, root)
+    coding, space, translate = coding_of(description, own, root), own, own.identity_table()
     if into is not None and into != own:
         if into.name not in description.to:
             known = ", ".join(description.to) or "none"
@@ -121,22 +57,91 @@ def open_described(spec: str, root: Path, split: str, description: Description, 
                 f"add [to.{into.name}] to its {DESCRIPTION}"
             )
         translate = own.table_into(into, description.to[into.name])
-        table, space = translate[table], into
-    pairs = tuple(
-        Pair(f"{split}/{image.stem}", image, mask, _marked(image.stem, description, own, translate))
-        for image, mask in _pairs(root, split, description)
-    )
-    return Dataset(spec, split, space, table, allowed, pairs, description.terms)
+        coding, space = coding.into(translate), into
+    if not root.is_dir():
+        raise DataError(root, "there is no such folder; --data takes kind:PATH with the data set's folder")
+    found, masks = _listed(root, split, description) if description.pairs else _matched(root, split, description)
+    pairs = [
+        Pair(f"{split}/{name}", image, mask, _marked(image.stem, description, own, translate))
+        for name, image, mask in found
+    ]
+    dataset = Dataset(spec, split, space, coding, (), description.terms)
+    return sort_out(dataset, pairs, masks)
 
 
-def _own_space(description: Description, root: Path) -> LabelSpace:
-    if description.label_space and description.classes:
-        raise FileError(root / DESCRIPTION, "names a label space and classes of its own; one of the two decides")
-    if description.label_space:
-        return label_space_by_name(description.label_space)
-    if not description.classes:
-        raise FileError(root / DESCRIPTION, "names neither a label_space nor [[classes]]")
-    return label_space_of(description.name or root.name, description.classes)
+def described_splits(root: Path, description: Description) -> list[str]:
+    """The splits for which there are images: of those that the description names, or of those on the disk."""
+    pattern = description.pairs or description.images
+    if "{split}" not in pattern:
+        return description.splits or ["all"]
+    names = description.splits or _splits_on_disk(root, pattern, description)
+    return [split for split in names if any(root.glob(pattern.format(split=split)))]
+
+
+def _splits_on_disk(root: Path, pattern: str, description: Description) -> list[str]:
+    paths = (path.relative_to(root).as_posix() for path in root.glob(pattern.format(split="*")))
+    names = sorted({name for path in paths if (name := _split_in(pattern, path))})
+    # With images in {split}/ and masks in {split}_labels/, the masks' folders look like splits as well.
+    masks = {Path(description.masks.format(split=name, stem="")).parent for name in names}
+    return [name for name in names if Path(pattern.format(split=name)).parent not in masks]
+
+
+def _split_in(pattern: str, path: str) -> str | None:
+    """What stands at {split} in a path that the pattern matches."""
+    before, _, after = pattern.partition("{split}")
+    shape = f"{fnmatch.translate(before)[:-2]}(?P<split>[^/]+){fnmatch.translate(after.replace('{split}', '*'))}"
+    found = re.match(shape, path)
+    return found["split"] if found else None
+
+
+Found = tuple[str, Path, Path]
+"""Name within the split, image, mask."""
+
+
+def _matched(root: Path, split: str, description: Description) -> tuple[list[Found], list[Path]]:
+    """Images by their pattern with the masks that belong to them, and every mask there is."""
+    pattern = description.images.format(split=split)
+    images = sorted(path for path in root.glob(pattern) if _is_picture(path))
+    if not images:
+        raise MissingSplit(root, f"has no split '{split}': nothing matches {pattern}{_offer(root, description)}")
+    found = [(image.stem, image, root / description.masks.format(split=split, stem=image.stem)) for image in images]
+    masks = (path for path in root.glob(description.masks.format(split=split, stem="*")) if _is_picture(path))
+    return found, sorted(masks)
+
+
+def _listed(root: Path, split: str, description: Description) -> tuple[list[Found], list[Path]]:
+    """The pairs that a file lists, one line "image,mask" each; empty lines and those with # in front are skipped."""
+    path = root / description.pairs.format(split=split)
+    if not path.is_file():
+        raise MissingSplit(root, f"has no split '{split}': there is no {path.name}{_offer(root, description)}")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        rows = [(number, row) for number, row in enumerate(csv.reader(lines, skipinitialspace=True), 1) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(path, f"cannot be read as lines of image,mask ({error})") from None
+    found = []
+    for number, row in rows:
+        if row[0].startswith("#"):
+            continue
+        if len(row) != 2:
+            raise DataError(path, f"line {number} is '{','.join(row)}'; expected two paths: image,mask")
+        image, mask = (root / text.strip() for text in row)
+        if not image.is_file():
+            raise DataError(path, f"line {number} names {row[0]}, which is no file below {root}")
+        found.append((Path(row[0].strip()).with_suffix("").as_posix(), image, mask))
+    if not found:
+        raise MissingSplit(root, f"has no split '{split}': {path.name} lists no pairs")
+    return found, []
+
+
+def _is_picture(path: Path) -> bool:
+    # macOS leaves companions that begin with a dot when it unpacks an archive.
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _offer(root: Path, description: Description) -> str:
+    found = described_splits(root, description)
+    return f"; there are: {', '.join(found)}" if found else "; no other split was found either"
 
 
 def _marked(stem: str, description: Description, own: LabelSpace, translate: LookupTable) -> frozenset[int] | None:
@@ -145,36 +150,3 @@ def _marked(stem: str, description: Description, own: LabelSpace, translate: Loo
             classes = (int(translate[own.index(name)]) for name in partial.marked)
             return frozenset(label for label in classes if label != IGNORE)
     return None
-
-
-def _pairs(root: Path, split: str, description: Description) -> list[tuple[Path, Path]]:
-    if not root.is_dir():
-        raise DataError(root, "there is no such folder; --data takes kind:PATH with the data set's folder")
-    pattern = description.images.format(split=split)
-    images = sorted(
-        path
-        for path in root.glob(pattern)
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-    if not images:
-        raise MissingSplit(root, f"has no split '{split}': nothing matches {pattern}{_offer_splits(root, description)}")
-    pairs: dict[str, tuple[Path, Path]] = {}
-    for image in images:
-        mask = root / description.masks.format(split=split, stem=image.stem)
-        if not mask.is_file():
-            raise DataError(image, f"has no mask: {mask.relative_to(root)} was expected")
-        if image.stem in pairs:
-            raise DataError(image, f"has the stem of {pairs[image.stem][0].name}; each image needs a stem of its own")
-        pairs[image.stem] = (image, mask)
-    return list(pairs.values())
-
-
-def _offer_splits(root: Path, description: Description) -> str:
-    marker = description.images.split("/")
-    depth = next((index for index, part in enumerate(marker) if "{split}" in part), 0)
-    folder = root.joinpath(*marker[:depth])
-    listed = description.splits or sorted(path.name for path in (folder.iterdir() if folder.is_dir() else ()))
-    found = [split for split in listed if any(root.glob(description.images.format(split=split)))]
-    if not found:
-        return "; no other split was found either"
-    return f"; there are: {', '.join(found)}"

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fassd.core.errors import UnknownName, UsageError
 from fassd.core.labels import LabelSpace
-from fassd.data.camvid import open_camvid
-from fassd.data.cityscapes import open_cityscapes
-from fassd.data.dataset import Dataset
-from fassd.data.folder import open_folder
+from fassd.data.camvid import camvid_splits, scan_camvid
+from fassd.data.cityscapes import cityscapes_splits, scan_cityscapes
+from fassd.data.dataset import Dataset, Scan
+from fassd.data.folder import folder_splits, scan_folder
 
-KINDS: dict[str, Callable[[str, Path, str, LabelSpace | None], Dataset]] = {
-    "cityscapes": open_cityscapes,
-    "camvid": open_camvid,
-    "folder": open_folder,
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to lay out labelled images on disk.
+
+    Attributes:
+        scan: what lies in a split, from how the user named the set, its folder, the split, and the label space to
+            answer in.
+        splits: the splits that a folder has.
+    """
+
+    scan: Callable[[str, Path, str, LabelSpace | None], Scan]
+    splits: Callable[[Path], list[str]]
+
+
+KINDS = {
+    "cityscapes": Kind(scan_cityscapes, cityscapes_splits),
+    "camvid": Kind(scan_camvid, camvid_splits),
+    "folder": Kind(scan_folder, folder_splits),
 }
 
 
@@ -31,12 +47,37 @@ def open_dataset(spec: str, split: str, into: LabelSpace | None = None) -> Datas
         UsageError: no kind or an unknown one, or no table into the label space.
         DataError, FileError: the files are not as the kind describes them.
     """
+    return scan_dataset(spec, split, into).complete()
+
+
+def scan_dataset(spec: str, split: str, into: LabelSpace | None = None) -> Scan:
+    """What lies in a split of "kind:PATH", incomplete pairs included.
+
+    Raises:
+        UsageError, DataError, FileError: as `open_dataset`, but for incomplete pairs.
+    """
+    kind, root = _kind_and_root(spec)
+    return kind.scan(spec, root, split, into)
+
+
+def splits_of(spec: str) -> list[str]:
+    """The splits that "kind:PATH" has, in the order in which its owners name them or else of their names.
+
+    Raises:
+        UsageError: no kind or an unknown one.
+        FileError: the description is missing or wrong.
+    """
+    kind, root = _kind_and_root(spec)
+    return kind.splits(root)
+
+
+def _kind_and_root(spec: str) -> tuple[Kind, Path]:
     kind, separator, path = spec.partition(":")
     if not separator or not path:
         raise UsageError(f"--data {spec}: expected kind:PATH with kind one of {', '.join(KINDS)}")
     if kind not in KINDS:
         raise UnknownName("kind of data set", kind, KINDS)
-    return KINDS[kind](spec, Path(path).expanduser(), split, into)
+    return KINDS[kind], Path(path).expanduser()
 
 
 def open_together(specs: Sequence[str], split: str) -> list[Dataset]:

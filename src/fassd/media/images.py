@@ -1,130 +1,15 @@
-"""Reading pictures and label files: every accepted kind becomes one array, every damaged one a sentence."""
+"""Reading pictures: every accepted kind becomes one array, every damaged one a sentence."""
 
 from __future__ import annotations
 
-import re
-import stat
-import struct
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from io import SEEK_CUR
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import PIL.ExifTags
 import PIL.Image
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.Image import Transpose
-from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.PpmImagePlugin import PpmImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
-from fassd.core.arrays import Image, Labels
-from fassd.core.errors import DataError, FassdError, PictureError
-
-MAX_PIXELS = 200_000_000
-"""Larger pictures are refused undecoded (TIFF and WebP from 179 million on, see `_opened`)."""
-
-# Pillow reports harmless oddities of headers as Python warnings, which must neither reach the terminal nor
-# turn into errors under -W error. Filters belong to the whole process and `catch_warnings` may not overlap
-# between threads, so a lock serialises our uses: while headers are parsed, under a millisecond. Pixels, the
-# slow part, are decoded outside it and in parallel.
-_WARNING_FILTERS = threading.RLock()
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    with _WARNING_FILTERS, warnings.catch_warnings():
-        # Pillow's alone: should a foreign thread's change of the filters overlap, nothing else stays silent.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
-
-
-class _Png(PngImageFile):
-    """PNG without Pillow's warnings, and with EXIF found without decoding."""
-
-    def load_end(self) -> None:
-        with _silenced():
-            super().load_end()
-
-    def getexif(self) -> PIL.Image.Exif:
-        # Some programs (ImageMagick) write EXIF behind the pixels, and Pillow decodes these to get there.
-        if "exif" not in self.info and self.fp is not None and (block := _png_exif(self.fp)):
-            self.info["exif"] = b"Exif\0\0" + block
-        return PIL.Image.Image.getexif(self)
-
-
-class _Tiff(TiffImageFile):
-    """TIFF without Pillow's warnings. Here they come with the pixels, so TIFFs are decoded one at a time.
-
-    About damaged pixels libtiff itself writes a line to the error output, which Python cannot prevent.
-    """
-
-    def load(self) -> Any:
-        with _silenced():
-            return super().load()
-
-
-@dataclass(frozen=True)
-class PictureFormat:
-    """One kind of file: how it begins, what reads it, and how its files are called.
-
-    `keeps_labels` is true where a stored value is read back as it was: WebP has no single channel, JPEG is
-    approximate, and Pillow stretches PGM values to 0..255.
-    """
-
-    name: str
-    beginning: bytes
-    reader: type[ImageFile]
-    suffixes: tuple[str, ...]
-    keeps_labels: bool
-
-
-# The readers are called directly rather than through `PIL.Image.open`: no other format's parser ever sees the
-# bytes, and Pillow's own limit on pixels, a global that belongs to the application, need not be changed. MPO,
-# the kind of JPEG that many phones write, is read as the JPEG that it begins with.
-FORMATS = (
-    PictureFormat("PNG", rb"\x89PNG\r\n\x1a\n", _Png, (".png",), True),
-    PictureFormat("JPEG", rb"\xff\xd8\xff", JpegImageFile, (".jpg", ".jpeg", ".jpe", ".mpo"), False),
-    PictureFormat("WebP", rb"RIFF....WEBP", WebPImageFile, (".webp",), False),
-    PictureFormat("TIFF", rb"II\*\0|MM\0\*|II\+\0|MM\0\+", _Tiff, (".tif", ".tiff"), True),
-    PictureFormat("BMP", rb"BM", BmpImageFile, (".bmp",), True),
-    PictureFormat("PPM", rb"P[1-6]\s", PpmImageFile, (".ppm", ".pgm", ".pbm", ".pnm"), False),
-)
-
-SUFFIXES = frozenset(suffix for known in FORMATS for suffix in known.suffixes)
-"""How the names of pictures end, in lower case."""
-
-# Pictures that people do have and must convert.
-_FOREIGN = {rb"GIF8": "GIF", rb"....ftyp(hei|hev|mif1|msf1)": "HEIC", rb"....ftypavi": "AVIF"}
-
-_EXCHANGING = (Transpose.TRANSPOSE, Transpose.ROTATE_270, Transpose.TRANSVERSE, Transpose.ROTATE_90)
-"""The turns after which width and height have changed places."""
-
-_FLIPS = (Transpose.FLIP_LEFT_RIGHT, Transpose.ROTATE_180, Transpose.FLIP_TOP_BOTTOM)
-_TURNS = dict(enumerate(_FLIPS + _EXCHANGING, start=2))
-"""What makes a picture upright, by EXIF orientation; 1 means upright already."""
-
-
-@dataclass(frozen=True)
-class _Header:
-    """A picture with its pixels unread; `raw_mode` tells how they are stored, "L;4" for 4 bits of grey."""
-
-    format: PictureFormat
-    picture: ImageFile
-    turn: Transpose | None
-    raw_mode: str
-
-    def upright(self) -> PIL.Image.Image:
-        self.picture.load()
-        return self.picture if self.turn is None else self.picture.transpose(self.turn)
+from fassd.core.arrays import Image
+from fassd.media.formats import EXCHANGING, opened
 
 
 def read_image(path: Path) -> Image:
@@ -137,7 +22,7 @@ def read_image(path: Path) -> Image:
     Raises:
         PictureError: no such file, not a picture of a known format, damaged, or above `MAX_PIXELS`.
     """
-    with _opened(path) as header:
+    with opened(path) as header:
         picture = header.upright()
         if picture.mode.startswith("I") or picture.mode == "F":
             return _grey_image(picture, header.raw_mode)
@@ -148,133 +33,15 @@ def read_image(path: Path) -> Image:
         return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
-def read_mask(path: Path) -> Labels:
-    """The values of a label file as they are stored: uint8, height x width, upright like its picture.
-
-    A palette's colours are ignored, its indices are the values; 1 bit gives 0 and 1.
-
-    Raises:
-        PictureError: as in `read_image`.
-        DataError: a format that alters values, colours in place of class indices, or a value above 255.
-    """
-    with _opened(path) as header:
-        _refuse_altered(path, header)
-        values = np.array(header.upright())
-        if (highest := int(values.max())) > 255:
-            raise DataError(path, f"holds the value {highest} where class indices up to 255 were expected")
-        # Grey of 2 or 4 bits is stretched to 0..255 by Pillow; a label is a number, not a brightness.
-        stretch = {"L;2": 85, "L;4": 17}.get(header.raw_mode[:3], 1)
-        return values.astype(np.uint8) // np.uint8(stretch)
-
-
 def read_size(path: Path) -> tuple[int, int]:
     """(height, width) of the upright picture, from the header alone.
 
     Raises:
         PictureError: as in `read_image`, but for damage behind the header.
     """
-    with _opened(path) as header:
+    with opened(path) as header:
         width, height = header.picture.size
-        return (width, height) if header.turn in _EXCHANGING else (height, width)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[_Header]:
-    """Reads the header; whatever goes wrong then and in the block becomes a PictureError."""
-    with _stream(path) as stream:
-        name = "a picture"
-        try:
-            found = _format(path, stream.read(16))
-            name = found.name
-            stream.seek(0)
-            with _silenced():
-                picture = found.reader(stream)
-                turn = _turn(picture)
-            if picture.width * picture.height > MAX_PIXELS:
-                claim = f"claims {picture.width} x {picture.height} pixels"
-                raise PictureError(path, f"{claim}; make it smaller, at most {MAX_PIXELS:,} are read")
-            yield _Header(found, picture, turn, _raw_mode(picture))
-        except FassdError:
-            raise
-        except PIL.Image.DecompressionBombError:
-            # The readers of WebP and TIFF check Pillow's own, slightly lower limit once more.
-            raise PictureError(path, f"has too many pixels for {name}; make it smaller") from None
-        except MemoryError:
-            raise PictureError(path, "needs more memory than there is; make it smaller") from None
-        except Exception as error:
-            # Damaged bytes make Pillow raise nearly anything, from SyntaxError to struct.error.
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
-            remedy = "it is damaged, cut short or of a rare kind; copy it again or save it anew"
-            raise PictureError(path, f"cannot be decoded as {name} ({reason}): {remedy}") from error
-
-
-def _stream(path: Path) -> BinaryIO:
-    # Given a stream and not a name, Pillow does not map the file into memory, where another program that
-    # shortens it would kill this one.
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise PictureError(path, "is a folder where a picture was expected; name a file in it")
-        if not stat.S_ISREG(status.st_mode):
-            raise PictureError(path, "is not a regular file; save the picture to a file first")
-        if status.st_size == 0:
-            raise PictureError(path, "is empty (0 bytes); copy or download it again")
-        return path.open("rb")
-    except FileNotFoundError:
-        raise PictureError(path, "does not exist; check the name") from None
-    except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        reason = getattr(error, "strerror", None) or error
-        raise PictureError(path, f"cannot be opened ({reason}); check its name and permissions") from None
-
-
-def _format(path: Path, beginning: bytes) -> PictureFormat:
-    for known in FORMATS:
-        if re.match(known.beginning, beginning, re.DOTALL):
-            return known
-    names = ", ".join(known.name for known in FORMATS)
-    for pattern, name in _FOREIGN.items():
-        if re.match(pattern, beginning, re.DOTALL):
-            raise PictureError(path, f"is a {name} file, which cannot be read; convert it to one of {names}")
-    raise PictureError(path, f"is not a picture of a known format; expected one of {names}")
-
-
-def _turn(picture: ImageFile) -> Transpose | None:
-    """What makes the picture upright, from EXIF alone: like browsers, and unlike Pillow, XMP is not asked."""
-    picture.info.pop("xmp", None)
-    picture.info.pop("XML:com.adobe.xmp", None)
-    if isinstance(picture, TiffImageFile):
-        return None  # Pillow turns these itself while loading and states the upright size.
-    try:
-        return _TURNS.get(picture.getexif().get(PIL.ExifTags.Base.Orientation, 1))
-    except (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, struct.error):
-        return None  # A damaged EXIF block does not spoil the pixels.
-
-
-def _png_exif(stream: Any) -> bytes | None:
-    """The content of a PNG's eXIf chunk, wherever it stands. Moves the stream, which Pillow positions itself."""
-    stream.seek(8)
-    while len(head := stream.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if kind == b"eXIf":
-            return bytes(stream.read(min(length, 1 << 20)))
-        stream.seek(length + 4, SEEK_CUR)
-    return None
-
-
-def _refuse_altered(path: Path, header: _Header) -> None:
-    mode, name = header.picture.mode, header.format.name
-    if name == "JPEG" or header.picture.info.get("compression") in ("jpeg", "tiff_jpeg"):
-        raise DataError(path, "is JPEG-compressed, which invents classes along edges; save the labels as PNG")
-    if mode not in ("L", "P", "1", "I;16", "I;16B"):
-        problem = f"holds colours (mode {mode}) where one channel of class indices was expected"
-        raise DataError(path, f"{problem}; a colour-coded mask must be turned into indices first")
-    if not header.format.keeps_labels:
-        raise DataError(path, f"is a {name} file, which may alter class indices; save the labels as PNG")
-
-
-def _raw_mode(picture: ImageFile) -> str:
-    arguments = picture.tile[0].args if picture.tile else None
-    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+        return (width, height) if header.turn in EXCHANGING else (height, width)
 
 
 def _grey_image(picture: PIL.Image.Image, raw_mode: str) -> Image:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fassd.core.errors import FileError, UsageError
-from fassd.media.images import SUFFIXES
+from fassd.media.formats import SUFFIXES
 
 
 @dataclass(frozen=True)

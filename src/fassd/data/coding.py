@@ -1,0 +1,112 @@
+"""What the values or colours of masks mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from fassd.core.arrays import IGNORE, Codes, Labels, LookupTable
+from fassd.core.labels import LabelSpace
+from fassd.media.masks import read_colours, read_values
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Coding:
+    """The class behind each code of a mask.
+
+    Attributes:
+        classes: the class, or IGNORE, of every code that a mask may hold. A code is a stored value, 0..65535, or a
+            colour as red * 65536 + green * 256 + blue.
+        by_colour: which of the two.
+    """
+
+    classes: Mapping[int, int]
+    by_colour: bool = False
+
+    def read(self, mask: Path) -> Codes:
+        """The codes of a label file.
+
+        Raises:
+            PictureError, DataError: as `read_values` and `read_colours`.
+        """
+        return read_colours(mask) if self.by_colour else read_values(mask)
+
+    def labels(self, codes: Codes) -> Labels:
+        """Every code as its class; IGNORE for those that mean none and for foreign ones, see `foreign`."""
+        if codes.dtype == np.uint8:
+            labels: Labels = self._table[codes]
+            return labels
+        starts, found, places = _runs(codes)
+        classes = np.array([self.classes.get(int(code), IGNORE) for code in found], np.uint8)
+        return np.repeat(classes[places], np.diff(starts, append=codes.size)).reshape(codes.shape)
+
+    def foreign(self, codes: Codes) -> list[int]:
+        """The codes that a mask may not hold, in ascending order."""
+        found = np.flatnonzero(np.bincount(codes.ravel())) if codes.dtype == np.uint8 else _runs(codes)[1]
+        return [int(code) for code in found if int(code) not in self.classes]
+
+    def into(self, table: LookupTable) -> Coding:
+        """The same codes with their classes led through a table."""
+        return Coding({code: int(table[label]) for code, label in self.classes.items()}, self.by_colour)
+
+    def spell(self, code: int) -> str:
+        """A code as people write it: 7, or 128,64,128 for a colour."""
+        return ",".join(map(str, colour_of(code))) if self.by_colour else str(code)
+
+    def spell_all(self) -> str:
+        """Every code that is allowed, values as ranges: 0-18, 255."""
+        if self.by_colour:
+            shown = [self.spell(code) for code in list(self.classes)[:_SHOWN]]
+            return "  ".join(shown) + (f" and {len(self.classes) - _SHOWN} more" if len(self.classes) > _SHOWN else "")
+        return _ranges(sorted(self.classes))
+
+    @cached_property
+    def _table(self) -> LookupTable:
+        table = np.full(256, IGNORE, np.uint8)
+        for code, label in self.classes.items():
+            if code < len(table):
+                table[code] = label
+        return table
+
+
+_SHOWN = 12
+
+
+def by_value(space: LabelSpace, ignore: int = IGNORE) -> Coding:
+    """Masks that hold the classes' places, and one value more, beside IGNORE, for pixels of none."""
+    return Coding({**{label: label for label in range(len(space))}, ignore: IGNORE, IGNORE: IGNORE})
+
+
+def code_of(colour: Colour) -> int:
+    """A colour as a code."""
+    red, green, blue = colour
+    return red << 16 | green << 8 | blue
+
+
+def colour_of(code: int) -> Colour:
+    """The colour behind a code."""
+    return code >> 16, code >> 8 & 255, code & 255
+
+
+def _runs(codes: Codes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the code changes in reading order, the codes that occur, and which of these each run has.
+
+    A mask has one run in about 20 pixels, so only a twentieth of it is sorted.
+    """
+    flat = codes.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    found, places = np.unique(flat[starts], return_inverse=True)
+    return starts, found, places
+
+
+def _ranges(ordered: list[int]) -> str:
+    """0, 1, 2, 255 -> '0-2, 255'."""
+    breaks = [i for i in range(1, len(ordered)) if ordered[i] != ordered[i - 1] + 1]
+    groups = [ordered[start:end] for start, end in zip([0, *breaks], [*breaks, len(ordered)], strict=True)]
+    return ", ".join(f"{group[0]}-{group[-1]}" if len(group) > 1 else f"{group[0]}" for group in groups)

@@ -1,0 +1,180 @@
+"""`dataset.toml`: what it may say, and what that means."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from fassd.core.arrays import IGNORE
+from fassd.core.errors import FileError, UsageError
+from fassd.core.labels import LabelSpace, label_space_by_name
+from fassd.data.coding import Coding, code_of
+from fassd.data.label_file import ClassRow, label_space_of
+
+DESCRIPTION = "dataset.toml"
+_IGNORED = "ignore"
+_VALUES = 1 << 16
+
+
+class Partial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Frames on which only some classes were marked: what else is there carries the class behind it."""
+
+    frames: str
+    marked: Annotated[list[str], Meta(min_length=1)]
+
+
+class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What `dataset.toml` may say.
+
+    Attributes:
+        name: of the data set.
+        images: pattern below the folder; {split} is filled in.
+        masks: path below the folder; {split} and {stem} are filled in.
+        pairs: in place of both, a file of lines "image,mask", paths below the folder; {split} is filled in.
+        splits: the splits there are; found on disk where not given.
+        coding: whether masks hold a value or a colour for each class.
+        label_space: a known label space; masks hold its train ids, or its colours.
+        classes: or classes of one's own; masks hold their places, or their colours.
+        codes: where masks hold other values or colours: "7" or "128,64,128" -> class name, or "ignore".
+        ignore: the value or colour, as in `codes`, of pixels without a class; the value IGNORE (255) always means
+            that too.
+        terms: what the owners allow.
+        to: tables into other label spaces: class name -> class name there, or "ignore".
+        partial: partly marked frames.
+    """
+
+    name: str = ""
+    images: str = "images/{split}/*"
+    masks: str = "masks/{split}/{stem}.png"
+    pairs: str = ""
+    splits: list[str] = []
+    coding: Literal["values", "colours"] = "values"
+    label_space: str | None = None
+    classes: list[ClassRow] = []
+    codes: dict[str, str] = {}
+    ignore: int | str | None = None
+    terms: str = ""
+    to: dict[str, dict[str, str]] = {}
+    partial: list[Partial] = []
+
+
+def read_description(root: Path) -> Description:
+    """The `dataset.toml` in a folder.
+
+    Raises:
+        FileError: missing, not TOML, an unknown key, a wrong type, or a pattern that cannot be filled in.
+    """
+    path = root / DESCRIPTION
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        description = msgspec.convert(values, Description, strict=True)
+    except OSError as error:
+        raise FileError(
+            path,
+            f"cannot be read ({error.strerror}); a folder: data set is described there, and "
+            f"'fassd data init {root}' drafts it",
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FileError(path, f"is not valid TOML ({error})") from None
+    except msgspec.ValidationError as error:
+        raise FileError(path, f"does not describe a data set: {error}") from None
+    _check_pattern(path, "images", description.images, split="train")
+    _check_pattern(path, "masks", description.masks, split="train", stem="a")
+    if description.pairs:
+        _check_pattern(path, "pairs", description.pairs, split="train")
+    return description
+
+
+def own_space(description: Description, root: Path) -> LabelSpace:
+    """The classes of a data set, before any table.
+
+    Raises:
+        FileError: none, two kinds of them, or a class named twice.
+        UnknownName: no such label space.
+    """
+    path = root / DESCRIPTION
+    if description.label_space and description.classes:
+        raise FileError(path, "names a label space and classes of its own; one of the two decides")
+    if description.label_space:
+        return label_space_by_name(description.label_space)
+    if not description.classes:
+        raise FileError(path, "names neither a label_space nor [[classes]]")
+    try:
+        return label_space_of(description.name or root.resolve().name, description.classes)
+    except UsageError as error:
+        raise FileError(path, str(error)) from None
+
+
+def coding_of(description: Description, space: LabelSpace, root: Path) -> Coding:
+    """What the masks hold.
+
+    Args:
+        description: of the data set.
+        space: its own classes.
+        root: its folder, for messages.
+
+    Raises:
+        FileError: a code cannot be read or names no class, two classes share a colour, or `ignore` is a class's code.
+    """
+    path, by_colour = root / DESCRIPTION, description.coding == "colours"
+    classes = _classes(path, description, space, by_colour)
+    ignored = {} if by_colour else {IGNORE: IGNORE}
+    if description.ignore is not None:
+        code = _code(path, "ignore", str(description.ignore), by_colour)
+        if classes.get(code, IGNORE) != IGNORE:
+            free = "" if by_colour else f"; a value that is no class is {len(space)} to {IGNORE}"
+            what = "colour" if by_colour else "value"
+            name = space.names[classes[code]]
+            raise FileError(path, f"ignore = {description.ignore} is the {what} of the class '{name}'{free}")
+        ignored[code] = IGNORE
+    return Coding({**ignored, **classes}, by_colour)
+
+
+def _classes(path: Path, description: Description, space: LabelSpace, by_colour: bool) -> dict[int, int]:
+    """The class of each code but `ignore`."""
+    if description.codes:
+        rows = description.codes.items()
+        return {_code(path, "[codes]", text, by_colour): _class(path, text, name, space) for text, name in rows}
+    if not by_colour:
+        return {label: label for label in range(len(space))}
+    classes = {code_of(label.colour): index for index, label in enumerate(space.classes)}
+    if len(classes) < len(space):
+        raise FileError(path, "gives two classes the same colour, so masks of colours cannot tell them apart")
+    return classes
+
+
+def _code(path: Path, where: str, text: str, by_colour: bool) -> int:
+    """A value or colour in the description as a number."""
+    numbers = [int(part) for part in text.split(",")] if re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text) else []
+    if by_colour and len(numbers) == 3 and max(numbers) < 256:
+        return code_of((numbers[0], numbers[1], numbers[2]))
+    if not by_colour and len(numbers) == 1 and numbers[0] < _VALUES:
+        return numbers[0]
+    coding, wanted = ("colours", 'a colour like "128,64,128"') if by_colour else ("values", f"0 to {_VALUES - 1}")
+    raise FileError(path, f"{where} names '{text}'; with coding = \"{coding}\" it is {wanted}")
+
+
+def _class(path: Path, text: str, name: str, space: LabelSpace) -> int:
+    if name == _IGNORED:
+        return IGNORE
+    try:
+        return space.index(name)
+    except UsageError as error:
+        raise FileError(path, f"[codes] {text} = '{name}': {error}") from None
+
+
+def _check_pattern(path: Path, key: str, pattern: str, **fields: str) -> None:
+    known = " and ".join("{" + field + "}" for field in fields)
+    try:
+        filled = pattern.format(**fields)
+    except (LookupError, ValueError, AttributeError):
+        raise FileError(
+            path, f"{key} = '{pattern}' cannot be filled in; it may hold {known} and nothing else"
+        ) from None
+    if not filled or Path(filled).is_absolute():
+        raise FileError(path, f"{key} = '{pattern}' names nothing below the folder; give a relative pattern")
