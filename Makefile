@@ -1,7 +1,7 @@
 # Everything runs inside .venv, which `make setup` builds; the other targets call it where it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCE ?= src/fassd/assets/street.jpg
+SOURCE ?= src/fassd/assets
 # Real data for the tests that need it; they skip, and say why, where the folder is missing.
 export FASSD_DATA ?= $(abspath ../shared/data)
 
