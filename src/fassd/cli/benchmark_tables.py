@@ -1,0 +1,258 @@
+"""How a benchmark and a comparison look in a terminal."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from fassd.metrics.timing import Interval
+    from fassd.tasks.benchmark_report import Comparison, Measured, Report
+
+_BAR_WIDTH = 27
+# To be told apart without colours, too.
+_SHADES = {"normalisation": "░", "network": "█", "upsampling": "▓", "argmax": "▒", "class map": "▚"}
+_OTHER_SHADE = "▞"
+# Below this many columns Table IV leaves out what `fassd networks` prints as well.
+_WIDE = 104
+
+
+def print_report(report: Report) -> None:
+    """Machine, protocol, times, stages, Table IV where it applies, and whatever makes the figures doubtful."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    _print_machine(console, report)
+    for (size, batch), group in itertools.groupby(report.measured, lambda one: (one.variant.size, one.variant.batch)):
+        same = list(group)
+        console.print(f"{_size(size)}, batch {batch}", style="bold")
+        _print_times(console, same)
+        _print_stages(console, same)
+    _print_table_iv(console, report)
+    _print_remarks(console, "not measured", [f"{skipped.variant}: {skipped.reason}" for skipped in report.skipped])
+    _print_remarks(console, "doubtful", report.warnings)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Ratios, and what else than the code may explain them."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    columns = ("first,\nms", "second,\nms", "times\nas fast", "95 %", "first,\nratio", "second,\nratio")
+    rows = [
+        _Row(
+            f"{one.variant.subject}, {_size(one.variant.size)}, batch {one.variant.batch}",
+            (
+                one.variant.way,
+                *(_ms(one.before_ms), _ms(one.after_ms)),
+                *(f"{one.times_as_fast.value:.2f}", _bounds(one.times_as_fast, ".2f")),
+                *(_optional(one.before_ratio, ".2f"), _optional(one.after_ratio, ".2f")),
+            ),
+        )
+        for one in comparison.compared
+    ]
+    _print_rows(console, columns, rows)
+    console.print(
+        "\ntimes as fast: the second report as the first. ratio: to the authors' way within each report, which says "
+        "more where the machines differ.",
+        style="dim",
+    )
+    _print_remarks(console, "differs", comparison.differences)
+    _print_remarks(console, "only in the first", map(str, comparison.only_first))
+    _print_remarks(console, "only in the second", map(str, comparison.only_second))
+
+
+def _print_remarks(console: Console, kind: str, remarks: Iterable[str]) -> None:
+    for remark in remarks:
+        console.print(f"{kind}:", style="yellow", end=" ")
+        console.print(remark, soft_wrap=True)
+
+
+def _print_machine(console: Console, report: Report) -> None:
+    machine = report.machine
+    memory = f", {machine.memory_gib} GiB" if machine.memory_gib else ""
+    instructions = ", ".join(machine.instructions) or "no instruction set of note"
+    console.print(f"{machine.accelerator or machine.processor}, {machine.cores} cores{memory}", style="bold")
+    console.print(f"{instructions}; {machine.system}", style="dim")
+    versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items() if name != "numpy")
+    console.print(f"Python {machine.python}, {versions}", style="dim")
+    timed = {
+        "user": "8-bit image in memory to class map in memory",
+        "paper": "the paper's protocol: network and upsampling, float32, input on the device",
+    }[report.protocol]
+    stopped = "; stopped early" if report.interrupted else ""
+    console.print(f"{timed}; {report.rounds} rounds in turns, {report.warm_up} to warm up{stopped}\n", style="dim")
+
+
+def _print_times(console: Console, measured: Sequence[Measured]) -> None:
+    fastest = {one.variant.subject: one for one in sorted(measured, key=lambda one: one.frames_per_second.value)}
+    rows = []
+    for one in measured:
+        memory = one.peak_device_memory_mib or one.peak_memory_mib
+        cells = (
+            one.variant.way,
+            *(_ms(value) for value in (one.latency_ms.p50, one.latency_ms.p90, one.latency_ms.p99)),
+            _fps(one.frames_per_second.value),
+            _bounds(one.frames_per_second, _fps_format(one.frames_per_second.value)),
+            _optional(one.times_as_fast.value if one.times_as_fast else None, ".2f"),
+            _optional(memory, ".0f"),
+        )
+        rows.append(_Row(one.variant.subject, cells, "cyan" if fastest[one.variant.subject] is one else ""))
+    _print_rows(console, ("p50", "p90", "p99,\nms", "frames/s", "95 %", "ratio", "peak,\nMiB"), rows)
+    console.print("ratio: times as fast as the same network the authors' way, round by round", style="dim")
+
+
+def _print_stages(console: Console, measured: Sequence[Measured]) -> None:
+    names = list(dict.fromkeys(name for one in measured for name in one.stages_ms))
+    legend = "  ".join(f"{_SHADES.get(name, _OTHER_SHADE)} {name}" for name in names)
+    console.print(f"\nstages, ms: {legend}")
+    longest: dict[str, float] = {}
+    for one in measured:
+        longest[one.variant.subject] = max(longest.get(one.variant.subject, 0), sum(one.stages_ms.values()))
+    figures = [" + ".join(_ms(value) for value in one.stages_ms.values()) for one in measured]
+    beside = max(len(one.variant.way) for one in measured) + max(map(len, figures)) + 6
+    width = max(4, min(_BAR_WIDTH, console.width - beside))
+    rows = [
+        _Row(
+            one.variant.subject,
+            (one.variant.way, figure, _bar(one.stages_ms, width / longest[one.variant.subject])),
+        )
+        for one, figure in zip(measured, figures, strict=True)
+    ]
+    _print_rows(console, ("figures", "bar"), rows, header=False)
+    console.print()
+
+
+def _bar(stages: dict[str, float], scale: float) -> str:
+    ends = [round(end * scale) for end in itertools.accumulate(stages.values())]
+    widths = [end - begin for begin, end in itertools.pairwise([0, *ends])]
+    return "".join(_SHADES.get(name, _OTHER_SHADE) * width for name, width in zip(stages, widths, strict=True))
+
+
+def _print_table_iv(console: Console, report: Report) -> None:
+    """Table IV with this machine's own speeds, where anything was measured at the paper's size."""
+    from fassd.tasks.table_iv import PAPER_SIZE, TABLE_IV
+
+    here: dict[str, list[Measured]] = {}
+    for one in report.measured:
+        if one.variant.size == PAPER_SIZE and one.variant.batch == 1 and not one.variant.weights:
+            here.setdefault(one.variant.network, []).append(one)
+    if not here:
+        return
+    wide = console.width >= _WIDE
+    counts = ("GFLOPs", "params,\nM") if wide else ()
+    table = _table(
+        "method", "mIoU,\n%", "input", "GPU", *counts, "frames/s", "norma-\nlised", *_headings(report), gap=1
+    )
+    for row in TABLE_IV:
+        measured = here.pop(row.network or "", [])
+        table.add_row(
+            row.method,
+            f"{row.mean_iou:.1f}",
+            _size(row.size),
+            row.gpu,
+            *((_optional(row.gflops, ".1f"), _optional(row.parameters_m, ".2f")) if wide else ()),
+            f"{row.fps:.1f}{'*' if row.tensorrt else ' '}",
+            f"{row.fps_normalised:.1f}",
+            *_figures(report, measured),
+            style="" if measured else "bright_black",
+        )
+    for name, measured in here.items():
+        accuracy = _optional(measured[0].mean_iou, ".1f")
+        blank = [""] * (len(counts) + 3)
+        table.add_row(name, accuracy, _size(PAPER_SIZE), *blank, *_figures(report, measured))
+    console.print("Table IV as published, and this machine", style="bold")
+    console.print(table)
+    console.print("mIoU on Cityscapes val; normalised: as on a GTX 1080 Ti; * with TensorRT", style="dim")
+    if report.machine_factor is not None:
+        console.print(
+            f"This machine is {report.machine_factor:.3g} of a GTX 1080 Ti (geometric mean over the networks of Table "
+            "IV measured here); its normalised speeds are divided by that.",
+            style="dim",
+        )
+    console.print()
+
+
+def _headings(report: Report) -> tuple[str, str]:
+    return ("here", "norma-\nlised") if report.protocol == "paper" else ("authors'\nhere", "best\nhere")
+
+
+def _figures(report: Report, measured: Sequence[Measured]) -> tuple[str, str]:
+    """What stands under the two headings for one network."""
+    if not measured:
+        return "", ""
+    best = max(measured, key=lambda one: one.frames_per_second.value)
+    if report.protocol == "paper":
+        normalised = best.frames_per_second_normalised
+        return _fps(best.frames_per_second.value), "" if normalised is None else f"{normalised:.1f}"
+    plain = [one for one in measured if one.variant.runtime == "authors"]
+    return _fps(plain[0].frames_per_second.value) if plain else "", _fps(best.frames_per_second.value)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row below a heading, in a style."""
+
+    heading: str
+    cells: tuple[str, ...]
+    style: str = ""
+
+
+def _print_rows(console: Console, columns: Sequence[str], rows: Sequence[_Row], header: bool = True) -> None:
+    """Rows below the headings they share; headings may be wider than the first column."""
+    texts = [("", *columns), *((f"  {row.cells[0]}", *row.cells[1:]) for row in rows)]
+    widths = [max(len(line) for text in texts for line in text[place].split("\n")) for place in range(len(texts[0]))]
+    gap = 2 if sum(widths) + 2 * len(columns) <= console.width else 1
+    if header:
+        console.print(_table("", *columns, widths=widths, gap=gap))
+    for heading, group in itertools.groupby(rows, lambda row: row.heading):
+        console.print(heading, style="bold", soft_wrap=True)
+        table = _table("", *columns, widths=widths, gap=gap)
+        table.show_header = False
+        for row in group:
+            table.add_row(f"  {row.cells[0]}", *row.cells[1:], style=row.style)
+        console.print(table)
+
+
+def _table(first: str, *columns: str, widths: Sequence[int | None] = (), gap: int) -> Table:
+    """A table without lines: one text, and mostly figures beside it."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
+    for place, heading in enumerate((first, *columns)):
+        justify: Literal["left", "right"] = "left" if place == 0 or heading in ("GPU", "bar") else "right"
+        width = widths[place] if widths else None
+        table.add_column(heading, justify=justify, width=width, no_wrap=True, vertical="bottom")
+    return table
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _ms(value: float) -> str:
+    return f"{value:.{2 if value < 10 else 1 if value < 1000 else 0}f}"
+
+
+def _fps_format(value: float) -> str:
+    return f".{3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0}f"
+
+
+def _fps(value: float) -> str:
+    return format(value, _fps_format(value))
+
+
+def _bounds(interval: Interval, form: str) -> str:
+    if interval.low is None or interval.high is None:
+        return "too few"
+    return f"{interval.low:{form}}-{interval.high:{form}}"
+
+
+def _optional(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)

@@ -1,0 +1,182 @@
+"""What a benchmark is asked for, and the variants that this means."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fassd.core.catalog import locate_weights
+from fassd.core.checkpoint import RGB_PIXELS, Header, read_header, write_checkpoint
+from fassd.core.errors import CheckpointError, MissingExtra, UsageError
+from fassd.core.labels import CITYSCAPES
+from fassd.networks.table import network_by_name
+from fassd.runtimes.open import open_runtime
+from fassd.tasks.benchmark_report import AUTHORS, ProtocolName, Variant
+from fassd.tasks.protocol import Request, is_checkpoint
+from fassd.tasks.table_iv import PAPER_SIZE
+
+PAPER_ROUNDS, USER_ROUNDS = 10_000, 50
+PROPOSED = ("fassd-net", "fassd-net-l1", "fassd-net-l2")
+"""The networks that the paper proposes, measured where none is named."""
+
+_LARGEST_BATCH = 200_000_000
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to measure: every combination of these.
+
+    Attributes:
+        networks: names of rows; they get random weights.
+        own: networks of the user's own, "package.module:function"; their code is run.
+        weights: names of shipped weights, checkpoints or exported files.
+        runtimes: names, "auto" for the best that is there, "authors" for the authors' way; empty: what the protocol
+            allows of these two.
+        precisions: names, or "auto".
+        sizes: heights and widths, pixels.
+        batches: images at once.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        protocol: see `fassd.tasks.protocol`.
+        rounds: times that each variant is measured; None: 50, and 10,000 by the paper's protocol.
+        warm_up: times that each answers before.
+        memory: whether peak memory is measured, in a process of its own for each variant.
+    """
+
+    networks: Sequence[str] = ()
+    own: Sequence[str] = ()
+    weights: Sequence[str] = ()
+    runtimes: Sequence[str] = ()
+    precisions: Sequence[str] = ("auto",)
+    sizes: Sequence[tuple[int, int]] = (PAPER_SIZE,)
+    batches: Sequence[int] = (1,)
+    device: str = "auto"
+    protocol: ProtocolName = "user"
+    rounds: int | None = None
+    warm_up: int = 5
+    memory: bool = True
+
+    @property
+    def rounds_wanted(self) -> int:
+        """Times that each variant is measured."""
+        return self.rounds or (PAPER_ROUNDS if self.protocol == "paper" else USER_ROUNDS)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A network with its weights; no file means that its name tells where to import it."""
+
+    network: str
+    weights: str | None
+    file: Path | None
+
+
+def requests_of(order: Order, folder: Path) -> list[Request]:
+    """Every variant that is asked for, once.
+
+    Args:
+        order: what is asked for.
+        folder: for checkpoints with random weights.
+
+    Raises:
+        UnknownName: a network or shipped weights of that name do not exist.
+        CheckpointError: a damaged file.
+        MissingExtra: random weights need PyTorch.
+        UsageError: a number, a size or a combination that cannot be.
+    """
+    _check_numbers(order)
+    runtimes = order.runtimes or ((AUTHORS,) if order.protocol == "paper" else (AUTHORS, "auto"))
+    found: dict[Request, None] = {}
+    subjects = list(_subjects(order, folder))
+    for size, batch, subject in itertools.product(order.sizes, order.batches, subjects):
+        _check_size(subject, size)
+        for runtime, precision in itertools.product(runtimes, order.precisions):
+            one = _for_authors(subject, folder) if runtime == AUTHORS else subject
+            if one.file is None and runtime == "auto":
+                continue
+            # The authors' way has one precision, whatever is asked of the others.
+            variant = Variant(
+                network=one.network,
+                weights=one.weights,
+                runtime=runtime,
+                precision="float32" if runtime == AUTHORS else precision,
+                device=order.device,
+                size=size,
+                batch=batch,
+            )
+            found[Request(variant, order.protocol, None if one.file is None else str(one.file))] = None
+    return list(found)
+
+
+def _check_numbers(order: Order) -> None:
+    if order.rounds is not None and order.rounds < 1:
+        raise UsageError(f"iterations are {order.rounds}; at least 1 is needed to measure anything")
+    if order.warm_up < 0:
+        raise UsageError(f"warm-up is {order.warm_up}; 0 or more answers are possible")
+    for (height, width), batch in itertools.product(order.sizes, order.batches):
+        if height < 1 or width < 1 or batch < 1 or height * width * batch > _LARGEST_BATCH:
+            raise UsageError(
+                f"{batch} images of {height}x{width} are asked for; at least one pixel and at most "
+                f"{_LARGEST_BATCH // 10**6} megapixels can be answered at once"
+            )
+    others = [name for name in order.runtimes if name != AUTHORS]
+    if order.protocol == "paper" and (others or set(order.precisions) - {"auto", "float32"}):
+        asked = f"runtime '{others[0]}'" if others else "another precision"
+        raise UsageError(
+            f"the paper's protocol hands a float32 tensor to PyTorch, and {asked} is asked for; "
+            "use --protocol user, which takes every runtime and precision"
+        )
+
+
+def _check_size(subject: _Subject, size: tuple[int, int]) -> None:
+    # A network of one's own says itself what it cannot take.
+    if subject.file is not None:
+        network_by_name(subject.network).check_size(*size, "an image of the benchmark")
+
+
+def _subjects(order: Order, folder: Path) -> Iterator[_Subject]:
+    named = order.networks or (() if order.weights or order.own else PROPOSED)
+    for network in named:
+        network_by_name(network)
+    for network in dict.fromkeys(named):
+        yield _Subject(network, None, _random_checkpoint(network, folder))
+    for weights in dict.fromkeys(order.weights):
+        path = locate_weights(weights)
+        yield _Subject(_network_of(path), weights, path)
+    for place in dict.fromkeys(order.own):
+        yield _Subject(place, None, None)
+
+
+def _for_authors(subject: _Subject, folder: Path) -> _Subject:
+    """What an exported file is compared with: the authors' way cannot open it, and is as fast with any weights."""
+    if subject.file is None or is_checkpoint(subject.file):
+        return subject
+    return _Subject(subject.network, None, _random_checkpoint(subject.network, folder))
+
+
+def _network_of(path: Path) -> str:
+    """The network whose weights a file holds, be it a checkpoint or exported."""
+    if is_checkpoint(path):
+        header = read_header(path)
+        if header.content != "network":
+            raise CheckpointError(path, "holds an encoder only, which answers nothing; give the weights of a network")
+        return header.network
+    with open_runtime(path) as runtime:
+        return runtime.header.network
+
+
+def _random_checkpoint(network: str, folder: Path) -> Path:
+    """Always the same random weights, so that graphs compiled from them are found again."""
+    try:
+        from fassd.networks.build import checkpoint_of, fresh_network
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtra("torch", "torch", "a network with random weights (without them: --weights NAME)") from None
+    path = folder / f"{network}.safetensors"
+    if path.exists():
+        return path
+    header = Header(network=network, label_space=CITYSCAPES, pixels=RGB_PIXELS, origin="random, for a benchmark")
+    write_checkpoint(path, checkpoint_of(fresh_network(network_by_name(network), len(CITYSCAPES)), header))
+    return path

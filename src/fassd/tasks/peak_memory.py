@@ -1,0 +1,58 @@
+"""Peak memory of a variant, from a fresh process: what was measured before leaves no trace in it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import msgspec
+
+from fassd.core.machine import peak_memory_bytes
+from fassd.tasks.protocol import Request, open_way
+
+_ANSWERS = 2
+
+
+class Peak(msgspec.Struct, frozen=True):
+    """MiB at most, of the process and of the GPU; None where unknown."""
+
+    process: float | None = None
+    device: float | None = None
+
+
+def peak_memory(request: Request) -> Peak:
+    """Opens a variant in a fresh process, answers twice, and asks for the peak; unknown if that process fails."""
+    if not sys.executable:
+        return Peak()
+    done = subprocess.run(
+        [sys.executable, "-m", "fassd.tasks.peak_memory", msgspec.json.encode(request).decode()],
+        capture_output=True,
+        check=False,
+    )
+    try:
+        return msgspec.json.decode(done.stdout.splitlines()[-1], type=Peak)
+    except (IndexError, msgspec.DecodeError):
+        return Peak()
+
+
+def _main() -> None:
+    request = msgspec.json.decode(sys.argv[1], type=Request)
+    way = open_way(request)
+    for _ in range(_ANSWERS):
+        way.answer(None)
+    # Before closing: what a variant frees was held all the same.
+    peak = peak_memory_bytes()
+    print(msgspec.json.encode(Peak(None if peak is None else peak / 2**20, _device_peak(request))).decode())
+    way.close()
+
+
+def _device_peak(request: Request) -> float | None:
+    if not request.variant.device.startswith("cuda") or "torch" not in sys.modules:
+        return None
+    import torch
+
+    return torch.cuda.max_memory_allocated(request.variant.device) / 2**20
+
+
+if __name__ == "__main__":
+    _main()

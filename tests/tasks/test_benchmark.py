@@ -1,0 +1,400 @@
+"""Benchmarks of tiny networks: what is measured, in which order, and what is refused. No test depends on a time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from fassd.core.checkpoint import read_checkpoint
+from fassd.core.errors import CheckpointError, FassdError, MissingExtra, UnknownName, UsageError
+from fassd.core.machine import describe_machine
+from fassd.core.types import Event
+from fassd.metrics.timing import Interval
+from fassd.runtimes.open import open_runtime
+from fassd.runtimes.runtime import Stages
+from fassd.tasks import benchmark as verb
+from fassd.tasks import protocol
+from fassd.tasks.authors_way import open_checkpoint
+from fassd.tasks.benchmark import benchmark, take_turns
+from fassd.tasks.benchmark_order import PROPOSED, Order, requests_of
+from fassd.tasks.benchmark_report import ProtocolName, Report, Variant
+from fassd.tasks.peak_memory import Peak, peak_memory
+from fassd.tasks.protocol import Request, Way, street
+
+SIZE = (64, 96)
+TINY = Order(networks=["fassd-net-l2"], runtimes=["authors"], sizes=[SIZE], rounds=7, warm_up=1, memory=False)
+NETWORKS = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, answer):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 5, 3, 4)
+        self.answer = answer
+    def forward(self, images):
+        return self.answer(self.conv(images))
+
+alone = lambda: Net(lambda logits: logits)
+torchvisions = lambda: Net(lambda logits: {"aux": logits[:, :1], "out": logits})
+with_auxiliary = lambda: Net(lambda logits: (logits, logits[:, :1]))
+flat = lambda: Net(lambda logits: logits.flatten(1))
+classes = lambda: Net(lambda logits: logits.argmax(1, keepdim=True))
+nothing = lambda: Net(lambda logits: {})
+thousand = lambda: Net(lambda logits: logits.repeat(1, 200, 1, 1))
+breaks = lambda: Net(lambda logits: 1 / 0)
+number = lambda: 7
+raises = lambda: {}["x"]
+text = "no function"
+"""
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return benchmark(replace(TINY, runtimes=["authors", "pytorch"], precisions=["float32", "bfloat16"]))
+
+
+@pytest.fixture
+def peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Order]:
+    """Orders a network of one's own from a file in the current folder."""
+    (tmp_path / "peers_of_mine.py").write_text(NETWORKS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return lambda name: replace(TINY, networks=(), own=[f"peers_of_mine:{name}"], rounds=1)
+
+
+def test_every_combination_is_measured_in_every_round(report: Report) -> None:
+    ways = [one.variant.way for one in report.measured]
+    assert ways == ["authors float32", "pytorch float32", "pytorch bfloat16"]
+    assert (report.rounds, report.warm_up, report.interrupted, report.skipped) == (7, 1, False, ())
+    assert {(one.variant.network, one.variant.size, one.variant.batch) for one in report.measured} == {
+        ("fassd-net-l2", SIZE, 1)
+    }
+
+
+def test_speeds_are_ratios_to_the_authors_way(report: Report) -> None:
+    assert report.measured[0].times_as_fast == Interval(1, 1, 1)
+    for one in report.measured:
+        assert one.times_as_fast is not None and one.times_as_fast.value > 0
+        assert one.frames_per_second.value == pytest.approx(1000 / one.latency_ms.p50)
+        assert one.mean_iou == 74.1
+
+
+def _variant(runtime: str, **change: object) -> Variant:
+    plain = Variant(network="n", runtime=runtime, precision="float32", device="cpu", size=SIZE, batch=1)
+    return msgspec.structs.replace(plain, **change)
+
+
+@pytest.mark.parametrize(
+    ("authors", "fast", "ratio"),
+    [
+        ([_variant("authors")], _variant("openvino"), 5),
+        ([_variant("authors")], _variant("openvino", precision="int8", weights="exported.xml"), 5),
+        ([_variant("authors"), _variant("authors", weights="w")], _variant("openvino", weights="w"), 50),
+        ([_variant("authors", batch=2)], _variant("openvino"), None),
+        ([_variant("authors", network="m")], _variant("openvino"), None),
+        ([_variant("authors", device="cuda")], _variant("openvino"), None),
+        ([_variant("authors", size=(96, 64))], _variant("openvino"), None),
+    ],
+)
+def test_a_ratio_is_to_the_same_network_and_images(authors: list[Variant], fast: Variant, ratio: float | None) -> None:
+    times = np.array([[*(100.0, 1000.0)[: len(authors)], 20.0]] * 7)
+    found = verb._measured([*authors, fast], len(authors), times, {}, Peak()).times_as_fast
+    assert found == (None if ratio is None else Interval(ratio, ratio, ratio))
+
+
+def test_without_the_authors_way_there_is_no_ratio() -> None:
+    (one,) = benchmark(replace(TINY, runtimes=["pytorch"], precisions=["float32"], rounds=1)).measured
+    assert one.times_as_fast is None
+
+
+def test_each_stage_is_measured(report: Report) -> None:
+    assert list(report.measured[0].stages_ms) == ["normalisation", "network", "upsampling", "argmax"]
+    assert all(next(iter(one.stages_ms)) == "network" for one in report.measured[1:])
+    assert all(value > 0 for one in report.measured for value in one.stages_ms.values())
+
+
+def test_a_report_reads_back_as_it_was_written(report: Report) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
+
+
+def test_sizes_batches_and_weights_are_multiplied(tiny_weights: Path) -> None:
+    order = replace(TINY, sizes=[SIZE, (80, 64)], batches=[1, 2], weights=[str(tiny_weights)], rounds=1)
+    found = benchmark(order).measured
+    assert len(found) == len({one.variant for one in found}) == 8
+    assert {one.variant.weights for one in found} == {None, str(tiny_weights)}
+    of_weights = next(one for one in found if one.variant.weights)
+    assert of_weights.variant.network == "fassd-net-l2"
+    assert of_weights.mean_iou is None, "the published accuracy is that of other weights"
+
+
+def test_an_exported_file_is_a_ratio_to_its_network_with_random_weights(tmp_path: Path, tiny_weights: Path) -> None:
+    from fassd.runtimes.openvino_file import write_model
+    from fassd.runtimes.openvino_graph import draw_logits
+
+    exported, read = tmp_path / "net.xml", read_checkpoint(tiny_weights)
+    write_model(draw_logits(read.header, read.arrays), exported)
+    order = replace(TINY, networks=(), weights=[str(exported)], runtimes=(), rounds=6)
+    authors, openvino = benchmark(order).measured
+    assert (authors.variant.way, authors.variant.weights) == ("authors float32", None)
+    assert (openvino.variant.runtime, openvino.variant.weights) == ("openvino", str(exported))
+    assert authors.variant.network == openvino.variant.network == "fassd-net-l2"
+    assert openvino.times_as_fast is not None
+
+
+def test_what_auto_turns_out_to_be_is_measured_once() -> None:
+    order = replace(TINY, runtimes=["auto", "pytorch", "auto"], precisions=["float32"], rounds=1)
+    variants = [one.variant for one in benchmark(order).measured]
+    assert len(variants) == len(set(variants)) <= 2
+    assert "auto" not in {variant.runtime for variant in variants}
+
+
+def test_the_authors_way_answers_what_the_runtimes_answer(tiny_weights: Path) -> None:
+    images = street(2, (96, 128))
+    expected = open_runtime(tiny_weights, runtime="pytorch", precision="float32").segment(images)
+    answer = open_checkpoint(tiny_weights, "cpu").segment(images)
+    assert answer.dtype == np.uint8
+    assert answer.shape == expected.shape
+    assert (answer == expected).mean() > 0.9999
+    assert len(np.unique(answer)) > 1
+
+
+def test_the_papers_protocol_times_network_and_upsampling(tiny_weights: Path) -> None:
+    way = open_checkpoint(tiny_weights, "cpu")
+    planes = way.paper_input(1, (96, 128))
+    assert (planes.shape, planes.dtype) == ((1, 3, 96, 128), torch.float32)
+    assert torch.equal(planes, way.paper_input(1, (96, 128)))
+    stages = Stages()
+    enlarged = way.enlarged(planes, stages)
+    assert list(stages.seconds) == ["network", "upsampling"]
+    with torch.inference_mode():
+        expected = F.interpolate(way._network(planes), (96, 128), mode="bilinear", align_corners=True)
+    assert torch.equal(enlarged, expected)
+
+
+def test_the_images_of_a_batch_differ() -> None:
+    images = street(3, SIZE)
+    assert (images.shape, images.dtype) == ((3, *SIZE, 3), np.uint8)
+    assert len({image.tobytes() for image in images}) == 3
+
+
+def _counted(names: str, calls: list[str]) -> list[Way]:
+    variant = Variant(network="n", runtime="r", precision="p", device="cpu", size=SIZE, batch=1)
+
+    def way(name: str) -> Way:
+        request = Request(msgspec.structs.replace(variant, network=name), "user", None)
+        return Way(request, lambda stages: calls.append(name), lambda: None)
+
+    return [way(name) for name in names]
+
+
+def test_each_round_measures_each_variant_once_in_an_order_of_its_own() -> None:
+    calls: list[str] = []
+    turns = take_turns(_counted("abc", calls), rounds=60)
+    rounds = ["".join(calls[start : start + 3]) for start in range(0, 180, 3)]
+    assert {"".join(sorted(one)) for one in rounds} == {"abc"}
+    assert turns.times.shape == (60, 3)
+    # Six orders, ten times each on average; each comes after each other one.
+    assert min(Counter(rounds).values()) >= 3 and len(set(rounds)) == 6
+    assert all(Counter(one[place] for one in rounds)[name] >= 10 for place in range(3) for name in "abc")
+
+
+@pytest.mark.parametrize(("stop", "rounds"), [(7, 2), (8, 2), (9, 3)])
+def test_ctrl_c_keeps_the_rounds_that_are_whole(stop: int, rounds: int) -> None:
+    calls: list[str] = []
+
+    def stopping(stages: Stages | None) -> None:
+        calls.append("x")
+        if len(calls) > stop:
+            raise KeyboardInterrupt
+
+    ways = [replace(way, answer=stopping) for way in _counted("abc", [])]
+    turns = take_turns(ways, rounds=100)
+    assert turns.interrupted
+    assert turns.times.shape == (rounds, 3)
+    assert (turns.times > 0).all()
+
+
+def test_ctrl_c_in_the_first_round_ends_everything() -> None:
+    def stopping(stages: Stages | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        take_turns([replace(way, answer=stopping) for way in _counted("a", [])], rounds=3)
+
+
+def test_an_interrupted_benchmark_reports_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    def watch(event: Event) -> None:
+        if event.kind == "round" and event.values["done"] == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(verb, "peak_memory", lambda request: pytest.fail("nothing starts after Ctrl-C"))
+    found = benchmark(replace(TINY, memory=True), watch)
+    assert (found.rounds, found.interrupted, len(found.measured)) == (2, True, 1)
+
+
+def test_ctrl_c_while_memory_is_measured_keeps_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(request: Request) -> Peak:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verb, "peak_memory", stop)
+    found = benchmark(replace(TINY, memory=True))
+    assert (found.rounds, found.interrupted) == (7, True)
+    assert found.measured[0].peak_memory_mib is None
+
+
+def test_whoever_watches_sees_each_part_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "peak_memory", lambda request: Peak(123.0))
+    seen: list[Event] = []
+    found = benchmark(replace(TINY, rounds=2, memory=True), seen.append)
+    assert [(one.kind, one.values["done"], one.values["total"]) for one in seen] == [
+        ("opened", 1, 1),
+        ("warmed", 1, 1),
+        ("round", 1, 2),
+        ("round", 2, 2),
+        ("memory", 1, 1),
+    ]
+    assert found.measured[0].peak_memory_mib == 123
+
+
+def test_nothing_is_kept_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASSD_CACHE", str(tmp_path))
+    benchmark(replace(TINY, runtimes=["auto"], rounds=1))
+    assert not list(tmp_path.iterdir())
+    assert os.environ["FASSD_CACHE"] == str(tmp_path)
+
+
+def test_a_variant_that_cannot_be_opened_is_skipped_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise MissingExtra("onnxruntime", "onnx", "the runtime onnx")
+
+    monkeypatch.setattr(protocol, "open_runtime", missing)
+    found = benchmark(replace(TINY, runtimes=["onnx", "authors"], rounds=1))
+    assert [one.variant.way for one in found.measured] == ["authors float32"]
+    assert [(one.variant.runtime, "fassd[onnx]" in one.reason) for one in found.skipped] == [("onnx", True)]
+    with pytest.raises(MissingExtra, match="onnxruntime"):
+        benchmark(replace(TINY, runtimes=["onnx"], rounds=1))
+
+
+@pytest.mark.parametrize(("change", "said"), [(1.5, "50% slower"), (0.5, "50% faster"), (1.01, None)])
+def test_drift_is_a_warning(change: float, said: str | None) -> None:
+    times = np.linspace(1, change, 30)[:, None]
+    variant = _counted("a", [])[0].request.variant
+    found = verb._drifting([verb._measured([variant], 0, times * 10, {}, Peak())])
+    assert len(found) == bool(said)
+    if said:
+        assert "1 of 1 variants" in found[0]
+        assert said.split()[1] in found[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "said"),
+    [
+        ({"networks": ["fassd-net-l3"]}, UnknownName, "fassd-net-l1 or fassd-net-l2|fassd-net-l2"),
+        ({"weights": ["fassd-net-l2-stret"]}, UnknownName, "fassd-net-l2-street"),
+        ({"weights": ["no.safetensors"]}, CheckpointError, "no such file"),
+        ({"sizes": [(32, 32)]}, UsageError, "at least 57"),
+        ({"sizes": [(0, 64)]}, UsageError, "0x64"),
+        ({"sizes": [(30_000, 30_000)]}, UsageError, "200 megapixels"),
+        ({"batches": [0]}, UsageError, "0 images"),
+        ({"rounds": 0}, UsageError, "at least 1"),
+        ({"warm_up": -1}, UsageError, "warm-up is -1"),
+        ({"runtimes": ["openvono"]}, FassdError, "openvono"),
+        ({"device": "toaster"}, UsageError, "toaster"),
+        ({"protocol": "paper", "runtimes": ["openvino"]}, UsageError, "--protocol user"),
+        ({"protocol": "paper", "precisions": ["int8"]}, UsageError, "--protocol user"),
+        ({"networks": (), "own": ["nonsense"]}, UsageError, "package.module:function"),
+        ({"networks": (), "own": ["no_such_module:f"]}, UsageError, "no module 'no_such_module'"),
+    ],
+)
+def test_what_cannot_be_is_refused(change: dict[str, object], kind: type[FassdError], said: str) -> None:
+    with pytest.raises(kind, match=said):
+        benchmark(replace(TINY, **change))  # type: ignore[arg-type]
+
+
+def test_without_a_name_the_papers_networks_are_measured(tmp_path: Path) -> None:
+    requests = requests_of(Order(), tmp_path)
+    assert tuple(dict.fromkeys(request.variant.network for request in requests)) == PROPOSED
+    assert [request.variant.runtime for request in requests] == ["authors", "auto"] * 3
+    assert {request.variant.runtime for request in requests_of(Order(protocol="paper"), tmp_path)} == {"authors"}
+    assert (Order().rounds_wanted, Order(protocol="paper").rounds_wanted, Order(rounds=3).rounds_wanted) == (
+        50,
+        10_000,
+        3,
+    )
+
+
+@pytest.mark.parametrize("name", ["alone", "torchvisions", "with_auxiliary"])
+@pytest.mark.parametrize("kind", ["user", "paper"])
+def test_a_network_of_ones_own_is_measured_by_the_same_rule(
+    peers: Callable[[str], Order], name: str, kind: ProtocolName
+) -> None:
+    (one,) = benchmark(replace(peers(name), protocol=kind, runtimes=(), batches=[2])).measured
+    assert one.variant.network == f"peers_of_mine:{name}"
+    assert one.variant.way == "authors float32"
+    assert one.mean_iou is None
+    assert {"network", "upsampling"} == one.stages_ms.keys() - {"normalisation", "argmax"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("flat", r"gives \(1, \d+\) torch.float32"),
+        ("classes", "torch.int64"),
+        ("nothing", "NoneType"),
+        ("thousand", "1000, 16, 24"),
+        ("breaks", r"fails on \(1, 3, 64, 96\).*ZeroDivisionError"),
+        ("number", "returns int; expected a torch.nn.Module"),
+        ("raises", "calling 'peers_of_mine:raises' failed"),
+        ("text", "is str; expected a function"),
+        ("alon", "did you mean alone"),
+    ],
+)
+def test_a_network_of_ones_own_that_is_none_is_refused(peers: Callable[[str], Order], name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        benchmark(peers(name))
+
+
+def test_a_module_that_breaks_on_import_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_of_mine.py").write_text("import not_there_at_all")
+    (tmp_path / "worse_of_mine.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for module, said in (("broken_of_mine", "no module 'not_there_at_all'"), ("worse_of_mine", "ZeroDivisionError")):
+        with pytest.raises(UsageError, match=said):
+            benchmark(replace(TINY, networks=(), own=[f"{module}:net"]))
+
+
+def test_peak_memory_is_that_of_a_fresh_process(tiny_weights: Path) -> None:
+    held = np.ones(600 * 2**20, np.uint8)
+    variant = Variant(network="x", runtime="authors", precision="float32", device="cpu", size=SIZE, batch=1)
+    found = peak_memory(Request(variant, "user", str(tiny_weights)))
+    assert found.process is not None
+    assert 50 < found.process < 550 < held.nbytes / 2**20
+    assert found.device is None
+
+
+@pytest.mark.parametrize("script", ["exit 1", "echo nonsense"])
+def test_the_peak_of_what_fails_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    variant = Variant(network="x", runtime="authors", precision="float32", device="cpu", size=SIZE, batch=1)
+    for executable in (str(python), ""):
+        monkeypatch.setattr(sys, "executable", executable)
+        assert peak_memory(Request(variant, "user", None)) == Peak(None, None)
+
+
+def test_machine_and_date_are_in_the_report(report: Report) -> None:
+    assert report.machine == describe_machine()
+    assert report.date.endswith("+00:00")
