@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fassd.cli.data_check import check_command
 from fassd.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from fassd.core.types import Event
+    from fassd.core.types import Watch
 
 
 @click.group("data")
 def data_command() -> None:
     """Make and look after labelled images."""
+
+
+data_command.add_command(check_command)
 
 
 @data_command.command("synthesize")
@@ -32,23 +39,63 @@ def synthesize_command(out: Path, images: int, size: str, seed: int, split: str)
     instance ids, colours. OUT must be new, empty, or hold other splits of
     rendered streets.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from fassd.synthesis.write import Streets
     from fassd.tasks.synthesize import synthesize
 
     streets = Streets(images, _parse_size(size), seed, split)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("streets", total=images)
-
-        def advance(event: Event) -> None:
-            progress.update(bar, completed=event.values["done"])
-
+    with _bar("streets", images) as advance:
         shares = synthesize(out, streets, advance)
     click.echo(f"{out}: {images} image{'s' * (images != 1)} of {size.lower()}, split {split}")
     click.echo("  ".join(f"{name} {share:.1%}" for name, share in shares.items()))
+
+
+@data_command.command("show", short_help="Draw a contact sheet of a data set.")
+@click.argument("data", metavar="KIND:PATH")
+@click.option("--split", help="Which part; the first there is by default.")
+@click.option("--images", type=int, default=8, show_default=True, help="How many frames.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which frames; one seed shows the same again.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="PNG or JPEG, overwritten.  [default: NAME_SPLIT.png in this folder]",
+)
+def show_command(data: str, split: str | None, images: int, seed: int, out: Path | None) -> int:
+    """Draw a contact sheet: image, mask in colour and overlay of some frames, over a legend.
+
+    Ignored pixels are hatched in grey, values that mean nothing in magenta. Damaged frames are shown as far as they can
+    be read; then the exit code is 1.
+    """
+    from fassd.tasks.show import show
+
+    with _bar("frames", images) as advance:
+        shown = show(data, split, out, images, seed, advance)
+    click.echo(f"{shown.path}: {shown.frames} of {shown.pairs:,} images, split {shown.split}")
+    for name, problem in shown.problems:
+        click.echo(f"  {name}: {problem}", err=True)
+    return 1 if shown.problems else 0
+
+
+@data_command.command("init", short_help="Draft the description of a folder of images and masks.")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace a description that is there.")
+def init_command(path: Path, force: bool) -> None:
+    """Draft PATH/dataset.toml from the images and masks in PATH, and say what is unsure about it.
+
+    Looks for pairs by their names, splits by folders or lists, what masks hold, and tables of class names.
+    """
+    from fassd.data.description import DESCRIPTION
+    from fassd.tasks.init import init
+
+    draft = init(path, force)
+    for name in (*draft.lists, DESCRIPTION):
+        click.echo(f"{path / name} written")
+    for key, value in draft.decided:
+        click.echo(f"  {key:9}{value}")
+    for place, doubt in enumerate(draft.unsure):
+        click.echo(f"  {'' if place else 'unsure':9}{doubt}")
+    spec = shlex.quote(f"folder:{path}")
+    click.echo(f"next: fassd data show {spec}; fassd data check {spec}")
 
 
 def _parse_size(text: str) -> tuple[int, int]:
@@ -56,3 +103,15 @@ def _parse_size(text: str) -> tuple[int, int]:
     if not match:
         raise UsageError(f"--size is '{text}'; give height x width in pixels, for example 512x1024")
     return int(match[1]), int(match[2])
+
+
+@contextmanager
+def _bar(what: str, total: int) -> Iterator[Watch]:
+    """A progress bar on the terminal, moved by events with `done`."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(what, total=total)
+        yield lambda event: progress.update(bar, completed=event.values["done"], total=event.values.get("total", total))

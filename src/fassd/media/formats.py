@@ -7,10 +7,10 @@ import stat
 import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import SEEK_CUR
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,6 +30,11 @@ from fassd.core.errors import FassdError, PictureError
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused undecoded (TIFF and WebP from 179 million on, see `opened`)."""
 
+_MOST_PIXELS_IN_RUNS = 16_000_000
+_MAX_SCANS, _MOST_JPEG_BYTES = 100, 1 << 28
+_JPEG_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])", re.DOTALL)
+"""What opens a segment; 0xFF in pixels is followed by 0, or by 0xD0 to 0xD7 where decoding may restart."""
+
 # Pillow reports harmless oddities of headers as Python warnings, which must neither reach the terminal nor
 # turn into errors under -W error. Filters belong to the whole process and `catch_warnings` may not overlap
 # between threads, so a lock serialises our uses: while headers are parsed, under a millisecond. Pixels, the
@@ -46,7 +51,13 @@ def _silenced() -> Iterator[None]:
 
 
 class _Png(PngImageFile):
-    """PNG without Pillow's warnings, and with EXIF found without decoding."""
+    """PNG without Pillow's warnings, with EXIF found without decoding, and with its checksums looked at."""
+
+    def load_prepare(self) -> None:
+        # Pillow inflates broken pixels and gives what comes of it; labels would change without a word.
+        if self.fp is not None and _png_is_broken(self.fp):
+            raise OSError("a checksum of its pixels is wrong")
+        super().load_prepare()
 
     def load_end(self) -> None:
         with _silenced():
@@ -57,6 +68,24 @@ class _Png(PngImageFile):
         if "exif" not in self.info and self.fp is not None and (block := _png_exif(self.fp)):
             self.info["exif"] = b"Exif\0\0" + block
         return PIL.Image.Image.getexif(self)
+
+
+class _Jpeg(JpegImageFile):
+    """JPEG without bombs: each scan of a small file may cost as much time as decoding the whole picture."""
+
+    def load_prepare(self) -> None:
+        if self.fp is not None and (scans := _jpeg_scans(self.fp)) > _MAX_SCANS:
+            raise OSError(f"{scans} scans, where {_MAX_SCANS} are plenty")
+        super().load_prepare()
+
+
+class _Bmp(BmpImageFile):
+    """BMP without bombs: Pillow unpacks runs in Python, where a row of a few bytes may fill millions of pixels."""
+
+    def load_prepare(self) -> None:
+        if self.tile and self.tile[0].codec_name == "bmp_rle" and self.width * self.height > _MOST_PIXELS_IN_RUNS:
+            raise OSError(f"more than {_MOST_PIXELS_IN_RUNS:,} pixels in runs")
+        super().load_prepare()
 
 
 class _Tiff(TiffImageFile):
@@ -90,10 +119,10 @@ class PictureFormat:
 # the kind of JPEG that many phones write, is read as the JPEG that it begins with.
 FORMATS = (
     PictureFormat("PNG", rb"\x89PNG\r\n\x1a\n", _Png, (".png",), True),
-    PictureFormat("JPEG", rb"\xff\xd8\xff", JpegImageFile, (".jpg", ".jpeg", ".jpe", ".mpo"), False),
+    PictureFormat("JPEG", rb"\xff\xd8\xff", _Jpeg, (".jpg", ".jpeg", ".jpe", ".mpo"), False),
     PictureFormat("WebP", rb"RIFF....WEBP", WebPImageFile, (".webp",), False),
     PictureFormat("TIFF", rb"II\*\0|MM\0\*|II\+\0|MM\0\+", _Tiff, (".tif", ".tiff"), True),
-    PictureFormat("BMP", rb"BM", BmpImageFile, (".bmp",), True),
+    PictureFormat("BMP", rb"BM", _Bmp, (".bmp",), True),
     PictureFormat("PPM", rb"P[1-6]\s", PpmImageFile, (".ppm", ".pgm", ".pbm", ".pnm"), False),
 )
 
@@ -200,13 +229,46 @@ def _turn(picture: ImageFile) -> Transpose | None:
 
 def _png_exif(stream: Any) -> bytes | None:
     """The content of a PNG's eXIf chunk, wherever it stands. Moves the stream, which Pillow positions itself."""
-    stream.seek(8)
-    while len(head := stream.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
+    for kind, length in _png_chunks(stream):
         if kind == b"eXIf":
             return bytes(stream.read(min(length, 1 << 20)))
-        stream.seek(length + 4, SEEK_CUR)
     return None
+
+
+def _png_is_broken(stream: Any) -> bool:
+    """Whether the checksum of a whole chunk of pixels is wrong. Leaves the stream where it is."""
+    place, broken = stream.tell(), False
+    for kind, length in _png_chunks(stream):
+        if kind == b"IDAT":
+            content = stream.read(length)
+            checksum = stream.read(4)
+            broken |= len(checksum) == 4 and zlib.crc32(kind + content).to_bytes(4) != checksum
+    stream.seek(place)
+    return broken
+
+
+def _png_chunks(stream: Any) -> Iterator[tuple[bytes, int]]:
+    """The kind and length of each chunk, the stream standing at its content."""
+    place = 8
+    stream.seek(place)
+    while len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        yield kind, length
+        place += 12 + length
+        stream.seek(place)
+
+
+def _jpeg_scans(stream: Any) -> int:
+    """How many scans a JPEG has, up to its end: motion photos have a film behind it. Leaves the stream where it is."""
+    place = stream.tell()
+    stream.seek(0)
+    content = stream.read(_MOST_JPEG_BYTES)
+    stream.seek(place)
+    scans, end = 0, 2
+    while (found := _JPEG_MARKER.search(content, end)) and found[1] != b"\xd9":
+        scans += found[1] == b"\xda"
+        end = found.end() + int.from_bytes(content[found.end() : found.end() + 2])
+    return scans
 
 
 def _raw_mode(picture: ImageFile) -> str:

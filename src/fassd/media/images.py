@@ -28,8 +28,9 @@ def read_image(path: Path) -> Image:
             return _grey_image(picture, header.raw_mode)
         if picture.has_transparency_data:
             # Transparent pixels hide arbitrary colours; white is what the author saw around the rest.
-            white = PIL.Image.new("RGBA", picture.size, "white")
-            picture = PIL.Image.alpha_composite(white, picture.convert("RGBA"))
+            clear = picture if picture.mode == "RGBA" else picture.convert("RGBA")
+            picture = PIL.Image.new("RGB", picture.size, "white")
+            picture.paste(clear, mask=clear)
         return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 

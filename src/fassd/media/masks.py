@@ -63,7 +63,9 @@ def read_colours(path: Path) -> Codes:
                 f"holds one channel of values (mode {header.picture.mode}) where a colour for each class was "
                 'expected; if the values are class indices, say coding = "values" in dataset.toml',
             )
-        colours = np.array(header.upright().convert("RGB"))
+        picture = header.upright()
+        picture.info.pop("transparency", None)
+        colours = np.array(picture.convert("RGB"))
         codes: Codes = colours[..., 0].astype(np.uint32)
         for channel in (1, 2):
             codes <<= 8

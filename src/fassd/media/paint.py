@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import PIL.Image
-import PIL.ImageDraw
-import PIL.ImageFont
 
 from fassd.core.arrays import ClassMap, Image
 from fassd.core.labels import LabelSpace
+from fassd.media.legend import BACKGROUND, Entry, legend
 
 SMALLEST_SHARE = 0.0005
 """Classes that cover less of the picture would read "0.0 %" and are left out of the legend."""
-
-_BACKGROUND, _TEXT, _FAINT, _RIM = (23, 25, 29), (240, 241, 243), (150, 155, 163), (255, 255, 255, 90)
 
 
 def shares(class_map: ClassMap, label_space: LabelSpace) -> dict[str, float]:
@@ -98,78 +92,20 @@ def _draw_contours(painted: PIL.Image.Image, class_map: ClassMap, opacity: float
         painted.paste(colour, mask=PIL.Image.fromarray(line))
 
 
-@dataclass(frozen=True)
-class _Entry:
-    colour: tuple[int, int, int]
-    name: str
-    share: str
-
-
-def _entries(label_space: LabelSpace, shares: Mapping[str, float]) -> list[_Entry]:
+def _entries(label_space: LabelSpace, shares: Mapping[str, float]) -> list[Entry]:
     """What the legend says, the largest class first."""
     colours = {label.name: label.colour for label in label_space.classes}
     ranked = sorted(shares.items(), key=lambda item: -item[1])
     present = [(name, share) for name, share in ranked if share >= SMALLEST_SHARE]
-    return [_Entry(colours[name], name, f"{100 * share:.1f} %") for name, share in present]
+    return [Entry(colours[name], name, f"{100 * share:.1f} %") for name, share in present]
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """A legend as a table of equal cells; lengths in pixels, all derived from the font's size `em`."""
-
-    em: int
-    cell: int
-    columns: int
-    pitch: int
-    width: int
-    height: int
-
-
-def _layout(entries: Sequence[_Entry], picture_width: int) -> _Layout:
-    # Grows with the picture, which is looked at shrunk to a screen, and stays legible on a thumbnail.
-    em = round(10 + picture_width / 95)
-    font = _font(em)
-    name = max(font.getlength(entry.name) for entry in entries)
-    share = max(font.getlength(entry.share) for entry in entries)
-    cell = math.ceil(1.5 * em + name + 0.9 * em + share)
-    width = max(picture_width, cell + 2 * em)
-    gap = round(1.5 * em)
-    rows = math.ceil(len(entries) / ((width - 2 * em + gap) // (cell + gap)))
-    columns = math.ceil(len(entries) / rows)  # as even as the number of rows allows
-    pitch = min((width - 2 * em + gap) // columns, round(1.3 * (cell + gap)))
-    return _Layout(em, cell, columns, pitch, width, round((1.7 * rows + 1.3) * em))
-
-
-def _with_legend(painted: PIL.Image.Image, entries: Sequence[_Entry]) -> PIL.Image.Image:
+def _with_legend(painted: PIL.Image.Image, entries: Sequence[Entry]) -> PIL.Image.Image:
     if not entries:
         return painted
-    layout = _layout(entries, painted.width)
-    em, font = layout.em, _font(layout.em)
-    canvas = PIL.Image.new("RGB", (layout.width, painted.height + layout.height), _BACKGROUND)
-    canvas.paste(painted, ((layout.width - painted.width) // 2, 0))
-    pen = PIL.ImageDraw.Draw(canvas)
-    for position, entry in enumerate(entries):
-        row, column = divmod(position, layout.columns)
-        left = em + column * layout.pitch
-        middle = painted.height + round((1.5 + 1.7 * row) * em)
-        swatch = _swatch(entry.colour, em)
-        canvas.paste(swatch, (left, middle - em // 2), swatch)
-        baseline = middle + round(0.35 * em)  # half the height of a capital letter
-        pen.text((left + round(1.5 * em), baseline), entry.name, _TEXT, font, "ls")
-        pen.text((left + layout.cell, baseline), entry.share, _FAINT, font, "rs")
+    # Grows with the picture, which is looked at shrunk to a screen, and stays legible on a thumbnail.
+    below = legend(entries, painted.width, em=round(10 + painted.width / 95))
+    canvas = PIL.Image.new("RGB", (below.width, painted.height + below.height), BACKGROUND)
+    canvas.paste(painted, ((below.width - painted.width) // 2, 0))
+    canvas.paste(below, (0, painted.height))
     return canvas
-
-
-def _swatch(colour: tuple[int, int, int], size: int) -> PIL.Image.Image:
-    """A rounded square with a faint rim, without which dark colours would sink into the background."""
-    fine = 4  # drawn four times as large and reduced, as Pillow's own corners are jagged
-    large = PIL.Image.new("RGBA", (size * fine, size * fine), (*colour, 0))
-    box, rim = (0, 0, size * fine - 1, size * fine - 1), max(fine, size * fine // 12)
-    pen = PIL.ImageDraw.Draw(large)
-    pen.rounded_rectangle(box, size * fine * 0.24, (*colour, 255), _RIM, rim)
-    return large.reduce(fine)
-
-
-@lru_cache(maxsize=8)
-def _font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
-    return PIL.ImageFont.load_default(size=size)

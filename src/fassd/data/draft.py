@@ -1,0 +1,264 @@
+"""Drafts a `dataset.toml` from what lies in a folder, and says what is unsure about it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from fassd.core.arrays import IGNORE
+from fassd.core.errors import DataError
+from fassd.data.coding import code_of
+from fassd.data.description import Description
+from fassd.data.draft_classes import IGNORED, Meaning, meaning_of, spell
+from fassd.data.draft_groups import SPLIT, SPLIT_NAMES
+from fassd.data.draft_lists import DRAFTED, Listed, listed_pairs, listed_splits
+from fassd.data.draft_masks import Survey, survey_masks
+from fassd.data.draft_pairs import Files, Found, find_pairs
+from fassd.data.draft_tables import class_tables
+from fassd.data.folder import scan_described
+
+WHOLE = "all"
+"""The split of sets that have none."""
+
+_LISTS = f"pairs/{SPLIT}.csv"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A description and how it came about.
+
+    Attributes:
+        text: for `dataset.toml`.
+        lists: further files to be written, by their place below the folder.
+        decided: what was decided: key and value, as a person would read them.
+        unsure: what the user is to look at, in sentences.
+    """
+
+    text: str
+    lists: dict[str, str]
+    decided: tuple[tuple[str, str], ...]
+    unsure: tuple[str, ...]
+
+
+@dataclass
+class _Files:
+    """Where the pairs are, as `dataset.toml` will say it."""
+
+    pairs: tuple[Files, ...]
+    keys: dict[str, str]
+    how: str
+    unsure: list[str]
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Pairs in each split, in the usual order."""
+        counts = Counter(split or WHOLE for split, _, _ in self.pairs)
+        order = {name: place for place, name in enumerate(SPLIT_NAMES)}
+        return {name: counts[name] for name in sorted(counts, key=lambda name: (order.get(name.lower(), 99), name))}
+
+
+def draft_description(root: Path) -> Draft:
+    """Looks at a folder and drafts its description.
+
+    Raises:
+        DataError: no such folder, no pairs of images and masks in it, or masks that no description can make usable.
+    """
+    if not root.is_dir():
+        raise DataError(root, "there is no such folder; name the one that holds images and masks")
+    files = _speakable(root, _files(root))
+    survey = survey_masks([root / mask for _, _, mask in files.pairs])
+    meaning = meaning_of(survey, class_tables(root))
+    if not files.keys.get("pairs") and not _agrees(root, files, meaning, survey):
+        files.keys = {}
+    lists = {}
+    if not files.keys:
+        files.keys = {"pairs": _LISTS}
+        lists = _written_lists(files.pairs)
+        files.how += f", listed in {_LISTS}"
+    unsure = (*files.unsure, *_unread(survey), *meaning.unsure)
+    return Draft(_toml(root, files, survey, meaning, unsure), lists, _decided(files, survey, meaning), unsure)
+
+
+def _files(root: Path) -> _Files:
+    """The pairs: by folders that name splits, else by lists, else all in one."""
+    listed = listed_pairs(root)
+    try:
+        found = find_pairs(root)
+    except DataError:
+        if listed is None:
+            raise
+        return _by_list(listed)
+    if all(split for split, _, _ in found.pairs):
+        return _by_folder(root, found)
+    if listed is not None:
+        return _by_list(listed)
+    named = listed_splits(root, found.pairs)
+    if named is None:
+        files = _by_folder(root, found)
+        files.unsure.append("no splits were found: all images are one set; training needs train and val apart")
+        return files
+    files = _by_list(named)
+    files.unsure += _by_folder(root, found).unsure
+    left = len(found.pairs) - len({image for _, image, _ in named.pairs})
+    if left:
+        files.unsure.append(f"{left} labelled images are in no list and were left out")
+    return files
+
+
+def _by_folder(root: Path, found: Found) -> _Files:
+    unsure = []
+    if found.lacking:
+        unsure.append(f"{found.lacking} images have no mask; fassd data check names them")
+    if found.others:
+        unsure.append(f"masks were also found as {', '.join(found.others[:4])}, which were left aside")
+    if (root / "leftImg8bit").is_dir():
+        unsure.append(f"this looks like the layout of Cityscapes, which cityscapes:{root} reads without a description")
+    if found.masks.startswith((f"{SPLIT}annot/", f"{SPLIT}_labels/")):
+        unsure.append(f"if this is CamVid, camvid:{root} reads it without a description")
+    how = f"{found.images} with {found.masks}" if found.images else "found by their names"
+    keys = {"images": found.images, "masks": found.masks} if found.images else {}
+    return _Files(found.pairs, keys, how, unsure)
+
+
+def _by_list(listed: Listed) -> _Files:
+    names = ", ".join(map(str, listed.lists))
+    unsure = [f"{listed.lost} lines of {names} name no pair of image and mask"] if listed.lost else []
+    return _Files(listed.pairs, {"pairs": listed.pattern} if listed.pattern else {}, f"listed in {names}", unsure)
+
+
+def _speakable(root: Path, files: _Files) -> _Files:
+    """Without names that no list and no description can hold."""
+    good = tuple(one for one in files.pairs if all(_is_speakable(str(part)) for part in one))
+    if not good:
+        raise DataError(root / files.pairs[0][1], "has a name with line breaks or broken letters; rename it")
+    if len(good) < len(files.pairs):
+        lost = len(files.pairs) - len(good)
+        files.unsure.append(
+            f"{lost} pairs have names with line breaks or broken letters and were left out: rename them"
+        )
+        return _Files(good, {}, files.how, files.unsure)
+    return files
+
+
+def _is_speakable(name: str) -> bool:
+    return name == name.strip() and len(name.splitlines()) <= 1 and not re.search("[\ud800-\udfff]", name)
+
+
+def _agrees(root: Path, files: _Files, meaning: Meaning, survey: Survey) -> bool:
+    """Whether the patterns find the pairs that were found, and no images beside them but those without a mask."""
+    if not files.keys:
+        return False
+    description = msgspec.convert(tomllib.loads(_toml(root, files, survey, meaning, ())), Description)
+    expected: dict[str, set[Path]] = defaultdict(set)
+    for split, image, _ in files.pairs:
+        expected[split or WHOLE].add(root / image)
+    masks = {root / mask for _, _, mask in files.pairs}
+    for split, images in expected.items():
+        scan = scan_described("", root, split, description, None)
+        if {pair.image for pair in scan.dataset.pairs} != images:
+            return False
+        if any(pair.image in masks for pair in scan.lacking) or scan.repeated:
+            return False
+    return True
+
+
+def _written_lists(pairs: Iterable[Files]) -> dict[str, str]:
+    """A list of "image,mask" lines for each split."""
+    rows: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for split, image, mask in pairs:
+        # A line that begins with # would be a comment.
+        rows[split or WHOLE].append((f"./{image}" if str(image)[0] == "#" else str(image), str(mask)))
+    lists = {}
+    for split, lines in rows.items():
+        stream = io.StringIO()
+        csv.writer(stream, lineterminator="\n").writerows(lines)
+        lists[_LISTS.replace(SPLIT, split)] = f"{DRAFTED}: image,mask\n{stream.getvalue()}"
+    return lists
+
+
+def _unread(survey: Survey) -> list[str]:
+    doubts = []
+    if survey.refused:
+        path, reason = survey.refused[0]
+        doubts.append(
+            f"{len(survey.refused)} masks could not be read as the others; the first: "
+            f"{path.name}{reason.removeprefix(str(path))}"
+        )
+    if survey.read + len(survey.refused) < survey.masks:
+        doubts.append(f"{survey.read} of {survey.masks} masks were read; the others may hold more classes")
+    return doubts
+
+
+def _decided(files: _Files, survey: Survey, meaning: Meaning) -> tuple[tuple[str, str], ...]:
+    classes = meaning.classes
+    shown = ", ".join(classes[:8]) + (f" and {len(classes) - 8} more" if len(classes) > 8 else "")
+    codes = [spell(code, survey.by_colour) for code, name in meaning.names.items() if name == IGNORED]
+    if not codes and not survey.by_colour and IGNORE not in meaning.names:
+        codes = [str(IGNORE)]
+    ignored = ", ".join(codes[:6]) + (" ..." if len(codes) > 6 else "")
+    return (
+        ("files", files.how),
+        ("splits", ", ".join(f"{split} {count:,}" for split, count in files.splits.items())),
+        ("coding", f"{'colours' if survey.by_colour else 'values'}, from {survey.read:,} of {survey.masks:,} masks"),
+        ("classes", f"{len(classes)} by {meaning.why}: {shown}"),
+        ("ignored", ignored or "nothing"),
+    )
+
+
+def _toml(root: Path, files: _Files, survey: Survey, meaning: Meaning, unsure: Iterable[str]) -> str:
+    """The text of `dataset.toml`."""
+    lines = [f"{DRAFTED} from what lies in this folder: read it, correct it, then run fassd data check."]
+    lines += [f"# unsure: {doubt}." for doubt in map(_one_line, unsure)]
+    lines += ["", f"name = {_quoted(root.resolve().name or 'data')}"]
+    if files.keys == {"pairs": _LISTS}:
+        lines.append("# No pattern says which files belong together; what is added later must be listed, too.")
+    lines += [f"{key} = {_quoted(value)}" for key, value in files.keys.items()]
+    splits = [split for split in files.splits if split != WHOLE]
+    if splits:
+        lines.append(f"splits = [{', '.join(map(_quoted, splits))}]")
+    if survey.by_colour:
+        lines.append('coding = "colours"')
+    if meaning.space:
+        lines.append(f"label_space = {_quoted(meaning.space.name)}")
+    ignored = [code for code, name in meaning.names.items() if name == IGNORED]
+    if _needs_codes(survey, meaning, ignored):
+        rows = [f"{_quoted(spell(code, survey.by_colour))} = {_quoted(name)}" for code, name in meaning.names.items()]
+        lines += ["", "# What masks hold, and the class behind it.", "[codes]", *rows]
+    elif ignored:
+        code = spell(ignored[0], survey.by_colour)
+        lines.append(f"ignore = {_quoted(code) if survey.by_colour else code}")
+    elif not survey.by_colour and IGNORE in survey.pixels:
+        lines.append(f"ignore = {IGNORE}")
+    for name in [] if meaning.space else meaning.classes:
+        lines += ["", "[[classes]]", f"name = {_quoted(name)}", f"colour = {list(meaning.colours[name])}"]
+    return "\n".join(lines) + "\n"
+
+
+def _needs_codes(survey: Survey, meaning: Meaning, ignored: list[int]) -> bool:
+    """Whether the codes are others than the classes' places or colours."""
+    classes = {code: name for code, name in meaning.names.items() if name != IGNORED}
+    if len(ignored) > 1:
+        return True
+    if not survey.by_colour:
+        return classes != dict(enumerate(meaning.classes))
+    space = {label.name: label.colour for label in meaning.space.classes} if meaning.space else meaning.colours
+    return classes != {code_of(space[name]): name for name in meaning.classes}
+
+
+def _quoted(text: str) -> str:
+    """A TOML string: JSON's escapes are TOML's, but for one control character; half of a letter becomes a ?."""
+    whole = text.encode("utf-8", "replace").decode()
+    return json.dumps(whole, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _one_line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

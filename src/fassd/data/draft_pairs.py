@@ -1,0 +1,217 @@
+"""Which masks belong to which images of an unknown folder: one rule for all of them, or the lists that are there."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
+from typing import TypeAlias
+
+from fassd.core.errors import DataError
+from fassd.data.draft_groups import SPLIT, Folder, Group, Item, groups_below, spread
+
+Files: TypeAlias = tuple[str, PurePosixPath, PurePosixPath]
+"""Split ("" where none is named), image and mask, relative to the root."""
+
+_LESS_WANTED = re.compile(
+    r"instance|object|inst(?=[^a-z]|$)|colou?r|vis(?=[^a-z]|$)|overlay|blend|pred|depth|dispar|edge|panoptic",
+    re.IGNORECASE,
+)
+_TRAIN_IDS = re.compile("trainids", re.IGNORECASE)
+_SAMPLED_GROUPS, _SAMPLED_ITEMS = 32, 12
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the place of a mask follows from that of its image: a stretch of folders and the affixes are exchanged.
+
+    Attributes:
+        depth: how many folders stand before the stretch.
+        images: the stretch on the images' side; SPLIT may stand in it.
+        masks: the stretch on the masks' side.
+        image_affixes: beginning and ending of the images' stems that masks have not.
+        mask_affixes: beginning and ending of the masks' stems that images have not.
+        suffix: of the masks.
+    """
+
+    depth: int
+    images: Folder
+    masks: Folder
+    image_affixes: tuple[str, str]
+    mask_affixes: tuple[str, str]
+    suffix: str
+
+    def mask_of(self, image: Item) -> PurePosixPath | None:
+        """Where the mask of an image would lie; None for what the rule is not about."""
+        stretch = slice(self.depth, self.depth + len(self.images))
+        before, after = self.image_affixes
+        stem = image.path.stem
+        if image.folder[stretch] != self.images or len(stem) < len(before + after):
+            return None
+        if not stem.startswith(before) or not stem.endswith(after):
+            return None
+        middle = stem[len(before) : len(stem) - len(after)]
+        folder = (*image.folder[: self.depth], *self.masks, *image.folder[stretch.stop :])
+        parts = (part.replace(SPLIT, image.split) for part in folder)
+        return PurePosixPath(*parts, f"{self.mask_affixes[0]}{middle}{self.mask_affixes[1]}{self.suffix}")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Images with their masks.
+
+    Attributes:
+        pairs: every image that has a mask, in order.
+        images: the pattern for images in `dataset.toml`; empty if none says which.
+        masks: the same for masks.
+        lacking: how many images of the same folders have no mask.
+        others: other masks of the same images that were left aside, as places.
+    """
+
+    pairs: tuple[Files, ...]
+    images: str
+    masks: str
+    lacking: int
+    others: tuple[str, ...]
+
+
+def find_pairs(root: Path) -> Found:
+    """The images and masks of a folder.
+
+    Raises:
+        DataError: no pictures, no masks among them, or masks as JPEG alone.
+    """
+    groups = groups_below(root)
+    if not groups:
+        raise DataError(root, "holds no pictures; name the folder of a data set")
+    masks = [group for group in groups if group.content == "masks"]
+    photos = [group for group in groups if group.content == "photos"]
+    rules = _rules(photos, masks)
+    if not rules:
+        _explain(root, photos, masks)
+    rule = rules[0]
+    belongs = [
+        (item, mask)
+        for group in photos
+        for item in group.items
+        if (mask := rule.mask_of(item)) is not None and mask != item.path
+    ]
+    existing = {item.path for group in masks for item in group.items}
+    pairs = sorted((item.split, item.path, mask) for item, mask in belongs if mask in existing)
+    images, mask_pattern = _patterns(rule, [item for item, mask in belongs if mask in existing])
+    others = tuple(dict.fromkeys(_place(other) for other in rules[1:] if other.images == rule.images))
+    return Found(tuple(pairs), images, mask_pattern, len(belongs) - len(pairs), others)
+
+
+def _explain(root: Path, photos: list[Group], masks: list[Group]) -> None:
+    """Raises: no image found its mask."""
+    if not masks:
+        named = [
+            group for group in photos if _LABELLED.search("/".join((*group.items[0].folder, group.items[0].ending)))
+        ]
+        if named:
+            raise DataError(
+                root / named[0].items[0].path,
+                "stands where a mask was expected but looks like a photo or a JPEG; masks are PNG, one value or colour "
+                "for each class",
+            )
+        raise DataError(root, f"holds {sum(len(group.items) for group in photos)} pictures, but no masks were found")
+    if not photos:
+        raise DataError(root, f"holds {sum(len(group.items) for group in masks)} masks, but no images were found")
+    example, other = photos[0].items[0].path, masks[0].items[0].path
+    raise DataError(
+        root,
+        f"holds images such as {example} and masks such as {other}, but no rule leads from one to the other; give each "
+        'mask the stem of its image, or write a list "image,mask" and name it as pairs in dataset.toml',
+    )
+
+
+_LABELLED = re.compile(r"mask|label|annot|gt|truth|seg", re.IGNORECASE)
+
+
+def _rules(photos: list[Group], masks: list[Group]) -> list[Rule]:
+    """The rules that lead from sampled images to masks, the best first."""
+    behind: dict[tuple[str, str], list[Item]] = defaultdict(list)
+    for group in masks:
+        for item in group.items:
+            for stem in {item.middle, item.path.stem}:
+                behind[item.split, stem].append(item)
+    votes: Counter[Rule] = Counter()
+    for group in _spread_groups(photos):
+        for image in spread(group.items, _SAMPLED_ITEMS):
+            for stem in dict.fromkeys((image.path.stem, image.middle)):
+                near = [_rule(image, mask, stem) for mask in behind[image.split, stem]]
+                votes.update({rule for rule in near if rule is not None})
+    if not votes:
+        return []
+    most = max(votes.values())
+    serious = [rule for rule, count in votes.items() if 2 * count >= most]
+    return sorted(serious, key=_preference)
+
+
+def _preference(rule: Rule) -> tuple[bool, bool, int, int, str]:
+    """Plain class masks come before coloured, instance and predicted ones, and short rules before long."""
+    place = _place(rule)
+    length = len(rule.images) + len(rule.masks)
+    return (
+        bool(_LESS_WANTED.search(place)),
+        bool(_TRAIN_IDS.search(place)),
+        length,
+        sum(map(len, (*rule.image_affixes, *rule.mask_affixes))),
+        place,
+    )
+
+
+def _spread_groups(groups: list[Group]) -> Iterator[Group]:
+    step = max(1, len(groups) // _SAMPLED_GROUPS)
+    yield from groups[::step]
+
+
+def _rule(image: Item, mask: Item, stem: str) -> Rule | None:
+    """The rule that leads from one image to one mask whose stems agree in `stem`."""
+    depth = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(image.folder, mask.folder, strict=False)))
+    rest, other = image.folder[depth:], mask.folder[depth:]
+    tail = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(rest[::-1], other[::-1], strict=False)))
+    before, after = _around(image.path.stem, stem)
+    mask_before, mask_after = _around(mask.path.stem, stem)
+    if before and before == mask_before:
+        before = mask_before = ""
+    if after and after == mask_after:
+        after = mask_after = ""
+    return Rule(
+        depth,
+        rest[: len(rest) - tail],
+        other[: len(other) - tail],
+        (before, after),
+        (mask_before, mask_after),
+        mask.path.suffix,
+    )
+
+
+def _around(whole: str, part: str) -> tuple[str, str]:
+    before, _, after = whole.partition(part) if part else ("", "", whole)
+    return before, after
+
+
+def _place(rule: Rule) -> str:
+    """Where masks lie, as a person would say it."""
+    before, after = rule.mask_affixes
+    return "/".join((*rule.masks, f"{before}*{after}{rule.suffix}"))
+
+
+def _patterns(rule: Rule, images: list[Item]) -> tuple[str, str]:
+    """The patterns of `dataset.toml` for images and masks; both empty if such patterns cannot say it."""
+    folders = {item.folder for item in images}
+    if len(folders) != 1 or any(rule.image_affixes):
+        return "", ""
+    (folder,) = folders
+    masks = (*folder[: rule.depth], *rule.masks, *folder[rule.depth + len(rule.images) :])
+    if re.search(r"[][*?]|[{}]", "".join((*folder, *masks, *rule.mask_affixes)).replace(SPLIT, "")):
+        return "", ""
+    suffixes = {item.path.suffix for item in images}
+    stem = f"{rule.mask_affixes[0]}{{stem}}{rule.mask_affixes[1]}{rule.suffix}"
+    ending = suffixes.pop() if len(suffixes) == 1 else ""
+    return "/".join((*folder, f"*{ending}")), "/".join((*masks, stem))

@@ -1,0 +1,132 @@
+"""The look of painted pictures: their colours, their letters, and the legend below them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+
+Colour = tuple[int, int, int]
+Font = PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont
+
+BACKGROUND, TEXT, FAINT = (23, 25, 29), (240, 241, 243), (150, 155, 163)
+_RIM = (255, 255, 255, 90)
+
+
+@dataclass(frozen=True)
+class Stripes:
+    """What is painted where there is no class: stripes on a ground, which no class can be taken for."""
+
+    ground: Colour
+    stripe: Colour
+
+
+IGNORED = Stripes((58, 61, 67), (104, 109, 118))
+FOREIGN = Stripes((255, 0, 255), (255, 255, 255))
+"""Of values that a mask may not hold."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the legend."""
+
+    fill: Colour | Stripes
+    name: str
+    share: str
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """A legend as a table of equal cells; lengths in pixels, all derived from the font's size `em`."""
+
+    em: int
+    cell: int
+    columns: int
+    pitch: int
+    width: int
+    height: int
+
+
+def legend(entries: Sequence[Entry], width: int, em: int) -> PIL.Image.Image:
+    """A picture of the entries in columns.
+
+    Args:
+        entries: at least one.
+        width: that the legend gets, in pixels; more where the longest entry needs it.
+        em: the size of the letters in pixels.
+    """
+    layout = _layout(entries, width, em)
+    letters = font(em)
+    canvas = PIL.Image.new("RGB", (layout.width, layout.height), BACKGROUND)
+    pen = PIL.ImageDraw.Draw(canvas)
+    for position, entry in enumerate(entries):
+        row, column = divmod(position, layout.columns)
+        left = em + column * layout.pitch
+        middle = round((1.5 + 1.7 * row) * em)
+        swatch = _swatch(entry.fill, em)
+        canvas.paste(swatch, (left, middle - em // 2), swatch)
+        baseline = middle + round(0.35 * em)  # half the height of a capital letter
+        pen.text((left + round(1.5 * em), baseline), printable(entry.name), TEXT, letters, "ls")
+        pen.text((left + layout.cell, baseline), entry.share, FAINT, letters, "rs")
+    return canvas
+
+
+def hatching(stripes: Stripes, width: int, height: int, pitch: int) -> PIL.Image.Image:
+    """Slanted stripes.
+
+    Args:
+        stripes: their colours.
+        width: of the picture, in pixels.
+        height: likewise.
+        pitch: from stripe to stripe, in pixels.
+    """
+    picture = PIL.Image.new("RGB", (width, height), stripes.ground)
+    pen = PIL.ImageDraw.Draw(picture)
+    for start in range(-height, width, pitch):
+        pen.line((start, height, start + height, 0), stripes.stripe, max(1, round(pitch / 4)))
+    return picture
+
+
+@lru_cache(maxsize=8)
+def font(size: int) -> Font:
+    """The letters of all painted text, `size` pixels high."""
+    return PIL.ImageFont.load_default(size=size)
+
+
+def printable(text: str) -> str:
+    """The text on one line, with ? for what no letter can show."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _layout(entries: Sequence[Entry], given_width: int, em: int) -> _Layout:
+    letters = font(em)
+    name = max(letters.getlength(printable(entry.name)) for entry in entries)
+    share = max(letters.getlength(entry.share) for entry in entries)
+    cell = math.ceil(1.5 * em + name + 0.9 * em + share)
+    width = max(given_width, cell + 2 * em)
+    gap = round(1.5 * em)
+    rows = math.ceil(len(entries) / ((width - 2 * em + gap) // (cell + gap)))
+    columns = math.ceil(len(entries) / rows)  # as even as the number of rows allows
+    pitch = min((width - 2 * em + gap) // columns, round(1.3 * (cell + gap)))
+    return _Layout(em, cell, columns, pitch, width, round((1.7 * rows + 1.3) * em))
+
+
+def _swatch(fill: Colour | Stripes, size: int) -> PIL.Image.Image:
+    """A rounded square with a faint rim, without which dark colours would sink into the background."""
+    fine = 4  # drawn four times as large and reduced, as Pillow's own corners are jagged
+    side = size * fine
+    shape = PIL.Image.new("L", (side, side))
+    corner, rim = side * 0.24, max(fine, side // 12)
+    PIL.ImageDraw.Draw(shape).rounded_rectangle((0, 0, side - 1, side - 1), corner, 255)
+    if isinstance(fill, Stripes):
+        large = hatching(fill, side, side, side // 3)
+    else:
+        large = PIL.Image.new("RGB", (side, side), fill)
+    large.putalpha(shape)
+    PIL.ImageDraw.Draw(large).rounded_rectangle((0, 0, side - 1, side - 1), corner, None, _RIM, rim)
+    return large.reduce(fine)
