@@ -1,67 +1,74 @@
-"""Speed of the official Cityscapes scores, as a ratio to the owners' program in the same run.
+"""Speed of the official Cityscapes scores, as a ratio to the package that pip installs, in the same run.
 
-    FASSD_DATA=../shared/data python benchmarks/official_scores.py
+    FASSD_DATA=../shared/data python benchmarks/official_scores.py --images 500
 
-Both score the same frames of 2048x1024, in turn: drawn ones and, where $FASSD_DATA has them, real ones. "maps" hands
-both the decoded pictures, so that it is the scoring itself; "files" adds decoding three PNGs, which costs both the
-same. Both use one core; processor time is counted, so that whatever else the machine does matters little.
-Results are printed and written to benchmarks/results as dated JSON.
+Three rows. "files": from PNG files to scores, the owners' program beside `fassd evaluate --predictions --no-borders`;
+"files and borders": the same with what we score besides. By the clock, in as many processes as there are cores; each
+program is run in turn and whole, starting included. The files are copies of the real frames in $FASSD_DATA (where they
+are) and of rendered streets, 2048x1024, with made-up predictions. "maps": the scoring itself, on decoded pictures, on
+one core, by processor time. Results are printed and written to benchmarks/results as dated JSON.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
 import datetime
 import importlib
 import json
 import os
 import platform
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageDraw
 
 from fassd.core.arrays import Labels
-from fassd.metrics.cityscapes import InstanceIds, OfficialEvaluation
+from fassd.metrics.cityscapes import OfficialEvaluation
+from fassd.synthesis.write import Streets
+from fassd.tasks.synthesize import synthesize
 
-ROUNDS = 15
-WIDTH, HEIGHT = 2048, 1024
-DRAWN = 4
 ROAD, VOID = 7, 6  # what stands in for void answers, which networks do not give; the highest void id
-WHAT = ("maps", "files")
-KINDS = ("prediction", "labelIds", "instanceIds")
+ROWS = ("files", "files and borders")
+RENDERED, ROUNDS, MAP_ROUNDS = 4, 2, 9
 
-# What is drawn over a road, in this order: raw id, how many, smallest and largest height, lowest and highest foot.
-THINGS = (
-    (23, 1, 500, 600, 300, 400),  # sky
-    (11, 12, 300, 600, 500, 560),  # building
-    (21, 14, 80, 300, 450, 560),  # vegetation
-    (8, 6, 60, 120, 600, 700),  # sidewalk
-    (17, 25, 100, 400, 520, 640),  # pole
-    (20, 15, 15, 50, 300, 500),  # traffic sign
-    (26, 18, 30, 250, 540, 800),  # car
-    (24, 14, 20, 200, 540, 750),  # person
-    (33, 6, 20, 120, 560, 760),  # bicycle
-    (28, 1, 150, 300, 560, 700),  # bus
-)
-SINGLE = (24, 26, 28, 33)
+OFFICIAL = """
+import glob, json, sys, warnings
+warnings.simplefilter("ignore")
+import numpy as np
+np.in1d = np.isin  # dropped in NumPy 2.4
+import cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling as owners
+options = owners.args
+options.predictionPath, options.JSONOutput, options.quiet = sys.argv[1] + "/said", False, True
+truth = sorted(glob.glob(sys.argv[1] + "/gtFine/val/*/*_labelIds.png"))
+result = owners.evaluateImgLists([owners.getPrediction(options, path) for path in truth], truth, options)
+print(json.dumps([result[key] for key in ("averageScoreClasses", "averageScoreCategories", "averageScoreInstClasses",
+                                          "averageScoreInstCategories", "confMatrix")]))
+"""
 
 
 def main() -> None:
     """Measures, prints, writes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=500, help="files in the row 'files'")
+    images = parser.parse_args().images
     owners = importlib.import_module("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(np, "in1d", np.isin, create=True):
         warnings.simplefilter("ignore")
-        frames = [_measure(owners, name, Path(folder), *maps) for name, maps in _frames()]
+        frames = _frames(Path(folder) / "rendered")
+        maps = [_measure_maps(owners, Path(folder), *frame) for frame in frames]
+        files = _measure_files(Path(folder) / "copies", frames, images)
     results = {
         "date": date,
         "machine": {
@@ -71,8 +78,8 @@ def main() -> None:
             "python": platform.python_version(),
             "owners_compiled": owners.CSUPPORT,
         },
-        "frames": frames,
-        "lowest_times_as_fast": {what: min(frame["times_as_fast"][what] for frame in frames) for what in WHAT},
+        "files": files,
+        "maps": maps,
     }
     print(json.dumps(results, indent=2))
     (Path(__file__).parent / "results").mkdir(exist_ok=True)
@@ -80,39 +87,21 @@ def main() -> None:
     written.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def _frames() -> Iterator[tuple[str, tuple[Labels, InstanceIds]]]:
-    """Names, labels and instances."""
-    for seed in range(DRAWN):
-        yield f"drawn {seed}", _draw(np.random.default_rng(seed))
-    real = Path(os.environ.get("FASSD_DATA", "nowhere")) / "cityscapes_mini" / "gtFine"
-    for path in sorted(real.glob("*/*/*_labelIds.png")):
-        instances = path.with_name(path.name.replace("labelIds", "instanceIds"))
-        yield path.stem, (np.array(Pillow.open(path)), np.array(Pillow.open(instances)))
-
-
-def _draw(random: np.random.Generator) -> tuple[Labels, InstanceIds]:
-    labels, instances = (Pillow.new("I", (WIDTH, HEIGHT), ROAD) for _ in range(2))
-    for raw_id, count, *sizes in THINGS:
-        for number in range(count):
-            height, foot = random.integers(sizes[0], sizes[1]), random.integers(sizes[2], sizes[3])
-            width = WIDTH if raw_id == 23 else max(3, int(height * (0.05 if raw_id == 17 else random.uniform(0.5, 2))))
-            left = int(random.integers(-width // 2, WIDTH - width // 2)) if raw_id != 23 else 0
-            box = (left, int(foot - height), left + width, int(foot))
-            shape = "ellipse" if raw_id in (*SINGLE, 21) else "rectangle"
-            for picture, value in ((labels, raw_id), (instances, raw_id * 1000 + number)):
-                getattr(ImageDraw.Draw(picture), shape)(box, fill=value if raw_id in SINGLE else raw_id)
-    for picture in (labels, instances):
-        ImageDraw.Draw(picture).rectangle((0, 0, WIDTH - 1, HEIGHT - 1), outline=3, width=5)  # out of roi
-        ImageDraw.Draw(picture).ellipse((200, 920, WIDTH - 200, 1200), fill=1)  # the own car
-    return np.array(labels).astype(np.uint8), np.array(instances).astype(np.uint16)
+def _frames(rendered: Path) -> list[tuple[Path, Path]]:
+    """Files of labels and of instances."""
+    synthesize(rendered, Streets(RENDERED, (1024, 2048)))
+    real = Path(os.environ.get("FASSD_DATA", "nowhere")) / "cityscapes_mini"
+    found = [path for root in (real, rendered) for path in sorted(root.glob("gtFine/*/*/*_labelIds.png"))]
+    return [(path, path.with_name(path.name.replace("labelIds", "instanceIds"))) for path in found]
 
 
 def _answer(labels: Labels) -> Labels:
     """What a fair network might say: borders displaced, some patches wrong, no void."""
     random = np.random.default_rng(0)
     answer = np.roll(labels, (2, 3), (0, 1))
+    height, width = labels.shape
     for _ in range(300):
-        top, left = random.integers(0, HEIGHT), random.integers(0, WIDTH)
+        top, left = random.integers(0, height), random.integers(0, width)
         answer[top : top + random.integers(5, 60), left : left + random.integers(5, 60)] = random.choice(
             labels[::64, 0]
         )
@@ -120,49 +109,86 @@ def _answer(labels: Labels) -> Labels:
     return answer
 
 
-def _measure(owners: Any, name: str, folder: Path, labels: Labels, instances: InstanceIds) -> dict[str, Any]:
-    paths = [folder / f"frame_{kind}.png" for kind in KINDS]
-    for path, values in zip(paths, (_answer(labels), labels, instances), strict=True):
-        Pillow.fromarray(values).save(path)
-    decoded = {str(path): Pillow.open(path) for path in paths}
-    for picture in decoded.values():
-        picture.load()
+def _measure_files(root: Path, frames: list[tuple[Path, Path]], images: int) -> dict[str, Any]:
+    """Whole processes, by the clock, in turn."""
+    answers = [_answer(np.array(Pillow.open(labels))) for labels, _ in frames]
+    for folder in ("leftImg8bit/val/copy", "gtFine/val/copy", "said"):
+        (root / folder).mkdir(parents=True)
+    for number in range(images):
+        (labels, instances), answer = frames[number % len(frames)], answers[number % len(frames)]
+        stem = f"copy_{number:06}_000019"
+        (root / f"leftImg8bit/val/copy/{stem}_leftImg8bit.png").touch()  # the photo is not read
+        for kind, path in (("labelIds", labels), ("instanceIds", instances)):
+            (root / f"gtFine/val/copy/{stem}_gtFine_{kind}.png").write_bytes(path.read_bytes())
+        Pillow.fromarray(answer).save(root / f"said/{stem}.png")
+    data = ["--data", f"cityscapes:{root}", "--predictions", str(root / "said")]
+    commands = {
+        "official": [sys.executable, "-c", OFFICIAL, str(root)],
+        "files": [sys.executable, "-m", "fassd", "evaluate", *data, "--json", "--no-borders"],
+        "files and borders": [sys.executable, "-m", "fassd", "evaluate", *data, "--json"],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    busy: dict[str, list[float]] = {name: [] for name in commands}
+    for number in range(ROUNDS + 1):
+        said = {}
+        for name, command in commands.items():
+            begun, used = time.perf_counter(), _used()
+            said[name] = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+            if number:  # the first round warms up: files are read, loops compiled
+                seconds[name].append(time.perf_counter() - begun)
+                busy[name].append(_used() - used)
+        names = ("classes", "categories", "instance_classes", "instance_categories")
+        for row in ROWS:
+            ours = [said[row]["official"]["averages"][name] for name in names]
+            assert ours == said["official"][:4], "the two disagree, so their speed says nothing"
+    return {
+        "images": images,
+        "seconds": {name: [round(one, 2) for one in values] for name, values in seconds.items()},
+        "processor_seconds": {name: [round(one, 2) for one in values] for name, values in busy.items()},
+        "times_as_fast": {row: _ratio(seconds["official"], seconds[row]) for row in ROWS},
+        "load": os.getloadavg()[0],
+    }
+
+
+def _used() -> float:
+    """Processor time of all finished processes that were started here."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _measure_maps(owners: Any, folder: Path, labels: Path, instances: Path) -> dict[str, Any]:
+    """The scoring alone, by processor time, in turn."""
+    truth = folder / "one_labelIds.png"
+    paths = {folder / "one_prediction.png": _answer(np.array(Pillow.open(labels)))}
+    for kind, path in (("labelIds", labels), ("instanceIds", instances)):
+        paths[folder / f"one_{kind}.png"] = np.array(Pillow.open(path))
+    decoded = {str(path): Pillow.fromarray(values) for path, values in paths.items()}
     options = copy.copy(owners.args)
     options.JSONOutput, options.quiet = False, True
 
     def official() -> Any:
-        return owners.evaluateImgLists([str(paths[0])], [str(paths[1])], options)["confMatrix"]
-
-    def official_maps() -> Any:
         with mock.patch.object(owners.Image, "open", decoded.get):
-            return official()
+            return owners.evaluateImgLists([str(next(iter(paths)))], [str(truth)], options)["confMatrix"]
 
-    def ours(read: Callable[[str], Any]) -> Any:
+    def ours() -> Any:
         evaluation = OfficialEvaluation()
-        evaluation.add(*(np.array(read(str(path))) for path in paths))
+        evaluation.add(*(np.array(picture) for picture in decoded.values()))
         evaluation.result()
         return evaluation.confusion.tolist()
 
-    assert official() == ours(Pillow.open), "the two disagree, so their speed says nothing"
-    seconds = _alternate(
-        {
-            "official files": official,
-            "fassd files": lambda: ours(Pillow.open),
-            "official maps": official_maps,
-            "fassd maps": lambda: ours(decoded.__getitem__),
-        }
-    )
+    assert official() == ours(), "the two disagree, so their speed says nothing"
+    seconds = _alternate({"official": official, "fassd": ours})
     return {
-        "frame": name,
-        "instances": int(np.count_nonzero(np.unique(instances) > 1000)),
+        "frame": labels.stem,
+        "instances": int(np.count_nonzero(np.unique(paths[folder / "one_instanceIds.png"]) > 1000)),
         "ms": {way: round(statistics.median(values) * 1000, 1) for way, values in seconds.items()},
-        "times_as_fast": {what: _ratio(seconds, what) for what in WHAT},
+        "times_as_fast": _ratio(seconds["official"], seconds["fassd"]),
     }
 
 
 def _alternate(ways: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(ROUNDS + 1):
+    for number in range(MAP_ROUNDS + 1):
         for name, way in ways.items():
             begun = time.process_time()
             way()
@@ -171,9 +197,8 @@ def _alternate(ways: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
     return seconds
 
 
-def _ratio(seconds: dict[str, list[float]], what: str) -> float:
-    pairs = zip(seconds[f"official {what}"], seconds[f"fassd {what}"], strict=True)
-    return round(statistics.median(theirs / ours for theirs, ours in pairs), 2)
+def _ratio(theirs: list[float], ours: list[float]) -> float:
+    return round(statistics.median(their / our for their, our in zip(theirs, ours, strict=True)), 2)
 
 
 if __name__ == "__main__":

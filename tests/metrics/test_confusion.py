@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fassd.metrics.confusion import class_iou, confusion_of, mean_iou, pixel_accuracy
+from fassd.metrics.confusion import (
+    class_accuracy,
+    class_iou,
+    confusion_of,
+    frequency_weighted_iou,
+    mean_iou,
+    mean_of,
+    pixel_accuracy,
+)
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "metric.json").read_text())["cases"]
 CASES = pytest.mark.parametrize("case", GOLDEN, ids=range(len(GOLDEN)))
@@ -152,3 +160,34 @@ def test_the_mean_is_over_the_classes_that_occur_among_those_asked_for(
     confusion[1, 2] = 4
     assert class_iou(confusion) == [1.0, 0.2, 0.0, None]
     assert mean_iou(confusion, among) == (None if mean is None else pytest.approx(mean))
+
+
+@given(
+    st.integers(1, 5).flatmap(
+        lambda classes: st.lists(
+            st.lists(st.integers(0, 40), min_size=classes + 1, max_size=classes + 1), min_size=classes, max_size=classes
+        )
+    )
+)
+def test_the_other_scores_are_their_definitions(rows: list[list[int]]) -> None:
+    """By sums over pixels, with a last column for answers that were no class."""
+    confusion, classes = np.array(rows, np.int64), range(len(rows))
+    true = [sum(row) for row in rows]
+    said = [sum(row[label] for row in rows) for label in classes]
+    unions = [true[label] + said[label] - rows[label][label] for label in classes]
+    iou = [rows[label][label] / unions[label] if unions[label] else None for label in classes]
+    assert class_iou(confusion) == iou
+    assert class_accuracy(confusion) == [rows[label][label] / true[label] if true[label] else None for label in classes]
+    total = sum(true)
+    weighted = sum(true[label] * (iou[label] or 0.0) for label in classes) / total if total else None
+    assert frequency_weighted_iou(confusion) == (None if weighted is None else pytest.approx(weighted))
+    hits = sum(rows[label][label] for label in classes)
+    assert pixel_accuracy(confusion) == (hits / total if total else None)
+    present = [score for score in iou if score is not None]
+    assert mean_iou(confusion) == (pytest.approx(sum(present) / len(present)) if present else None)
+
+
+def test_a_mean_leaves_out_what_has_no_score() -> None:
+    assert mean_of([1.0, None, 0.5]) == 0.75
+    assert mean_of([1.0, None, 0.5], among=[1, 2]) == 0.5
+    assert mean_of([None]) is None

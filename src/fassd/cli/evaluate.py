@@ -1,8 +1,12 @@
-"""`fassd evaluate`: weights on labelled images -> scores."""
+"""`fassd evaluate`: weights, or a folder of predictions, on labelled images -> scores."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -10,90 +14,222 @@ import click
 from fassd.cli import options
 
 if TYPE_CHECKING:
-    from fassd.core.types import Event
+    from fassd.core.types import Watch
+    from fassd.data.dataset import Dataset
+    from fassd.runtimes.runtime import Runtime
+    from fassd.tasks.averaging import Averaging
+    from fassd.tasks.evaluate import NetworkAnswers
+    from fassd.tasks.explain import Convention, GivenNumber
+    from fassd.tasks.score_predictions import FileAnswers
+    from fassd.tasks.scores import Report
+
+_FOLDER = click.Path(path_type=Path)
 
 
-_BAR_WIDTH = 40
+@dataclass(frozen=True)
+class _Order:
+    """What was asked for, beside the data."""
+
+    weights: str | None
+    predictions: Path | None
+    ids: Literal["raw", "train"] | None
+    save_predictions: Path | None
+    scales: str
+    flip: bool
+    borders: bool
+    workers: int | None
+    runtime: str
+    device: str
+    precision: str
 
 
-@click.command("evaluate", short_help="Score weights on labelled images.")
-@click.argument("weights", metavar="WEIGHTS")
+@click.command("evaluate", short_help="Score weights, or a folder of predictions, on labelled images.")
+@click.argument("weights", metavar="[WEIGHTS]", required=False)
 @options.data
 @click.option("--split", default="val", show_default=True, help="Which part of the data.")
+@click.option("--predictions", type=_FOLDER, metavar="FOLDER", help="Score these PNGs instead of WEIGHTS.")
+@click.option(
+    "--ids",
+    type=click.Choice(["raw", "train"]),
+    help="What --predictions for cityscapes: hold.  [default: raw ids, and a sentence if they look like train ids]",
+)
+@click.option(
+    "--save-predictions",
+    type=_FOLDER,
+    metavar="FOLDER",
+    help="Keep the answers as PNGs; for cityscapes: as the official program and the test server take them. Run again, "
+    "an interrupted evaluation goes on.",
+)
+@click.option("--report", type=_FOLDER, metavar="FOLDER", help="Write scores of every image, pictures and plots.")
+@click.option("--explain", metavar="NUMBER", help="Find the convention that gives this score, 76.3 or 0.763.")
+@click.option("--scales", default="1", show_default=True, metavar="LIST", help="Average over these scales: 0.5,1,2.")
+@click.option("--flip", is_flag=True, help="Average over the mirrored picture as well.")
+@click.option(
+    "--borders/--no-borders",
+    default=True,
+    show_default=True,
+    help="Boundary IoU and the trimap curve too, which is half of the work of scoring --predictions.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes that score --predictions.  [default: as many as there are cores]",
+)
+@options.runtime
 @options.device
 @options.precision
 @options.as_json
 def evaluate_command(
-    weights: str,
-    data: tuple[str, ...],
-    split: str,
-    device: str,
-    precision: Literal["float32", "bfloat16"],
-    as_json: bool,
-) -> None:
-    """Score WEIGHTS (a shipped name or a checkpoint file) on labelled images.
+    data: tuple[str, ...], split: str, report: Path | None, explain: str | None, as_json: bool, **order: Any
+) -> int:
+    """Score WEIGHTS (a shipped name or a checkpoint file), or a folder of predictions, on labelled images.
 
-    One integer confusion matrix over the whole split, at the labels' own resolution, one scale. Classes that occur
-    neither in labels nor answers are left out of the mean. Partly marked frames are reported apart.
+    One integer confusion matrix over the whole split, at the labels' own resolution, one scale. Ignored pixels never
+    count; classes that occur neither in labels nor answers are left out of the mean. Partly marked frames are
+    reported apart. Data in Cityscapes' layout also get the official scores. With --explain, exit code 1 says that no
+    convention gives the number.
     """
+    from fassd.data.quick_check import quick_check
+    from fassd.tasks.evaluation_report import check_report_folder
+    from fassd.tasks.explain import parse_number
+
+    asked = _Order(**order)
+    number = None if explain is None else parse_number(explain)
+    _check(asked, len(data), report is not None or number is not None)
+    if report is not None:
+        check_report_folder(report)
+    values, found = [], None
+    with _progress(as_json) as bar, _opened(asked, data, split) as (datasets, answer):
+        if asked.predictions is None:  # there, every label file is read within seconds, and no photo at all
+            for dataset in datasets:
+                quick_check(dataset)
+        for dataset in datasets:
+            scored, answers = answer(dataset, bar(f"{dataset.spec} {split}"))
+            values.append(scored.as_json(asked.weights))
+            if report is not None:
+                _write_report(report, scored, asked, answers, bar("drawing the worst images"))
+            if number is not None:
+                found = _explain(number, scored, answers, bar("scoring other ways"))
+                values[-1]["explained"] = _explained(number, found)
+    if as_json:
+        click.echo(json.dumps(values[0] if len(values) == 1 else values, indent=2))
+    else:
+        _print(values, found, number, report)
+    return 0 if number is None or any(number.is_met_by(one.score or 0.0) for one in found or ()) else 1
+
+
+def _check(order: _Order, data: int, folder_or_number: bool) -> None:
+    from fassd.core.errors import UsageError
+
+    if (order.weights is None) == (order.predictions is None):
+        given = "both WEIGHTS and --predictions" if order.weights else "neither WEIGHTS nor --predictions"
+        raise UsageError(f"{given} were given; name one of them: what is to be scored")
+    if order.predictions is not None and (order.scales != "1" or order.flip or order.save_predictions):
+        raise UsageError(
+            "--scales, --flip and --save-predictions are for WEIGHTS; --predictions are scored as they are"
+        )
+    if order.weights is not None and order.ids is not None:
+        raise UsageError("--ids says what --predictions hold; there are none")
+    if data > 1 and (order.predictions or order.save_predictions or folder_or_number):
+        raise UsageError("--predictions, --save-predictions, --report and --explain take a single --data")
+
+
+_Answering = Callable[["Dataset", "Watch"], tuple["Report", "NetworkAnswers | FileAnswers"]]
+
+
+@contextmanager
+def _opened(order: _Order, data: tuple[str, ...], split: str) -> Iterator[tuple[list[Dataset], _Answering]]:
+    """The data sets, all opened before the first is scored, and what scores one."""
+    from fassd.data.kinds import open_dataset
+    from fassd.tasks.averaging import parse_averaging
+
+    if order.predictions is not None:
+        yield [open_dataset(spec, split) for spec in data], lambda dataset, watch: _score_folder(order, dataset, watch)
+        return
+    from fassd.runtimes.open import open_runtime
+
+    assert order.weights is not None
+    averaging = parse_averaging(order.scales, order.flip)
+    with open_runtime(order.weights, runtime=order.runtime, device=order.device, precision=order.precision) as runtime:
+        datasets = [open_dataset(spec, split, runtime.label_space) for spec in data]
+        yield datasets, lambda dataset, watch: _score_network(order, runtime, averaging, dataset, watch)
+
+
+def _score_folder(order: _Order, dataset: Dataset, watch: Watch) -> tuple[Report, FileAnswers]:
+    import os
+
+    from fassd.tasks.score_predictions import score_predictions
+
+    assert order.predictions is not None
+    # A process takes a second to start, in which one alone scores some twenty large images.
+    workers = order.workers or min(os.cpu_count() or 1, 1 + len(dataset) // 32)
+    return score_predictions(order.predictions, dataset, order.ids, workers, watch, order.borders)
+
+
+def _score_network(
+    order: _Order, runtime: Runtime, averaging: Averaging, dataset: Dataset, watch: Watch
+) -> tuple[Report, NetworkAnswers]:
+    from fassd.tasks.evaluate import NetworkAnswers, evaluate_answers
+    from fassd.tasks.prediction_files import SavedPredictions, order_of
+
+    saved = None
+    if order.save_predictions is not None:
+        assert order.weights is not None
+        saved = SavedPredictions(order.save_predictions, dataset, order_of(order.weights, runtime, averaging))
+    answers = NetworkAnswers(runtime, dataset, averaging, saved)
+    return evaluate_answers(answers, watch, order.borders), answers
+
+
+def _write_report(
+    folder: Path, report: Report, order: _Order, answers: NetworkAnswers | FileAnswers, watch: Watch
+) -> None:
+    from fassd.tasks.evaluation_report import write_report
+
+    write_report(folder, report, order.weights, answers.dataset, answers, watch)
+
+
+def _explain(
+    number: GivenNumber, report: Report, answers: NetworkAnswers | FileAnswers, watch: Watch
+) -> list[Convention]:
+    from fassd.tasks.explain import explain
+
+    return explain(number, report, answers, watch)
+
+
+def _explained(number: GivenNumber, found: list[Convention]) -> dict[str, Any]:
+    return {
+        "number": number.value,
+        "conventions": [
+            {"convention": one.what, "score": one.score, "meets": number.is_met_by(one.score or 0.0)} for one in found
+        ],
+    }
+
+
+def _print(
+    values: list[dict[str, Any]], found: list[Convention] | None, number: GivenNumber | None, folder: Path | None
+) -> None:
+    from fassd.cli.evaluation_tables import print_explained, print_report
+
+    for one in values:
+        print_report(one)
+    if number is not None:
+        print_explained(number, found or [])
+    if folder is not None:
+        click.echo(f"report: {folder}")
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str], Watch]]:
+    """Gives a watcher for each stage, which draws a bar where somebody looks."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
-    from fassd.data.kinds import open_dataset
-    from fassd.runtimes.open import open_runtime
-    from fassd.tasks.evaluate import evaluate
-
-    reports = []
     console = Console(stderr=True)
-    with (
-        open_runtime(weights, device, precision) as runtime,
-        Progress(console=console, transient=True, disable=as_json or not console.is_terminal) as progress,
-    ):
-        for dataset in [open_dataset(spec, split, runtime.label_space) for spec in data]:
-            bar = progress.add_task(f"{dataset.spec} {split}", total=len(dataset))
+    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
 
-            def advance(event: Event, bar: Any = bar) -> None:
-                progress.update(bar, completed=event.values["done"])
+        def bar(what: str) -> Watch:
+            task = progress.add_task(escape(what), total=None)
+            return lambda event: progress.update(task, completed=event.values["done"], total=event.values["total"])
 
-            reports.append(evaluate(runtime, dataset, advance).as_json(weights))
-    if as_json:
-        click.echo(json.dumps(reports[0] if len(reports) == 1 else reports, indent=2))
-        return
-    for report in reports:
-        _print_report(report)
-
-
-def _print_report(report: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    console = Console(highlight=False)
-    console.print(f"[bold]{escape(report['weights'])}[/] ({report['network']})", soft_wrap=True)
-    console.print(f"on [bold]{escape(report['data'])}[/], split {report['split']}", soft_wrap=True)
-    console.print(f"{report['runtime']}, {report['precision']}; one scale, labels' own resolution\n", style="dim")
-    for part in [report, *report["partly_marked"]]:
-        every = len(part["marked"]) == len(part["confusion"])
-        some = f"only {len(part['marked'])} classes marked, the answer chosen among them"
-        _print_part(console, part, "every class marked" if every else some)
-
-
-def _print_part(console: Any, part: dict[str, Any], what: str) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    console.print(f"{part['images']} images, {what}")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("class")
-    table.add_column("IoU, %", justify="right")
-    table.add_column("")
-    for name, score in part["iou"].items():
-        bar = "" if score is None else "█" * round(score * _BAR_WIDTH)
-        table.add_row(escape(name), "absent" if score is None else f"{score * 100:.1f}", f"[cyan]{bar}[/]")
-    console.print(table)
-    console.print(
-        f"mean IoU [bold]{_percent(part['mean_iou'])}[/]   pixel accuracy {_percent(part['pixel_accuracy'])}\n"
-    )
-
-
-def _percent(value: float | None) -> str:
-    return "none (no labelled pixel)" if value is None else f"{value * 100:.2f} %"
+        yield bar

@@ -21,22 +21,14 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Int64, Integer, UInt16
+from jaxtyping import Int64
 
-from fassd.core.arrays import IGNORE, ClassMap, Confusion, Labels
-from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW, RawClass
-
-RawIds: TypeAlias = Integer[np.ndarray[Any, Any], "height width"]
-"""Raw ids of Cityscapes, 0..33, of any integer type: what labelIds files and predictions hold."""
-
-InstanceIds: TypeAlias = Integer[np.ndarray[Any, Any], "height width"]
-"""What instanceIds files hold: class * 1000 + number where single objects are told apart, else the raw id."""
+from fassd.core.arrays import IGNORE, ClassMap, Confusion, Labels, LookupTable
+from fassd.core.labels import CITYSCAPES, RawClass
+from fassd.metrics.official_counts import WRITTEN, InstanceIds, OfficialCounts, RawIds, count_official
 
 Scores: TypeAlias = Mapping[str, float | None]
 """By name, 0..1; None for what occurs in neither truth nor prediction."""
-
-_Lengths: TypeAlias = Int64[np.ndarray[Any, Any], " runs"]
-_PairCounts: TypeAlias = Int64[np.ndarray[Any, Any], "rows 64"]
 
 # Mean pixels of an instance in the owners' training set, part of the definition of iIoU.
 AVERAGE_SIZES = {
@@ -50,13 +42,8 @@ AVERAGE_SIZES = {
     "bicycle": 4672.3249222261,
 }
 
-_WRITTEN = sorted((row for row in CITYSCAPES_RAW if row.raw_id >= 0), key=lambda row: row.raw_id)
-"""Raw id i is row i."""
-
-_SCORED = frozenset(row.raw_id for row in _WRITTEN if not row.ignored)
-_IDS = len(_WRITTEN)
-_FIRST_INSTANCE, _INSTANCES = 1000, _IDS * 1000
-_STRIDE = 64  # Pairs of ids are counted as first * 64 + second: a power of two above every id.
+_SCORED = frozenset(row.raw_id for row in WRITTEN if not row.ignored)
+_IDS = len(WRITTEN)
 
 
 @dataclass(frozen=True)
@@ -86,27 +73,12 @@ def _group(name: str, rows: list[RawClass]) -> _Group:
 
 
 # Void has no scored class and so no score.
-_CLASSES = [_group(row.name, [row]) for row in _WRITTEN if not row.ignored]
+_CLASSES = [_group(row.name, [row]) for row in WRITTEN if not row.ignored]
 _CATEGORIES = [
-    _group(category, [row for row in _WRITTEN if row.category == category])
-    for category in dict.fromkeys(row.category for row in _WRITTEN if not row.ignored)
+    _group(category, [row for row in WRITTEN if row.category == category])
+    for category in dict.fromkeys(row.category for row in WRITTEN if not row.ignored)
 ]
 _WITH_INSTANCES = [group for group in (*_CLASSES, *_CATEGORIES) if group.has_instances]
-
-
-@dataclass(frozen=True)
-class _Runs:
-    """One image in reading order, pixels joined as long as nothing changes.
-
-    Attributes:
-        pairs: (runs,) uint16, true raw id * 64 + predicted raw id.
-        instances: (runs,) as in the instance map.
-        lengths: pixels of each run; None: each is one pixel.
-    """
-
-    pairs: UInt16[np.ndarray[Any, Any], " runs"]
-    instances: Integer[np.ndarray[Any, Any], " runs"]
-    lengths: _Lengths | None
 
 
 @dataclass(frozen=True)
@@ -133,31 +105,27 @@ class OfficialEvaluation:
 
     Attributes:
         confusion: (34, 34) int64, pixels by (true raw id, predicted raw id), ignored ones included.
+        without_instances: images that had no instance map; if there are any, nothing has an iIoU.
     """
 
     def __init__(self) -> None:
+        self.without_instances = 0
         self.confusion: Confusion = np.zeros((_IDS, _IDS), np.int64)
         # Per row of _WITH_INSTANCES: weighted hits, weighted misses. Added in the owners' order, one instance after
         # the other, so that even the last digit is theirs.
         self._weighted = np.zeros((len(_WITH_INSTANCES), 2))
 
-    def add(self, prediction: RawIds, labels: RawIds, instances: InstanceIds) -> None:
-        """Counts one image; nothing is counted if it is refused.
+    def add(self, prediction: RawIds, labels: RawIds, instances: InstanceIds | None) -> None:
+        """Counts one image, see `count_official`; nothing is counted if it is refused."""
+        self.add_counts(count_official(prediction, labels, instances))
 
-        Args:
-            prediction: (H, W), raw ids 0..33.
-            labels: (H, W), raw ids 0..33.
-            instances: (H, W), 0..33999.
-
-        Raises:
-            ValueError: the shapes differ, an id is of no class, or an instance's class has no instances.
-        """
-        _check_maps(prediction, labels, instances)
-        runs = _runs_of(_checked("prediction", prediction), _checked("label map", labels), instances)
-        found, pairs = _count_instances(runs)
-        self.confusion += _tally(runs.pairs, runs.lengths, _IDS)[:, :_IDS]
-        for instance, predicted in zip(found, pairs, strict=True):
-            self._weigh(instance // 1000, predicted)
+    def add_counts(self, counts: OfficialCounts) -> None:
+        """Adds an image that was counted elsewhere. The order of images decides the last digit of an iIoU."""
+        self.confusion += counts.confusion
+        if counts.instances is None:
+            self.without_instances += 1
+        for raw_id, predicted in counts.instances or ():
+            self._weigh(raw_id, predicted)
 
     def result(self) -> OfficialScores:
         """The scores of everything counted so far."""
@@ -174,7 +142,7 @@ class OfficialEvaluation:
     def _weigh(self, raw_id: int, predicted: Int64[np.ndarray[Any, Any], 64]) -> None:
         """Adds one instance, whose pixels are counted by predicted raw id."""
         size = int(predicted.sum())
-        weight = AVERAGE_SIZES[_WRITTEN[raw_id].name] / size
+        weight = AVERAGE_SIZES[WRITTEN[raw_id].name] / size
         for row, group in enumerate(_WITH_INSTANCES):
             if raw_id in group.members:
                 hits = int(predicted[list(group.answers)].sum())
@@ -186,6 +154,8 @@ class OfficialEvaluation:
         return _ratio(hits, int(true.sum()) - hits, self._false_alarms(group, group.members))
 
     def _instance_iou(self, group: _Group) -> float | None:
+        if self.without_instances:
+            return None
         hits, misses = self._weighted[_WITH_INSTANCES.index(group)].tolist()
         return _ratio(hits, misses, self._false_alarms(group, group.answers))
 
@@ -211,71 +181,21 @@ def raw_ids_of(class_map: ClassMap) -> Labels:
         raise ValueError(f"the class map holds values above {classes - 1}; those are no train ids of Cityscapes")
     table = np.zeros(256, np.uint8)
     table[:classes] = [label.raw_id for label in CITYSCAPES.classes]
-    raw: Labels = table[class_map]
-    return raw
+    return _translated(class_map, table)
 
 
-def _check_maps(*maps: RawIds) -> None:
-    shapes, kinds = [ids.shape for ids in maps], [ids.dtype for ids in maps]
-    if len(set(shapes)) > 1 or len(shapes[0]) != 2 or 0 in shapes[0]:
-        sizes = "prediction {}, labels {}, instances {}".format(*shapes)
-        raise ValueError(f"the maps' shapes are {sizes}; one height and width were expected")
-    if any(kind.kind not in "ui" for kind in kinds):
-        raise ValueError(f"the maps' types are {', '.join(map(str, kinds))}; ids are whole numbers")
+def train_ids_of(raw: Labels) -> ClassMap:
+    """The train ids for a map of raw ids; IGNORE for those that are not scored.
+
+    Args:
+        raw: (H, W) uint8.
+    """
+    return _translated(raw, CITYSCAPES.raw_id_table())
 
 
-def _checked(what: str, ids: RawIds) -> Labels:
-    lowest, highest = int(ids.min()), int(ids.max())
-    if lowest < 0 or highest >= _IDS:
-        wrong = lowest if lowest < 0 else highest
-        raise ValueError(f"the {what} holds the id {wrong}, but raw ids of Cityscapes run from 0 to {_IDS - 1}")
-    return ids.astype(np.uint8, copy=False)
-
-
-def _runs_of(answers: Labels, labels: Labels, instances: InstanceIds) -> _Runs:
-    pairs = labels.astype(np.uint16)
-    pairs *= _STRIDE
-    pairs += answers
-    pairs, ids = pairs.ravel(), instances.ravel()
-    begins = np.ones(pairs.size, np.bool_)
-    np.not_equal(pairs[1:], pairs[:-1], out=begins[1:])
-    begins[1:] |= ids[1:] != ids[:-1]
-    # Real maps have one run in 20 pixels, which makes runs twice as fast as pixels; on noise, runs would be slower.
-    if np.count_nonzero(begins) > begins.size // 4:
-        return _Runs(pairs, ids, None)
-    starts = np.flatnonzero(begins)
-    return _Runs(pairs[starts], ids[starts], np.diff(starts, append=begins.size))
-
-
-def _tally(pairs: Any, lengths: _Lengths | None, rows: int) -> _PairCounts:
-    """Pixels by (first, second) of pairs."""
-    if lengths is None:
-        counted = np.bincount(pairs, minlength=rows * _STRIDE).astype(np.int64, copy=False)
-    else:
-        # Not bincount's weights: they would be added as floating point.
-        counted = np.zeros(rows * _STRIDE, np.int64)
-        np.add.at(counted, pairs, lengths)
-    return counted.reshape(rows, _STRIDE)
-
-
-def _count_instances(runs: _Runs) -> tuple[list[int], _PairCounts]:
-    """The scored instances in ascending order and, for each, its pixels by predicted raw id."""
-    inside = np.flatnonzero(runs.instances > _FIRST_INSTANCE)
-    ids, predicted = runs.instances[inside], runs.pairs[inside] % _STRIDE
-    if ids.size and int(ids.max()) >= _INSTANCES:
-        raise ValueError(f"the instance map holds the id {ids.max()}, whose class {ids.max() // 1000} does not exist")
-    ids = ids.astype(np.intp)
-    present = np.flatnonzero(np.bincount(ids)).tolist()
-    for instance in present:
-        row = _WRITTEN[instance // 1000]
-        if not row.ignored and not row.has_instances:
-            raise ValueError(f"the instance map holds the id {instance}, but class '{row.name}' has no instances")
-    scored = [instance for instance in present if instance // 1000 in _SCORED]
-    # Ids are renumbered without gaps, instances of ignored classes behind the last row, to be dropped with it.
-    position = np.full(_INSTANCES, len(scored))
-    position[scored] = np.arange(len(scored))
-    lengths = None if runs.lengths is None else runs.lengths[inside]
-    return scored, _tally(position[ids] * _STRIDE + predicted, lengths, len(scored) + 1)[:-1]
+def _translated(values: Labels, table: LookupTable) -> Labels:
+    # Twice as fast as indexing, which makes a 64-bit index of every pixel.
+    return np.frombuffer(bytearray(values.tobytes().translate(table.tobytes())), np.uint8).reshape(values.shape)
 
 
 def _ratio(hits: float, misses: float, false_alarms: int) -> float | None:

@@ -1,4 +1,8 @@
-"""Scores from an integer confusion matrix over a whole split."""
+"""Scores from an integer confusion matrix over a whole split.
+
+A matrix has a row for each true class and a column for each answer; a column more than rows counts answers that were
+no class, which are misses of the true class and false alarms of none.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +42,8 @@ def confusion_of(labels: Labels, answer: ClassMap, classes: int) -> Confusion:
 def class_iou(confusion: Confusion) -> list[float | None]:
     """TP / (TP + FP + FN) of each class; None for a class that is in neither labels nor answer."""
     hits = np.diag(confusion)
-    unions = confusion.sum(0) + confusion.sum(1) - hits
-    return [float(hit / union) if union else None for hit, union in zip(hits, unions, strict=True)]
+    unions = confusion.sum(0)[: len(hits)] + confusion.sum(1) - hits
+    return _ratios(hits, unions)
 
 
 def mean_iou(confusion: Confusion, among: Sequence[int] | None = None) -> float | None:
@@ -49,13 +53,39 @@ def mean_iou(confusion: Confusion, among: Sequence[int] | None = None) -> float 
         confusion: counted pixels.
         among: only these classes; None means all.
     """
-    scores = class_iou(confusion)
-    present = [scores[label] for label in (among if among is not None else range(len(scores)))]
-    counted = [score for score in present if score is not None]
-    return sum(counted) / len(counted) if counted else None
+    return mean_of(class_iou(confusion), among)
+
+
+def class_accuracy(confusion: Confusion) -> list[float | None]:
+    """TP / (TP + FN) of each class, its recall; None for a class that is not in the labels."""
+    return _ratios(np.diag(confusion), confusion.sum(1))
 
 
 def pixel_accuracy(confusion: Confusion) -> float | None:
     """Share of labelled pixels that were answered right; None without labelled pixels."""
     total = int(confusion.sum())
     return float(np.diag(confusion).sum() / total) if total else None
+
+
+def frequency_weighted_iou(confusion: Confusion) -> float | None:
+    """IoU averaged with each class's share of the labelled pixels as its weight; None without labelled pixels."""
+    total = int(confusion.sum())
+    # A class that has labelled pixels has an IoU.
+    weighted = zip(confusion.sum(1).tolist(), class_iou(confusion), strict=True)
+    return sum(pixels * (score or 0.0) for pixels, score in weighted) / total if total else None
+
+
+def mean_of(scores: Sequence[float | None], among: Sequence[int] | None = None) -> float | None:
+    """The mean of the scores that exist; None when none does.
+
+    Args:
+        scores: by class.
+        among: only these classes; None means all.
+    """
+    chosen = scores if among is None else [scores[label] for label in among]
+    counted = [score for score in chosen if score is not None]
+    return sum(counted) / len(counted) if counted else None
+
+
+def _ratios(parts: Confusion, wholes: Confusion) -> list[float | None]:
+    return [float(part / whole) if whole else None for part, whole in zip(parts, wholes, strict=True)]

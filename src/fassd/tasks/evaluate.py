@@ -1,86 +1,65 @@
-"""Evaluation: a runtime over a split, integer counts at the labels' own resolution, scores."""
+"""Evaluation: a network over a split, integer counts at the labels' own resolution, scores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from fassd.core.arrays import Confusion
 from fassd.core.errors import DataError, UsageError
-from fassd.core.labels import LabelSpace
-from fassd.core.types import Event, Watch, ignore_events
+from fassd.core.types import Event, Sample, Watch, ignore_events
 from fassd.data.dataset import Dataset
-from fassd.metrics.confusion import class_iou, confusion_of, mean_iou, pixel_accuracy
 from fassd.runtimes.runtime import Runtime
-
-
-@dataclass
-class Part:
-    """The frames of a split on which the same classes were marked, and what was counted on them.
-
-    Attributes:
-        marked: the classes that count and may be the answer; None means all.
-        confusion: (classes, classes) int64.
-        images: how many frames.
-    """
-
-    marked: tuple[int, ...] | None
-    confusion: Confusion
-    images: int = 0
-
-    @property
-    def mean_iou(self) -> float | None:
-        """Over the marked classes that occur."""
-        return mean_iou(self.confusion, self.marked)
-
-    @property
-    def pixel_accuracy(self) -> float | None:
-        """Share of labelled pixels answered right."""
-        return pixel_accuracy(self.confusion)
+from fassd.tasks.averaging import ONE_LOOK, Averaging, averaged_answer
+from fassd.tasks.prediction_files import SavedPredictions
+from fassd.tasks.scores import Origin, Report, Tally
+from fassd.tasks.scoring import Answer, answer_of, score, truth_of
 
 
 @dataclass(frozen=True)
-class Report:
-    """What an evaluation found: the fully marked frames first, then each partly marked kind apart."""
+class NetworkAnswers:
+    """Answers of a network to the images of a data set.
 
-    label_space: LabelSpace
-    data: str
-    split: str
-    network: str
-    runtime: str
-    precision: str
-    parts: tuple[Part, ...] = field(default_factory=tuple)
+    Attributes:
+        runtime: runs it.
+        dataset: in the runtime's label space.
+        averaging: of several looks; one look at the picture as it is by default.
+        saved: where answers are kept, and taken from if they are there.
+    """
 
-    def as_json(self, weights: str) -> dict[str, Any]:
-        """What `fassd evaluate --json` prints: fractions 0..1, None for classes that do not occur."""
-        first, *others = (self._part_as_json(part) for part in self.parts)
-        return {
-            "network": self.network,
-            "weights": weights,
-            "data": self.data,
-            "split": self.split,
-            "runtime": self.runtime,
-            "precision": self.precision,
-            "ignore": 255,
-            **first,
-            "partly_marked": others,
-        }
+    runtime: Runtime
+    dataset: Dataset
+    averaging: Averaging = ONE_LOOK
+    saved: SavedPredictions | None = None
 
-    def _part_as_json(self, part: Part) -> dict[str, Any]:
-        names = self.label_space.names
-        counted = range(len(names)) if part.marked is None else part.marked
-        scores = class_iou(part.confusion)
-        return {
-            "images": part.images,
-            "marked": [names[label] for label in counted],
-            "mean_iou": part.mean_iou,
-            "pixel_accuracy": part.pixel_accuracy,
-            "iou": {names[label]: scores[label] for label in counted},
-            "confusion": part.confusion.tolist(),
-        }
+    def __call__(self, index: int, sample: Sample) -> Answer:
+        """The answer to one image, among the classes that were marked in it.
+
+        Raises:
+            DataError: the image is too small for the network.
+        """
+        if self.saved is not None and (kept := self.saved.read(index)) is not None:
+            return kept
+        marked = None if sample.marked is None else tuple(np.flatnonzero(sample.marked).tolist())
+        try:
+            class_map = averaged_answer(self.runtime, sample.image, self.averaging, marked)
+        except UsageError as error:
+            raise DataError(self.dataset.pairs[index].image, str(error)) from None
+        answer = answer_of(class_map, self.dataset)
+        if self.saved is not None:
+            self.saved.write(index, answer)
+        return answer
+
+    @property
+    def origin(self) -> Origin:
+        """What the report says of the answers."""
+        return Origin(
+            self.runtime.header.network,
+            self.runtime.name,
+            self.runtime.precision,
+            self.averaging.scales,
+            self.averaging.flip,
+        )
 
 
 def evaluate(runtime: Runtime, dataset: Dataset, watch: Watch = ignore_events) -> Report:
@@ -98,45 +77,20 @@ def evaluate(runtime: Runtime, dataset: Dataset, watch: Watch = ignore_events) -
         UsageError: the data set has other classes than the runtime answers with.
         DataError: an image is too small for the network.
     """
-    if dataset.label_space.names != runtime.label_space.names:
+    return evaluate_answers(NetworkAnswers(runtime, dataset), watch)
+
+
+def evaluate_answers(answers: NetworkAnswers, watch: Watch = ignore_events, borders: bool = True) -> Report:
+    """Scores a network's answers, however they are made, and if wanted near borders as well; see `evaluate`."""
+    dataset, space = answers.dataset, answers.runtime.label_space
+    if dataset.label_space.names != space.names:
         raise UsageError(
             f"{dataset.spec} has the classes of '{dataset.label_space.name}' ({len(dataset.label_space)}) but the "
-            f"weights answer with '{runtime.label_space.name}' ({len(runtime.label_space)}); choose weights or data "
-            "that share their classes"
+            f"weights answer with '{space.name}' ({len(space)}); choose weights or data that share their classes"
         )
-    parts: dict[tuple[int, ...] | None, Part] = {}
-    classes = len(runtime.label_space)
+    tally = Tally(dataset, borders)
     for index, sample in enumerate(dataset):
-        marked = None if sample.marked is None else tuple(int(label) for label in np.flatnonzero(sample.marked))
-        part = parts.setdefault(marked, Part(marked, np.zeros((classes, classes), np.int64)))
-        try:
-            answer = runtime.segment(sample.image[None], among=marked)[0]
-        except UsageError as error:
-            raise DataError(dataset.pairs[index].image, str(error)) from None
-        part.confusion += confusion_of(sample.labels, answer, classes)
-        part.images += 1
+        truth = truth_of(dataset, index, sample.labels)
+        tally.add(index, score(dataset, index, truth, answers(index, sample), borders))
         watch(Event("image", {"done": index + 1, "total": len(dataset), "name": sample.name}))
-    ordered = sorted(parts.values(), key=_fully_marked_first)
-    return Report(
-        runtime.label_space,
-        dataset.spec,
-        dataset.split,
-        runtime.header.network,
-        runtime.name,
-        runtime.precision,
-        tuple(ordered),
-    )
-
-
-def _fully_marked_first(part: Part) -> tuple[bool, tuple[int, ...]]:
-    return part.marked is not None, part.marked or ()
-
-
-def overall_mean_iou(reports: Iterable[Report]) -> float:
-    """One number to choose checkpoints by: the mean over data sets of their parts' mean IoU, weighted by images."""
-    scores = []
-    for report in reports:
-        counted = [(part.mean_iou, part.images) for part in report.parts if part.mean_iou is not None]
-        if counted:
-            scores.append(sum(score * images for score, images in counted) / sum(images for _, images in counted))
-    return sum(scores) / len(scores) if scores else 0.0
+    return tally.report(answers.origin)

@@ -1,0 +1,143 @@
+"""How `fassd evaluate` prints what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from fassd.tasks.explain import Convention, GivenNumber
+
+_BAR_WIDTH = 24
+_LISTED_WORST = 3
+_LISTED_CONVENTIONS = 8
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """Prints what `Report.as_json` gives: a header, a table for each part, the official scores."""
+    console = Console(highlight=False)
+    _print_header(console, report)
+    for part in [report, *report["partly_marked"]]:
+        _print_part(console, part, report.get("official") if part is report else None)
+    if "official" in report:
+        _print_official(console, report["official"])
+    worst = [f"{escape(one['name'])} {one['mean_iou'] * 100:.1f}" for one in report["worst"][:_LISTED_WORST]]
+    if worst and report["images"] > 1:
+        console.print(f"lowest images, mean IoU %: {', '.join(worst)}\n", style="dim", soft_wrap=True)
+
+
+def _print_header(console: Console, report: Mapping[str, Any]) -> None:
+    if report["predictions"] is None:
+        console.print(f"[bold]{escape(report['weights'])}[/] ({report['network']})", soft_wrap=True)
+        how = f"{report['runtime']}, {report['precision']}; {_looks(report)}"
+    else:
+        console.print(f"predictions in [bold]{escape(report['predictions'])}[/]", soft_wrap=True)
+        how = "files as they are"
+    console.print(f"on [bold]{escape(report['data'])}[/], split {escape(report['split'])}", soft_wrap=True)
+    rule = "ignored pixels never count"
+    console.print(f"{how}; at the labels' own resolution; {rule}\n", style="dim", soft_wrap=True)
+
+
+def _looks(report: Mapping[str, Any]) -> str:
+    scales = ", ".join(f"{scale:g}" for scale in report["scales"])
+    count = "one scale" if report["scales"] == (1.0,) else f"probabilities averaged over scales {scales}"
+    return count + (" and mirrored" if report["flip"] else "")
+
+
+def _print_part(console: Console, part: Mapping[str, Any], official: Mapping[str, Any] | None) -> None:
+    every = len(part["marked"]) == len(part["confusion"])
+    some = f"only {len(part['marked'])} classes marked, the answer chosen among them"
+    sizes = ", ".join(f"{frames} of {size}" for size, frames in list(part["sizes"].items())[:4])
+    more = f", {len(part['sizes']) - 4} more sizes" if len(part["sizes"]) > 4 else ""
+    console.print(f"{part['images']} images ({sizes}{more}), {'every class marked' if every else some}")
+    console.print(_class_table(part, official))
+    means = {
+        "mean IoU": part["mean_iou"],
+        "pixel accuracy": part["pixel_accuracy"],
+        "mean recall": part["mean_accuracy"],
+        "frequency-weighted IoU": part["frequency_weighted_iou"],
+    }
+    first, *others = (f"{name} {_percent(value)}" for name, value in means.items())
+    console.print(f"[bold]{first}[/]   {'   '.join(others)}", soft_wrap=True)
+    if part["boundary"] is not None:
+        _print_borders(console, part)
+    if part["absent"]:
+        names = escape(", ".join(part["absent"]))
+        console.print(f"left out of the mean, for neither labels nor answers have them: {names}", soft_wrap=True)
+    if part["answered_no_class"]:
+        console.print(f"answered with no class, which counts as a miss: {part['answered_no_class']:,} pixels")
+    console.print()
+
+
+def _print_borders(console: Console, part: Mapping[str, Any]) -> None:
+    boundary = part["boundary"]
+    within = f"within {100 * boundary['share_of_diagonal']:g} % of the diagonal"
+    console.print(f"boundary IoU {_percent(boundary['mean_iou'])} ({within})", soft_wrap=True)
+    bands = [f"{band['width']} px {_short(band['mean_iou'])}" for band in part["trimap"]]
+    console.print(f"mean IoU near borders, %: {'   '.join(bands)}", soft_wrap=True)
+
+
+def _class_table(part: Mapping[str, Any], official: Mapping[str, Any] | None) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("class")
+    boundary = part["boundary"]
+    for heading in ("IoU, %", "recall", *(["boundary"] if boundary else []), *(["iIoU"] if official else [])):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for name, score in part["iou"].items():
+        cells = [_short(part["accuracy"][name])]
+        if boundary:
+            cells.append(_short(boundary["iou"][name]))
+        if official:
+            instance = official["instance_classes"]
+            cells.append(_short(instance[name]) if name in instance else "")
+        bar = "" if score is None else "█" * round(score * _BAR_WIDTH)
+        table.add_row(escape(name), "absent" if score is None else f"{score * 100:.1f}", *cells, f"[cyan]{bar}[/]")
+    return table
+
+
+def _print_official(console: Console, official: Mapping[str, Any]) -> None:
+    console.print("[bold]Cityscapes' official scores, %[/]")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "IoU", "iIoU"):
+        table.add_column(heading, justify="right" if heading else "left")
+    means = official["averages"]
+    table.add_row("classes", _short(means["classes"], 2), _short(means["instance_classes"], 2))
+    table.add_row("categories", _short(means["categories"], 2), _short(means["instance_categories"], 2))
+    for name, score in official["categories"].items():
+        table.add_row(f"  {name}", _short(score), _short(official["instance_categories"].get(name)), style="dim")
+    console.print(table)
+    missing = official["images_without_instances"]
+    if missing:
+        console.print(f"no iIoU: {missing} images have no instanceIds file")
+    console.print()
+
+
+def print_explained(number: GivenNumber, found: list[Convention]) -> None:
+    """Prints which conventions give a number, and the nearest of the others."""
+    console = Console(highlight=False)
+    met = [one for one in found if number.is_met_by(one.score or 0.0)]
+    console.print(f"[bold]Where {escape(number.text)} may come from[/]")
+    if not met:
+        console.print("none of the conventions tried gives it; the nearest:")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "score, %", "difference", "convention"):
+        table.add_column(heading, justify="left" if heading in ("", "convention") else "right")
+    for one in found[: max(_LISTED_CONVENTIONS, len(met))]:
+        score = one.score or 0.0
+        sign = "[green]=[/]" if one in met else ""
+        table.add_row(sign, f"{100 * score:.3f}", f"{100 * (score - number.value):+.3f}", escape(one.what))
+    console.print(table)
+    console.print()
+
+
+def _percent(value: float | None) -> str:
+    return "none (no labelled pixel)" if value is None else f"{value * 100:.2f} %"
+
+
+def _short(value: float | None, digits: int = 1) -> str:
+    return "-" if value is None else f"{value * 100:.{digits}f}"

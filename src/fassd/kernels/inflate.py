@@ -1,0 +1,196 @@
+"""DEFLATE (RFC 1951) for label files, whose runs are so long that what counts is how fast bytes are copied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fassd.kernels.compiled import compiled, kept
+
+# DEFLATE's lengths and distances: what a symbol starts from, and how many bits are added to it.
+_LENGTHS = np.array(
+    [3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258],
+    np.int64,
+)
+_LENGTH_BITS = np.array([0] * 8 + [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4 + [5] * 4 + [0], np.int64)
+_DISTANCE_BITS = np.array([0, 0, *(bits for bits in range(14) for _ in range(2))], np.int64)
+_DISTANCES = np.concatenate([[1], 1 + np.cumsum(1 << _DISTANCE_BITS)[:-1]]).astype(np.int64)
+_ORDER = np.array([16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15], np.int64)
+_LONGEST = 15
+_STORED, _FIXED, _DYNAMIC = 0, 1, 2
+_END = 256
+
+
+@kept
+def inflate(source: Any, out: Any) -> int:  # noqa: PLR0911 - compiled
+    """Fills `out`; returns how many bytes there were, or -1 if the stream is damaged or longer."""
+    literals, distances = np.empty(1 << _LONGEST, np.int32), np.empty(1 << _LONGEST, np.int32)
+    place, written = 0, 0
+    while True:
+        if place + 3 > source.size * 8:
+            return -1
+        last, kind = _bits(source, place, 1), _bits(source, place + 1, 2)
+        place += 3
+        if kind == _STORED:
+            place = (place + 7) // 8
+            if place + 4 > source.size:
+                return -1
+            length = source[place] | source[place + 1] << 8
+            place += 4
+            if place + length > source.size or written + length > out.size:
+                return -1
+            out[written : written + length] = source[place : place + length]
+            written, place = written + length, (place + length) * 8
+        else:
+            place = _read_codes(source, place, literals, distances) if kind == _DYNAMIC else place
+            if kind == _FIXED:
+                _fixed_codes(literals, distances)
+            elif kind != _DYNAMIC:
+                return -1
+            if place < 0:
+                return -1
+            place, written = _inflate_block(source, place, literals, distances, out, written)
+            if place < 0:
+                return -1
+        if last:
+            return written
+
+
+@compiled
+def _inflate_block(  # noqa: PLR0911 - compiled
+    source: Any, place: int, literals: Any, distances: Any, out: Any, written: int
+) -> tuple[int, int]:
+    """One block's symbols; gives the place behind it, -1 if it is damaged, and how much is written now."""
+    mask, end = (1 << _LONGEST) - 1, source.size * 8
+    while place <= end:
+        window = _window(source, place)
+        code = literals[window & mask]
+        if code < 0:
+            return -1, written
+        symbol, used = code >> 4, code & 15
+        if symbol < _END:
+            if written >= out.size:
+                return -1, written
+            out[written] = symbol
+            written += 1
+            place += used
+            continue
+        if symbol == _END:
+            return place + used, written
+        symbol -= _END + 1
+        if symbol >= _LENGTHS.size:
+            return -1, written
+        more = _LENGTH_BITS[symbol]
+        length = _LENGTHS[symbol] + ((window >> used) & ((1 << more) - 1))
+        used += more
+        code = distances[(window >> used) & mask]
+        if code < 0 or code >> 4 >= _DISTANCES.size:
+            return -1, written
+        used += code & 15
+        more = _DISTANCE_BITS[code >> 4]
+        back = _DISTANCES[code >> 4] + ((window >> used) & ((1 << more) - 1))
+        place += used + more
+        if back > written or written + length > out.size:
+            return -1, written
+        if back == 1:
+            value = out[written - 1]
+            for k in range(written, written + length):
+                out[k] = value
+        else:
+            for k in range(written, written + length):
+                out[k] = out[k - back]
+        written += length
+    return -1, written
+
+
+@compiled
+def _window(source: Any, place: int) -> int:
+    """The next 48 bits and more: a length and a distance with all that is added to them take at most 48."""
+    first, window = place >> 3, 0
+    if first + 7 <= source.size:
+        for k in range(7):
+            window |= source[first + k] << (8 * k)
+    else:
+        for k in range(source.size - first):
+            window |= source[first + k] << (8 * k)
+    return window >> (place & 7)
+
+
+@compiled
+def _bits(source: Any, place: int, count: int) -> int:
+    return _window(source, place) & ((1 << count) - 1)
+
+
+@compiled
+def _fill(table: Any, lengths: Any) -> bool:
+    """What each `_LONGEST` bits begin with: symbol * 16 + length of its code, or -1; whether the code is possible."""
+    table[:] = -1
+    counts = np.zeros(_LONGEST + 1, np.int64)
+    for length in lengths:
+        counts[length] += 1
+    counts[0] = 0
+    code, following = 0, np.zeros(_LONGEST + 2, np.int64)
+    for length in range(1, _LONGEST + 1):
+        following[length] = code
+        code = (code + counts[length]) << 1
+        if following[length] + counts[length] > 1 << length:
+            return False
+    for symbol in range(lengths.size):
+        length = lengths[symbol]
+        if length:
+            backwards, rest = 0, following[length]
+            for _ in range(length):
+                backwards, rest = backwards << 1 | (rest & 1), rest >> 1
+            following[length] += 1
+            for k in range(backwards, table.size, 1 << length):
+                table[k] = symbol << 4 | length
+    return True
+
+
+@compiled
+def _fixed_codes(literals: Any, distances: Any) -> None:
+    lengths = np.full(288, 8, np.int64)
+    lengths[144:256] = 9
+    lengths[256:280] = 7
+    _fill(literals, lengths)
+    _fill(distances, np.full(30, 5, np.int64))
+
+
+@compiled
+def _read_codes(source: Any, place: int, literals: Any, distances: Any) -> int:  # noqa: PLR0911 - compiled
+    """The codes that a block brings; gives the place behind them, or -1."""
+    count, count_far = _bits(source, place, 5) + 257, _bits(source, place + 5, 5) + 1
+    own = np.zeros(19, np.int64)
+    for k in range(_bits(source, place + 10, 4) + 4):
+        own[_ORDER[k]] = _bits(source, place + 14 + 3 * k, 3)
+    place += 14 + 3 * (_bits(source, place + 10, 4) + 4)
+    if not _fill(literals, own):
+        return -1
+    lengths, k = np.zeros(count + count_far, np.int64), 0
+    while k < lengths.size:
+        if place >= source.size * 8:
+            return -1
+        code = literals[_bits(source, place, _LONGEST)]
+        if code < 0:
+            return -1
+        symbol, repeats, value = code >> 4, 1, code >> 4
+        place += code & 15
+        if symbol == 16:
+            if k == 0:
+                return -1
+            value, repeats = lengths[k - 1], 3 + _bits(source, place, 2)
+            place += 2
+        elif symbol == 17:
+            value, repeats = 0, 3 + _bits(source, place, 3)
+            place += 3
+        elif symbol == 18:
+            value, repeats = 0, 11 + _bits(source, place, 7)
+            place += 7
+        if k + repeats > lengths.size:
+            return -1
+        lengths[k : k + repeats] = value
+        k += repeats
+    if not _fill(literals, lengths[:count]) or not _fill(distances, lengths[count:]):
+        return -1
+    return place

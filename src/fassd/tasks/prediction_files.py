@@ -1,0 +1,224 @@
+"""Predictions as files: how they are called, found, read and written.
+
+For data in Cityscapes' layout they are what the owners' program and the test server take: raw ids, in a PNG whose name
+begins with city_sequence_frame. For other data they are class indices in STEM.png.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import PIL.Image
+
+from fassd.core.arrays import IGNORE, Codes
+from fassd.core.catalog import locate_weights
+from fassd.core.errors import DataError, FileError
+from fassd.core.files import written_whole
+from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW
+from fassd.data.dataset import Dataset, Pair
+from fassd.media.masks import read_values
+from fassd.metrics.cityscapes import raw_ids_of, train_ids_of
+from fassd.runtimes.runtime import Runtime
+from fassd.tasks.averaging import Averaging
+from fassd.tasks.scoring import Answer, answer_of, has_official_scores
+
+Ids: TypeAlias = Literal["raw", "train"]
+"""What prediction files for Cityscapes hold: raw ids, 0..33, or train ids, 0..18 and 255."""
+
+_ORDER = "predictions.json"
+_OWN_ENDINGS = (".png", "_classmap.png")  # the second is what `fassd predict` writes
+_HIGHEST_RAW_ID = max(row.raw_id for row in CITYSCAPES_RAW)
+_SHOWN = 3
+
+
+def order_of(weights: str, runtime: Runtime, averaging: Averaging) -> dict[str, Any]:
+    """The facts that decide a network's answers, for `SavedPredictions`."""
+    path = locate_weights(weights)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
+    return {
+        "weights": f"{Path(weights).name} {digest}",
+        "runtime": runtime.name,
+        "precision": runtime.precision,
+        "scales": list(averaging.scales),
+        "flip": averaging.flip,
+    }
+
+
+class SavedPredictions:
+    """A folder into which an evaluation writes its answers, and from which an interrupted one goes on.
+
+    Args:
+        folder: new, empty, or begun by an evaluation with the same facts.
+        dataset: whose images are answered.
+        facts: whatever decides the answers; kept beside them.
+
+    Raises:
+        FileError: the folder holds other things, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, dataset: Dataset, facts: Mapping[str, Any]) -> None:
+        self.folder, self._dataset = folder, dataset
+        wanted = {"data": dataset.spec, "split": dataset.split, **facts}
+        if _is_empty(folder):
+            with written_whole(folder / _ORDER) as temporary:
+                temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+            return
+        found = _read_order(folder / _ORDER)
+        if found is None:
+            problem = "holds files that are not from an earlier run of this command"
+            raise FileError(folder, f"{problem}; name a new or empty folder for the predictions")
+        changed = [key for key in wanted if found.get(key) != wanted[key]]
+        if changed:
+            differences = ", ".join(f"{key} {found.get(key)} instead of {wanted[key]}" for key in changed)
+            raise FileError(folder, f"holds the predictions of another run ({differences}); name another folder")
+
+    def read(self, index: int) -> Answer | None:
+        """The answer that was written for an image; None if there is none yet."""
+        path = self._path(index)
+        return _answer(path, read_values(path), self._dataset, "raw") if path.is_file() else None
+
+    def write(self, index: int, answer: Answer) -> None:
+        """Writes an answer whole or not at all."""
+        with written_whole(self._path(index)) as temporary:
+            values = answer.class_map if answer.raw is None else answer.raw
+            PIL.Image.fromarray(values).save(temporary, "PNG")
+
+    def _path(self, index: int) -> Path:
+        ending = "_pred.png" if has_official_scores(self._dataset) else ".png"
+        return self.folder / f"{_stem(self._dataset.pairs[index])}{ending}"
+
+
+def find_predictions(folder: Path, dataset: Dataset) -> list[Path]:
+    """The prediction of each image, in the data set's order, from the folder and those below it.
+
+    Raises:
+        FileError: no such folder.
+        DataError: an image has no prediction, or two.
+    """
+    if not folder.is_dir():
+        raise FileError(folder, "there is no such folder; --predictions takes the folder with the predicted PNGs")
+    walked = [(name, Path(root) / name) for root, _, names in os.walk(folder) for name in names]
+    files = sorted((name, path) for name, path in walked if name.endswith(".png"))
+    official = has_official_scores(dataset)
+    candidates = [_candidates(files, _stem(pair), official) for pair in dataset.pairs]
+    missing = [_stem(pair) for pair, found in zip(dataset.pairs, candidates, strict=True) if not found]
+    if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise DataError(
+            folder,
+            f"has no prediction for {len(missing)} of {len(dataset)} images: {', '.join(missing[:_SHOWN])}{more}; "
+            f"expected are files named {missing[0]}{'*' if official else ''}.png",
+        )
+    for pair, found in zip(dataset.pairs, candidates, strict=True):
+        if len(found) > 1:
+            shown = " and ".join(str(path.relative_to(folder)) for path in found[:2])
+            raise DataError(folder, f"has {len(found)} predictions for {_stem(pair)}: {shown}; leave one of them")
+    return [found[0] for found in candidates]
+
+
+def checked_prediction(
+    path: Path, values: Codes, dataset: Dataset, mask: Path, shape: tuple[int, ...], ids: Ids
+) -> Answer:
+    """Somebody's answer to an image.
+
+    Args:
+        path: its file.
+        values: what the file holds.
+        dataset: what is predicted.
+        mask: the label file of the image, for the message.
+        shape: height and width of the labels.
+        ids: what the file holds, for data in Cityscapes' layout.
+
+    Raises:
+        DataError: another size than the labels', or values that are no classes.
+    """
+    if values.shape != shape:
+        raise DataError(
+            path,
+            f"is {values.shape[1]}x{values.shape[0]} but the labels {mask.name} are {shape[1]}x{shape[0]}; a "
+            "prediction has the full size of its labels",
+        )
+    return _answer(path, values, dataset, ids)
+
+
+def refuse_train_ids(folder: Path, predicted: Sequence[int]) -> None:
+    """Raises if all predictions of a folder together look like train ids where raw ids were expected.
+
+    Args:
+        folder: for the message.
+        predicted: pixels by predicted raw id, 0..33.
+
+    Raises:
+        DataError: nothing above 18 was predicted, but ids that are no scored class as raw ids.
+    """
+    classes = len(CITYSCAPES)
+    lowest = min(label.raw_id for label in CITYSCAPES.classes)
+    if any(predicted[:lowest]) and not any(predicted[classes:]):
+        raise DataError(
+            folder,
+            f"the predictions hold no value above {classes - 1}, but some below {lowest}, which are void as raw ids: "
+            "they look like train ids, which the official program and the test server would score as wrong; add "
+            "--ids train to score them as train ids, or --ids raw if they are raw ids after all",
+        )
+
+
+def _stem(pair: Pair) -> str:
+    return pair.name.rpartition("/")[2]
+
+
+def _candidates(files: Sequence[tuple[str, Path]], stem: str, official: bool) -> list[Path]:
+    if not official:
+        names = {stem + ending for ending in _OWN_ENDINGS}
+    found = []
+    for name, path in files[bisect_left(files, (stem, Path())) :]:
+        if not name.startswith(stem):
+            break
+        if official or name in names:
+            found.append(path)
+    return found
+
+
+def _answer(path: Path, values: Codes, dataset: Dataset, ids: Ids) -> Answer:
+    classes = len(dataset.label_space)
+    if not has_official_scores(dataset):
+        _refuse_above(path, values, classes - 1, f"the {classes} classes are 0-{classes - 1}")
+        return answer_of(values.astype(np.uint8, copy=False), dataset)
+    if ids == "raw":
+        _refuse_above(path, values, _HIGHEST_RAW_ID, "raw ids of Cityscapes are 0-33; for train ids, add --ids train")
+        raw = values.astype(np.uint8, copy=False)
+        return Answer(train_ids_of(raw), raw)
+    known = values[values != IGNORE]
+    _refuse_above(path, known, classes - 1, f"train ids are 0-{classes - 1} and {IGNORE}")
+    train_ids = values.astype(np.uint8, copy=False)
+    return Answer(train_ids, raw_ids_of(train_ids))
+
+
+def _refuse_above(path: Path, values: np.ndarray[Any, Any], highest: int, expected: str) -> None:
+    if values.size and int(values.max()) > highest:
+        foreign = np.unique(values[values > highest])
+        shown = ", ".join(map(str, foreign[:_SHOWN].tolist())) + (" ..." if len(foreign) > _SHOWN else "")
+        raise DataError(path, f"holds the value {shown}; {expected}")
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise FileError(folder, f"cannot be used for predictions ({error.strerror}); name another folder") from None
+
+
+def _read_order(path: Path) -> dict[str, Any] | None:
+    try:
+        order = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return order if isinstance(order, dict) else None
