@@ -13,12 +13,14 @@ from typing import NoReturn
 
 import click
 
+from fassd.cli.benchmark import benchmark_command
 from fassd.cli.convert import convert_command
 from fassd.cli.data import data_command
 from fassd.cli.evaluate import evaluate_command
 from fassd.cli.inspect import inspect_command
 from fassd.cli.networks import networks_command
 from fassd.cli.predict import predict_command
+from fassd.cli.runtimes import runtimes_command
 from fassd.cli.train import train_command
 from fassd.core.errors import FassdError
 
@@ -42,7 +44,9 @@ for command in (
     predict_command,
     evaluate_command,
     train_command,
+    benchmark_command,
     networks_command,
+    runtimes_command,
     inspect_command,
     convert_command,
     data_command,

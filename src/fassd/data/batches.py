@@ -38,6 +38,16 @@ class Batch:
     marked: Tensor | None
     names: tuple[str, ...]
 
+    def parts(self, number: int) -> list[Batch]:
+        """The batch cut into equal parts, in its order."""
+        size = len(self.names) // number
+        cuts = [slice(start, start + size) for start in range(0, size * number, size)]
+        marked = self.marked
+        return [
+            Batch(self.images[cut], self.labels[cut], None if marked is None else marked[cut], self.names[cut])
+            for cut in cuts
+        ]
+
 
 class Samples(Sequence[Sample]):
     """Several data sets as one sequence, decoded once and kept where memory allows."""
@@ -94,8 +104,9 @@ class _Crops(TorchDataset[Sample | FassdError]):
 class _Order:
     """The steps still to do, as lists of (step, slot, position)."""
 
-    def __init__(self, recipe: Recipe, samples: int, start: int) -> None:
+    def __init__(self, recipe: Recipe, samples: int, start: int, share: tuple[int, int]) -> None:
         self._recipe, self._samples, self._start = recipe, samples, start
+        self._rank, self._processes = share
 
     def __len__(self) -> int:
         return self._recipe.iterations - self._start
@@ -103,10 +114,13 @@ class _Order:
     def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
         for step in range(self._start, self._recipe.iterations):
             positions = order_of(self._recipe.seed, step, self._recipe.batch, self._samples)
-            yield [(step, slot, position) for slot, position in enumerate(positions)]
+            places = [(step, slot, position) for slot, position in enumerate(positions)]
+            yield places[self._rank :: self._processes]
 
 
-def training_batches(samples: Samples, recipe: Recipe, start: int, workers: int) -> Iterator[Batch]:
+def training_batches(
+    samples: Samples, recipe: Recipe, start: int, workers: int, share: tuple[int, int] = (0, 1)
+) -> Iterator[Batch]:
     """The batches of updates `start` to the last.
 
     Args:
@@ -114,16 +128,20 @@ def training_batches(samples: Samples, recipe: Recipe, start: int, workers: int)
         recipe: batch, crop, augmentation, seed, number of updates.
         start: first update, counted from 0; not 0 when a run goes on.
         workers: processes that prepare batches beside the training one; 0 prepares them in it.
+        share: (rank, processes): which of the processes that train together this is, and how many there are. Each
+            gets its part of every batch; together they get what one would.
 
     Raises:
         FassdError: what reading a sample raises.
     """
     loader: DataLoader[Sample | FassdError] = DataLoader(
         _Crops(samples, recipe),
-        batch_sampler=_Order(recipe, len(samples), start),
+        batch_sampler=_Order(recipe, len(samples), start, share),
         num_workers=workers,
         collate_fn=list,
         worker_init_fn=_leave_signals_to_parent,
+        # Without one of its own it draws from the generator that a training state holds.
+        generator=torch.Generator(),
     )
     for arrived in loader:
         yield _collate(arrived)

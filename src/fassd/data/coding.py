@@ -40,15 +40,21 @@ class Coding:
     def labels(self, codes: Codes) -> Labels:
         """Every code as its class; IGNORE for those that mean none and for foreign ones, see `foreign`."""
         if codes.dtype == np.uint8:
-            labels: Labels = self._table[codes]
-            return labels
+            # Twice as fast as indexing, which makes a 64-bit index of every pixel.
+            translated = bytearray(codes.tobytes().translate(self._table.tobytes()))
+            return np.frombuffer(translated, np.uint8).reshape(codes.shape)
         starts, found, places = _runs(codes)
         classes = np.array([self.classes.get(int(code), IGNORE) for code in found], np.uint8)
         return np.repeat(classes[places], np.diff(starts, append=codes.size)).reshape(codes.shape)
 
     def foreign(self, codes: Codes) -> list[int]:
         """The codes that a mask may not hold, in ascending order."""
-        found = np.flatnonzero(np.bincount(codes.ravel())) if codes.dtype == np.uint8 else _runs(codes)[1]
+        if codes.dtype == np.uint8:
+            # The last pixel of each run: one in about 20 need be counted.
+            flat = codes.ravel()
+            found = np.flatnonzero(np.bincount(flat[np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1)]))
+        else:
+            found = _runs(codes)[1]
         return [int(code) for code in found if int(code) not in self.classes]
 
     def into(self, table: LookupTable) -> Coding:

@@ -1,0 +1,137 @@
+"""Speed and memory of `fassd data check`.
+
+    FASSD_DATA=../shared/data python benchmarks/data_check.py
+
+"camvid": all real pairs. "cityscapes": copies of the real frames at 2048x1024. Both as the command line runs them, all
+processes started anew each time, files warm; the best of some rounds, and the processor time of the reading alone.
+"memory": what the checking process grows by over many made-up pairs beyond the list of their files; it should keep some
+hundred bytes of each. Results are printed and written to benchmarks/results as dated JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fassd.core.labels import CITYSCAPES
+from fassd.data.alignment import Alignment
+from fassd.data.check import check_dataset
+from fassd.data.coding import by_value
+from fassd.data.dataset import Dataset, Pair
+from fassd.data.kinds import scan_dataset
+from fassd.data.leaks import repeated_pictures
+from fassd.data.likeness import Likeness
+from fassd.data.pair_facts import MaskFacts, PairFacts, inspect
+from fassd.data.split_findings import value_findings
+from fassd.data.split_tally import SplitTally
+
+ROUNDS, FRAMES, SAMPLE = 3, 48, 48
+
+
+def main() -> None:
+    """Measures, prints, writes."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    options.add_argument("--many", type=int, default=100_000, help="made-up pairs for the memory")
+    options.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
+    given = options.parse_args()
+    data = Path(os.environ["FASSD_DATA"])
+    with tempfile.TemporaryDirectory() as folder:
+        result: dict[str, Any] = {
+            "date": datetime.date.today().isoformat(),
+            "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
+            "load_before": os.getloadavg()[0],
+            "camvid": _speed(f"camvid:{data / 'camvid'}"),
+            "cityscapes": _speed(_copies(data / "cityscapes_mini", Path(folder) / "frames")),
+            "memory": [_memory(count) for count in (given.many // 10, given.many)],
+        }
+    print(json.dumps(result, indent=2))
+    given.results.mkdir(exist_ok=True)
+    place = given.results / f"{result['date']}-data-check.json"
+    place.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def _speed(spec: str) -> dict[str, Any]:
+    seconds, pairs = [], 0
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        checked = check_dataset(spec, processes=os.cpu_count() or 1)
+        seconds.append(time.perf_counter() - begun)
+        pairs = sum(one.images for one in checked.splits)
+    return {
+        "pairs": pairs,
+        "seconds": [round(one, 2) for one in seconds],
+        "pairs_a_second": round(pairs / min(seconds), 1),
+        "processor_ms_a_pair": round(_processor_ms(spec), 1),
+    }
+
+
+def _processor_ms(spec: str) -> float:
+    """Of one core, which other programs on the machine do not change."""
+    dataset = scan_dataset(spec, "train").dataset
+    begun = time.process_time()
+    for pair in dataset.pairs[:SAMPLE]:
+        inspect(dataset, pair)
+    return (time.process_time() - begun) * 1000 / min(SAMPLE, len(dataset))
+
+
+def _copies(source: Path, root: Path) -> str:
+    """The real frames over and over, under names of other places."""
+    for number in range(FRAMES // 2):
+        for path in source.rglob("aachen_*.png"):
+            place = root / path.relative_to(source).parent / path.name.replace("aachen_", f"aachen_{number:03}_")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
+    return f"cityscapes:{root}"
+
+
+def _memory(count: int) -> dict[str, Any]:
+    """What the checking process keeps of many pairs: each told as a worker tells it, no two alike."""
+    space = CITYSCAPES
+    pairs = tuple(Pair(f"train/{n:06}", Path(f"images/{n:06}.png"), Path(f"masks/{n:06}.png")) for n in range(count))
+    dataset = Dataset("folder:many", "train", space, by_value(space), pairs)
+    random = np.random.default_rng(0)
+    before, begun = _resident(), time.perf_counter()
+    tally = SplitTally(dataset)
+    for index in range(count):
+        tally.add(index, _facts(random, len(space)))
+    added = _resident()
+    found = [*repeated_pictures([tally], lambda paths: []), *value_findings(tally)]
+    return {
+        "pairs": count,
+        "seconds": round(time.perf_counter() - begun, 1),
+        "grown_mib": round((added - before) / 2**20, 1),
+        "bytes_a_pair": round((added - before) / count),
+        "findings": len(found),
+    }
+
+
+def _facts(random: np.random.Generator, classes: int) -> PairFacts:
+    codes = {int(code): 5000 for code in random.choice(classes, 8, replace=False)}
+    return PairFacts(
+        (),
+        (1024, 2048),
+        Likeness(random.bytes(8), random.bytes(32)),
+        MaskFacts(codes, random.bytes(8), "", 0),
+        Alignment(12.0, (3.0, 3.0, 3.0), 12.0, (0.0, 0.0)),
+        random.integers(-20, 20, classes + 1).astype(np.int8),
+    )
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    main()

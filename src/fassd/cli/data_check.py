@@ -1,0 +1,77 @@
+"""`fassd data check`: what is wrong with a data set, and a corrected copy of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fassd.cli import options
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from fassd.core.types import Event, Watch
+
+
+@click.command("check")
+@click.argument("data", metavar="KIND:PATH")
+@click.option("--split", "splits", multiple=True, metavar="NAME", help="Only this part; may be repeated.")
+@click.option(
+    "--fix", "out", type=click.Path(path_type=Path), metavar="OUT", help="Write a corrected copy to this new folder."
+)
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the findings with their pictures as one page, overwritten.",
+)
+@click.option("--workers", type=click.IntRange(min=1), default=None, help="Processes that read.  [default: all cores]")
+@options.as_json
+def check_command(
+    data: str, splits: tuple[str, ...], out: Path | None, page: Path | None, workers: int | None, as_json: bool
+) -> int:
+    """Read every image and mask of KIND:PATH and say what is wrong.
+
+    Faults spoil training or scores; notes are worth knowing. --fix leaves the originals as they are and corrects what
+    has one right answer. The exit code is 0 without faults, 1 with some, 2 where there is no data set.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from fassd.cli.check_report import print_checked, print_repaired
+    from fassd.data.repair import check_out, repair
+    from fassd.tasks.check import as_json as report_of
+    from fassd.tasks.check import check, root_of
+    from fassd.tasks.check_page import write_page
+
+    if out is not None:
+        check_out(out, Path(data.partition(":")[2]).expanduser())
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as progress:
+        checked = check(data, splits, workers, _advance(progress, "pairs"))
+        if page is not None:
+            write_page(page, checked)
+        repaired = None if out is None else repair(checked, out, _advance(progress, "files"))
+    if as_json:
+        click.echo(json.dumps(report_of(checked, repaired), indent=2))
+    else:
+        print_checked(checked)
+        if repaired is not None:
+            print_repaired(repaired, root_of(checked))
+        if page is not None:
+            click.echo(f"{page}: the findings with their pictures")
+    return 1 if checked.faults else 0
+
+
+def _advance(progress: Progress, what: str) -> Watch:
+    bar = progress.add_task(what, total=None)
+
+    def advance(event: Event) -> None:
+        progress.update(bar, completed=event.values["done"], total=event.values["total"])
+
+    return advance

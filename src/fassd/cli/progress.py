@@ -1,0 +1,75 @@
+"""A training as it goes on: a bar for the updates, a table for each validation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from fassd.core.types import Event
+
+_ACROSS = 3
+
+
+class TrainingDisplay:
+    """Draws the events of a run."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = Console(stderr=True, highlight=False, markup=False)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Takes an event."""
+        values = event.values
+        if event.kind == "begun":
+            self._begin(values)
+        elif event.kind == "note":
+            self._console.print(values["text"], style="dim", soft_wrap=True)
+        elif event.kind == "step":
+            facts = f"loss {values['loss']:.3f}  rate {values['rate']:.4f}  {values['images_per_second']:.1f} images/s"
+            self._progress.update(self._bar, completed=values["step"], facts=facts)
+        elif event.kind == "validated":
+            star = " (best so far)" if values["mean_iou"] >= values["best"] else f" (best {values['best']:.2%})"
+            self._console.print(f"update {values['step']}: mean IoU on val {values['mean_iou']:.2%}{star}")
+            self._console.print(_table(values["iou"]))
+
+    def _begin(self, values: dict[str, Any]) -> None:
+        self._progress.start()
+        self._bar = self._progress.add_task("updates", total=values["total"], completed=values["step"], facts="")
+        kept = f", {len(values['kept_in_float32'])} layers kept in float32" if values["kept_in_float32"] else ""
+        several = f" by {values['processes']} processes" if values["processes"] > 1 else ""
+        self._console.print(f"training in {values['precision']}{several}{kept}", style="dim")
+        if not values["validated"]:
+            self._console.print("not validated on the way: not every data set has a split 'val'")
+
+
+def _table(iou: dict[str, float | None]) -> Any:
+    """The IoU of each class, several classes a line, read downwards."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for _ in range(_ACROSS):
+        table.add_column(style="dim")
+        table.add_column(justify="right", min_width=8)
+    cells = [(name, "-" if score is None else f"{score:.2%}") for name, score in iou.items()]
+    lines = -(-len(cells) // _ACROSS)
+    for line in range(lines):
+        table.add_row(*(text for cell in cells[line::lines] for text in cell))
+    return table

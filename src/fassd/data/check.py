@@ -1,0 +1,173 @@
+"""The check of a data set: every file of every split is read, and what is wrong with it is told by cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fassd.core.errors import DataError
+from fassd.core.types import Event, Watch, ignore_events
+from fassd.data.channel_order import exchanged_channels
+from fassd.data.check_files import USUAL_SPLITS, file_findings, missing_instances
+from fassd.data.dataset import Dataset, Scan
+from fassd.data.empty_splits import empty_splits
+from fassd.data.findings import FINDING_KINDS, Finding
+from fassd.data.in_parallel import Spread, workers
+from fassd.data.kinds import scan_dataset, splits_of
+from fassd.data.leaks import repeated_pictures
+from fassd.data.likeness import difference
+from fassd.data.misplaced import misplaced_masks, owners
+from fassd.data.pair_facts import PairFacts, inspect
+from fassd.data.split_findings import lone_mask_findings, notes, value_findings
+from fassd.data.split_tally import SplitTally
+
+_CHUNK = 8
+_FEW = 48
+"""Pairs up to which starting processes takes longer than reading."""
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """A split in figures.
+
+    Attributes:
+        split: its name.
+        images: how many there are, with or without a mask.
+        sizes: images of each height and width.
+        shares: of each class among the pixels that have one.
+        ignored: share of all pixels.
+    """
+
+    split: str
+    images: int
+    sizes: dict[tuple[int, int], int]
+    shares: dict[str, float]
+    ignored: float
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found.
+
+    Attributes:
+        spec: the data set as the user named it.
+        splits: in figures.
+        findings: faults first, in the order of `FINDING_KINDS`.
+    """
+
+    spec: str
+    splits: tuple[SplitSummary, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def faults(self) -> tuple[Finding, ...]:
+        """The findings that spoil training or scores."""
+        return tuple(one for one in self.findings if one.kind.grade == "fault")
+
+
+def check_dataset(spec: str, splits: Sequence[str] = (), processes: int = 1, watch: Watch = ignore_events) -> Checked:
+    """Reads every pair of a data set and tells what is wrong.
+
+    Args:
+        spec: "kind:PATH".
+        splits: which; all there are by default.
+        processes: that read; above 1 the caller's main module must be importable.
+        watch: gets "pair" after each pair.
+
+    Raises:
+        UsageError, FileError: there is no data set to check, or its description is wrong.
+        DataError: a process was killed.
+    """
+    found = list(splits) or splits_of(spec)
+    root = Path(spec.partition(":")[2]).expanduser()
+    if not root.is_dir():
+        raise DataError(root, "there is no such folder; give kind:PATH with the data set's folder")
+    scans = [scan_dataset(spec, split) for split in found]
+    findings = [] if splits else list(_split_findings(spec, found))
+    if not scans:
+        raise DataError(root, _nothing(spec, findings))
+    total = sum(len(scan.dataset) for scan in scans)
+    try:
+        with workers(processes if total > _FEW else 1) as spread:
+            tallies = list(_tallies(scans, spread, total, watch))
+            for scan, tally in zip(scans, tallies, strict=True):
+                findings += _of_split(scan, tally, spread)
+            findings += repeated_pictures(tallies, lambda paths: spread(_difference, paths))
+    except BrokenProcessPool:
+        problem = "a process that read it was killed, most likely for want of memory; try again with --workers 1"
+        raise DataError(root, problem) from None
+    order = {name: place for place, name in enumerate(FINDING_KINDS)}
+    findings.sort(key=lambda one: (one.kind.grade, order[one.kind.name]))
+    return Checked(spec, tuple(map(_summary, scans, tallies)), tuple(findings))
+
+
+def _tallies(scans: Iterable[Scan], spread: Spread, total: int, watch: Watch) -> Iterator[SplitTally]:
+    done = 0
+    for scan in scans:
+        tally = SplitTally(scan.dataset)
+        begin = 0
+        for chunk in spread(_inspect_all, _chunks(scan.dataset)):
+            for index, facts in enumerate(chunk, begin):
+                tally.add(index, facts)
+            begin += len(chunk)
+            done += len(chunk)
+            watch(Event("pair", {"done": done, "total": total, "split": scan.dataset.split}))
+        yield tally
+
+
+def _of_split(scan: Scan, tally: SplitTally, spread: Spread) -> list[Finding]:
+    findings = tally.findings
+    findings.add(file_findings(scan))
+    wrong: list[Finding] = []
+    if not _hides_labels(scan.dataset):
+        wrong = list(value_findings(tally))
+        findings.add(wrong)
+        findings.add(lone_mask_findings(tally))
+    tally.forget_classes(file for one in wrong for file in one.files)
+    findings.add(misplaced_masks(tally, lambda suspects: next(spread(owners, [suspects]))))
+    findings.add(exchanged_channels(tally))
+    findings.add(notes(tally, sum(len(one.files) for one in wrong)))
+    if scan.dataset.spec.startswith("cityscapes:"):
+        findings.add(missing_instances(scan))
+    return findings.all()
+
+
+def _hides_labels(dataset: Dataset) -> bool:
+    """Cityscapes keeps the labels of its test split; what lies there holds ignored values alone."""
+    return dataset.spec.startswith("cityscapes:") and dataset.split == "test"
+
+
+def _chunks(dataset: Dataset) -> Iterator[Dataset]:
+    return (replace(dataset, pairs=dataset.pairs[at : at + _CHUNK]) for at in range(0, len(dataset), _CHUNK))
+
+
+def _inspect_all(dataset: Dataset) -> list[PairFacts]:
+    return [inspect(dataset, pair) for pair in dataset.pairs]
+
+
+def _difference(paths: tuple[Path, Path]) -> float:
+    return difference(*paths)
+
+
+def _split_findings(spec: str, found: Sequence[str]) -> Iterator[Finding]:
+    for split, what in empty_splits(spec, found).items():
+        remedy = "add the files, or take the split out of the data set"
+        yield Finding(FINDING_KINDS["empty-split"], split, (), what, "images and masks", remedy)
+    missing = [split for split in USUAL_SPLITS if split not in found]
+    if missing and found:
+        text = f"only {', '.join(found)}"
+        remedy = "none is needed; 'fassd train' learns from train and picks its best on val"
+        yield Finding(FINDING_KINDS["no-such-split"], missing[0], (), text, f"also {' and '.join(missing)}", remedy)
+
+
+def _nothing(spec: str, findings: Sequence[Finding]) -> str:
+    kind = spec.partition(":")[0]
+    why = "; ".join(one.found for one in findings)
+    return f"holds no data set of the kind '{kind}': no split has images{f' ({why})' if why else ''}"
+
+
+def _summary(scan: Scan, tally: SplitTally) -> SplitSummary:
+    images = len(scan.dataset) + len(scan.lacking) + len(scan.repeated)
+    return SplitSummary(scan.dataset.split, images, dict(tally.sizes), tally.shares(), tally.ignored_share)

@@ -1,0 +1,62 @@
+"""Work on many files in several processes, in order, with bounded memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from typing import Protocol, TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Spread(Protocol):
+    """Applies a function to items and yields the results in order."""
+
+    def __call__(self, work: Callable[[A], B], items: Iterable[A], /) -> Iterator[B]:
+        """The result of each item."""
+
+
+_AHEAD = 3
+"""Tasks that wait for each process, so that none idles and none piles up."""
+
+
+@contextmanager
+def workers(count: int) -> Iterator[Spread]:
+    """Yields what spreads work over processes; with `count` 1 it works in this one.
+
+    With more, functions, items and results travel between processes, and the caller's main module must be importable
+    (`if __name__ == "__main__"`). Ctrl-C reaches this process alone, which waits for what has begun.
+    """
+    if count <= 1:
+        yield _here
+        return
+    # Spawned, not forked: a fork of a process that has threads may hang.
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_leave_interrupts)
+
+    def spread(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+        waiting: deque[Future[B]] = deque()
+        rest = iter(items)
+        waiting.extend(pool.submit(work, item) for item in islice(rest, count * _AHEAD))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(work, item) for item in islice(rest, 1))
+            yield result
+
+    try:
+        yield spread
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _here(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    return (work(item) for item in items)
+
+
+def _leave_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

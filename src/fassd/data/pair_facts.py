@@ -1,0 +1,172 @@
+"""What one pair of image and mask tells: read once, whole, in a worker process, and kept in some hundred bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import PIL.Image
+from jaxtyping import Int8
+from PIL.Image import Transpose
+
+from fassd.core.arrays import Codes, Image, Labels
+from fassd.data.alignment import SIDE, Alignment, alignment
+from fassd.data.dataset import Dataset, Pair
+from fassd.data.file_checks import ReadFile, read_mask, read_picture
+from fassd.data.findings import Finding, finding
+from fassd.data.likeness import Likeness, likeness, pixel_digest
+from fassd.data.mixed_values import mixture
+from fassd.media.formats import EXCHANGING
+
+_MOST_CODES = 64
+"""Codes beyond the table that are kept of a mask."""
+
+Redness: TypeAlias = Int8[np.ndarray[Any, Any], " classes_and_one"]
+UNSEEN = -128
+
+_INVERSE = {Transpose.ROTATE_90: Transpose.ROTATE_270, Transpose.ROTATE_270: Transpose.ROTATE_90}
+"""The turns that are not their own inverse."""
+
+_MIXED = {
+    "jpeg-mask": "values between classes along borders, as JPEG leaves them",
+    "blurred-mask": "values between classes along borders, as smooth resizing leaves them",
+}
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """What a mask holds.
+
+    Attributes:
+        counts: pixels of each code; of codes outside the table only the `_MOST_CODES` lowest.
+        digest: 8 bytes, equal for equal masks.
+        mixed: the row of `FINDING_KINDS`, where values were averaged; "" for a sound mask.
+        middle: the most frequent code at the lower middle, where streets have road.
+    """
+
+    counts: dict[int, int]
+    digest: bytes
+    mixed: str
+    middle: int
+
+
+@dataclass(frozen=True)
+class PairFacts:
+    """What one pair tells.
+
+    Attributes:
+        findings: what can be said without the other pairs; each has one file.
+        size: height and width of the upright image; None where it cannot be read.
+        likeness: of the image.
+        mask: None where it cannot be read.
+        alignment: of both; None where it cannot be told.
+        redness: (classes + 1,) int8, the mean of red - blue over each class's pixels, and over all; UNSEEN where there
+            are none.
+    """
+
+    findings: tuple[Finding, ...]
+    size: tuple[int, int] | None = None
+    likeness: Likeness | None = None
+    mask: MaskFacts | None = None
+    alignment: Alignment | None = None
+    redness: Redness | None = None
+
+
+def inspect(dataset: Dataset, pair: Pair) -> PairFacts:
+    """Reads a pair and says what it is like; nothing in its files makes this fail."""
+    picture, labelled = read_picture(pair.image, dataset.split), read_mask(pair.mask, dataset)
+    found = (*picture.findings, *labelled.findings)
+    image, codes = picture.pixels, labelled.pixels
+    mask = None if codes is None else _mask_facts(codes, dataset)
+    if mask is not None and mask.mixed:
+        found = (*found, _mixed(dataset, pair, mask.mixed))
+    if image is None:
+        return PairFacts(found, mask=mask)
+    factor = max(1, round(max(image.shape[:2]) / SIDE))
+    small = PIL.Image.fromarray(image).reduce(factor)
+    grey = np.asarray(small.convert("L"))
+    size, look = (image.shape[0], image.shape[1]), likeness(image, grey)
+    if codes is None:
+        return PairFacts(found, size, look)
+    if image.shape[:2] != codes.shape:
+        return PairFacts((*found, _size_differs(dataset, pair, picture, labelled)), size, look, mask)
+    fit = None if mask and mask.mixed else alignment(grey, codes, factor)
+    if fit is not None and fit.flip is not None and fit.flip in {picture.turn, labelled.turn}:
+        return PairFacts((*found, _turned(dataset, pair, picture, labelled)), size, look, mask)
+    labels = dataset.coding.labels(codes)
+    redness = _redness(
+        np.asarray(small), labels[factor // 2 :: factor, factor // 2 :: factor], len(dataset.label_space)
+    )
+    return PairFacts(found, size, look, mask, fit, redness)
+
+
+def _mask_facts(codes: Codes, dataset: Dataset) -> MaskFacts:
+    found, sums = _counted(codes)
+    known = dataset.coding.classes
+    foreign = [code for code in found.tolist() if code not in known]
+    dropped = set(foreign[_MOST_CODES:])
+    counts = {code: count for code, count in zip(found.tolist(), sums.tolist(), strict=True) if code not in dropped}
+    height, width = codes.shape
+    middle, often = np.unique(
+        codes[height * 4 // 5 : height * 9 // 10, width * 2 // 5 : width * 3 // 5], return_counts=True
+    )
+    road = int(middle[often.argmax()]) if len(middle) else -1
+    return MaskFacts(counts, pixel_digest(codes), mixture(codes).cause, road)
+
+
+def _counted(codes: Codes) -> tuple[Any, Any]:
+    """The codes that occur, ascending, and how often each does."""
+    flat = codes.ravel()
+    if codes.dtype == np.uint8:
+        sums = np.bincount(flat, minlength=256)
+        found = np.flatnonzero(sums)
+        return found, sums[found]
+    # Sorting the starts of runs is twenty times less work than sorting pixels.
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    found, places = np.unique(flat[starts], return_inverse=True)
+    return found, np.bincount(places, np.diff(starts, append=flat.size)).astype(np.int64)
+
+
+def _mixed(dataset: Dataset, pair: Pair, kind: str) -> Finding:
+    remedy = "export the mask again, as PNG, and resize it without smoothing (nearest neighbour)"
+    return finding(kind, dataset.split, pair.mask, _MIXED[kind], "one class at each pixel", remedy)
+
+
+def _size_differs(dataset: Dataset, pair: Pair, image: ReadFile, mask: ReadFile) -> Finding:
+    turned = EXCHANGING.__contains__
+    if (turned(image.turn) or turned(mask.turn)) and image.stored == mask.stored:
+        return _turned(dataset, pair, image, mask)
+    assert image.pixels is not None and mask.pixels is not None
+    (height, width), (rows, columns) = image.pixels.shape[:2], mask.pixels.shape
+    text = f"{columns}x{rows}"
+    remedy = "export the mask at its image's size; enlarging one without smoothing (nearest neighbour) is second best"
+    if (rows, columns) == (width, height):
+        remedy = "turn the mask by a quarter; it seems to lie on its side"
+    return finding("size-differs", dataset.split, pair.mask, text, f"{width}x{height}, as its image", remedy)
+
+
+def _turned(dataset: Dataset, pair: Pair, image: ReadFile, mask: ReadFile) -> Finding:
+    # Where both have a turn, they are different ones; the mask's own is taken back.
+    on_mask = mask.turn is not None
+    which, other, turn = (pair.mask, "image", mask.turn) if on_mask else (pair.image, "mask", image.turn)
+    assert turn is not None
+    text = f"an EXIF orientation that turns it ({turn.name.lower().replace('_', ' ')}), while its {other} has none"
+    remedy = "turn the mask as its image, and save both without EXIF; --fix turns the mask"
+    back = _INVERSE.get(turn, turn) if on_mask else turn
+    return replace(finding("turned-by-exif", dataset.split, which, text, "both upright", remedy), turn=back)
+
+
+def _redness(image: Image, labels: Labels, classes: int) -> Redness | None:
+    """How red rather than blue each class is in a reduced picture."""
+    rows, columns = (min(one, other) for one, other in zip(image.shape, labels.shape, strict=False))
+    cut = image[:rows, :columns].astype(np.int16)
+    difference, places = (cut[..., 0] - cut[..., 2]).ravel(), labels[:rows, :columns].ravel()
+    if not places.size:
+        return None  # A line of pixels, of which the reduced labels have none.
+    sums = np.bincount(places, difference, minlength=256)[:classes]
+    counts = np.bincount(places, minlength=256)[:classes]
+    enough = counts > places.size / 500
+    means = np.where(enough, sums / np.maximum(counts, 1), UNSEEN)
+    redness: Redness = np.append(means, difference.mean()).round().clip(UNSEEN, 127).astype(np.int8)
+    return redness

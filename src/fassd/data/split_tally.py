@@ -1,0 +1,137 @@
+"""What the pairs of a split tell together; some hundred bytes are kept of each."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fassd.core.arrays import IGNORE
+from fassd.data.alignment import Alignment
+from fassd.data.dataset import Dataset
+from fassd.data.findings import Finding
+from fassd.data.likeness import HASH_BYTES
+from fassd.data.pair_facts import UNSEEN, MaskFacts, PairFacts
+
+MOSTLY = 0.95
+"""Share of ignored pixels from which a mask says next to nothing."""
+
+
+class Merged:
+    """Findings, those with the same cause as one with many files."""
+
+    def __init__(self) -> None:
+        self._files: dict[Finding, list[Path]] = {}
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Takes findings, in order."""
+        for one in findings:
+            # A finding about two files stands for itself.
+            key = replace(one, files=one.files if one.partner else (), table=_Hashable(one.table))
+            self._files.setdefault(key, []).extend(one.files)
+
+    def all(self) -> list[Finding]:
+        """The findings in the order in which their causes appeared."""
+        return [replace(key, files=tuple(files)) for key, files in self._files.items()]
+
+
+class _Hashable(dict[int, int]):
+    """A table that can be part of a key."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+
+class SplitTally:
+    """Adds up a split.
+
+    Attributes:
+        dataset: the split.
+        findings: of single pairs.
+        sizes: images of each height and width.
+        pixels: (classes + 1,) int64, pixels of each class and, last, ignored ones.
+        codes: the pairs by the set of codes in their masks, of masks that are not mixed.
+        middles: (pairs,) int64, the commonest code at the lower middle; -1 where there is none.
+        constant: pairs whose mask has one code everywhere.
+        ignored: pairs of which nearly everything is ignored.
+        misplaced: alignments that speak against the mask, by pair.
+        fits: (pairs,) float32, how well each mask lies; NaN where it cannot be told.
+        digests: (pairs,) uint64, equal for equal images; 0 where there is none.
+        masks: (pairs,) uint64, equal for equal masks; 0 where there is none.
+        hashes: (pairs, 32) uint8, `Likeness.brighter`.
+        redness: (pairs, classes + 1) int8, see `PairFacts`.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        count, classes = len(dataset), len(dataset.label_space)
+        self.dataset = dataset
+        self.findings = Merged()
+        self.sizes: Counter[tuple[int, int]] = Counter()
+        self.pixels = np.zeros(classes + 1, np.int64)
+        self.codes: defaultdict[frozenset[int], array[int]] = defaultdict(lambda: array("I"))
+        self.middles = np.full(count, -1, np.int64)
+        self.constant: list[int] = []
+        self.ignored: list[int] = []
+        self.misplaced: dict[int, Alignment] = {}
+        self.fits = np.full(count, np.nan, np.float32)
+        self.digests = np.zeros(count, np.uint64)
+        self.masks = np.zeros(count, np.uint64)
+        self.hashes = np.zeros((count, HASH_BYTES), np.uint8)
+        self.redness = np.full((count, classes + 1), UNSEEN, np.int8)
+
+    def add(self, index: int, facts: PairFacts) -> None:
+        """Takes what pair `index` told."""
+        self.findings.add(facts.findings)
+        if facts.size is not None and facts.likeness is not None:
+            self.sizes[facts.size] += 1
+            self.digests[index] = int.from_bytes(facts.likeness.digest, "little")
+            self.hashes[index] = np.frombuffer(facts.likeness.brighter, np.uint8)
+        if facts.mask is not None:
+            self._add_mask(index, facts.mask)
+        if facts.redness is not None:
+            self.redness[index] = facts.redness
+        if facts.alignment is not None:
+            self.fits[index] = facts.alignment.here
+            if facts.alignment.flip is not None or facts.alignment.is_shifted:
+                self.misplaced[index] = facts.alignment
+
+    def forget_classes(self, masks: Iterable[Path]) -> None:
+        """Forgets what colour classes have where the masks name the wrong classes."""
+        wrong = set(masks)
+        places = [index for index, pair in enumerate(self.dataset.pairs) if pair.mask in wrong] if wrong else []
+        self.redness[[*places, *self.misplaced]] = UNSEEN
+
+    def shares(self) -> dict[str, float]:
+        """The share of each class among the pixels that have one."""
+        known = self.pixels[:-1]
+        total = max(1, int(known.sum()))
+        return {name: int(one) / total for name, one in zip(self.dataset.label_space.names, known, strict=True)}
+
+    @property
+    def ignored_share(self) -> float:
+        """Of all pixels."""
+        return int(self.pixels[-1]) / max(1, int(self.pixels.sum()))
+
+    def _add_mask(self, index: int, mask: MaskFacts) -> None:
+        pair, coding = self.dataset.pairs[index], self.dataset.coding
+        self.masks[index] = int.from_bytes(mask.digest, "little")
+        if mask.mixed:
+            return
+        self.codes[frozenset(mask.counts)].append(index)
+        self.middles[index] = mask.middle
+        total = sum(mask.counts.values())
+        ignored = 0
+        for code, count in mask.counts.items():
+            label = coding.classes.get(code, IGNORE)
+            ignored += count if label == IGNORE and code in coding.classes else 0
+            if label == IGNORE or (pair.marked is not None and label not in pair.marked):
+                label = len(self.pixels) - 1
+            self.pixels[label] += count
+        if ignored >= MOSTLY * total:
+            self.ignored.append(index)
+        elif len(mask.counts) == 1:
+            self.constant.append(index)

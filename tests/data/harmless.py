@@ -1,0 +1,180 @@
+"""What looks odd in a data set and is no fault, and what is no data set at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+from tests.data.damages import Town
+from tests.data.scenes import CAR, ROAD, painted, save, scene, scenes
+
+from fassd.core.arrays import IGNORE
+
+
+def _leftovers(town: Town) -> None:
+    for path in (town.image(), town.mask()):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+        for name in (".DS_Store", "Thumbs.db", "notes.txt", "desktop.ini"):
+            path.with_name(name).write_bytes(b"leftover")
+
+
+def _masks(change: Callable[[PIL.Image.Image], PIL.Image.Image], **options: Any) -> Callable[[Town], None]:
+    def do(town: Town) -> None:
+        for path in town.masks["train"]:
+            with PIL.Image.open(path) as picture:
+                changed = change(picture.copy())
+            changed.save(path, **options)
+
+    return do
+
+
+def _image(change: Callable[[PIL.Image.Image], PIL.Image.Image], **options: Any) -> Callable[[Town], None]:
+    def do(town: Town) -> None:
+        with PIL.Image.open(town.image()) as picture:
+            changed = change(picture.convert("RGB"))
+        changed.save(town.image(), **({"quality": 92} | options))
+
+    return do
+
+
+def _palette(picture: PIL.Image.Image) -> PIL.Image.Image:
+    table = np.zeros((256, 3), np.uint8)
+    table[:10] = painted(np.arange(10, dtype=np.uint8))
+    picture.putpalette(table.tobytes())
+    return picture
+
+
+def _deep(picture: PIL.Image.Image) -> PIL.Image.Image:
+    return PIL.Image.fromarray(np.array(picture).astype(np.uint16))
+
+
+def _bordered(picture: PIL.Image.Image) -> PIL.Image.Image:
+    """Ignored pixels around every object, as in Pascal VOC."""
+    labels = np.array(picture)
+    borders = np.zeros(labels.shape, bool)
+    borders[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    borders[1:] |= labels[1:] != labels[:-1]
+    return PIL.Image.fromarray(np.where(borders, IGNORE, labels).astype(np.uint8))
+
+
+def _dark(picture: PIL.Image.Image) -> PIL.Image.Image:
+    return picture.point(lambda value: value // 6)
+
+
+def _both_turned(town: Town) -> None:
+    """As a phone stores a photo and as a tool that keeps EXIF stores its mask."""
+    block = PIL.Image.Exif()
+    block[0x0112] = 6
+    for path in (town.image(), town.mask()):
+        with PIL.Image.open(path) as picture:
+            stored = picture.transpose(PIL.Image.Transpose.ROTATE_90)
+        stored.save(path, exif=block, quality=92)
+
+
+def _capitals(town: Town) -> None:
+    town.image().rename(town.image().with_suffix(".JPG"))
+
+
+def _mirrored_copy(town: Town) -> None:
+    """Augmentation written to disk: image and mask mirrored together, in the same split."""
+    street = scenes("train")[3]
+    save(town.root / "images/train/train_3_flipped.jpg", street.image[:, ::-1], quality=92)
+    save(town.root / "masks/train/train_3_flipped.png", street.labels[:, ::-1])
+
+
+def _other_sizes(town: Town) -> None:
+    street = scene(700)
+    save(town.root / "images/train/small.jpg", street.image[:90, 10:131], quality=92)
+    save(town.root / "masks/train/small.png", street.labels[:90, 10:131])
+
+
+def _rare_class(town: Town) -> None:
+    for path in town.masks["train"][:-1]:
+        with PIL.Image.open(path) as picture:
+            labels = np.array(picture)
+        save(path, np.where(labels == CAR, ROAD, labels).astype(np.uint8))
+
+
+def _half_ignored(picture: PIL.Image.Image) -> PIL.Image.Image:
+    labels = np.array(picture)
+    labels[:, : labels.shape[1] * 2 // 3] = IGNORE
+    return PIL.Image.fromarray(labels)
+
+
+def _opaque(picture: PIL.Image.Image) -> PIL.Image.Image:
+    return picture.convert("RGBA")
+
+
+def _another_split(town: Town) -> None:
+    for number in range(3):
+        street = scene(800 + number)
+        save(town.root / f"images/night/night_{number}.jpg", street.image // 3, quality=92)
+        save(town.root / f"masks/night/night_{number}.png", street.labels)
+
+
+HARMLESS: dict[str, tuple[str, Callable[[Town], Any]]] = {
+    "leftovers of macOS and Windows": ("values", _leftovers),
+    "masks with a palette": ("values", _masks(_palette)),
+    "masks of 16 bits": ("values", _masks(_deep)),
+    "ignored pixels around objects": ("values", _masks(_bordered)),
+    "two thirds ignored": ("values", _masks(_half_ignored)),
+    "colours with an opaque alpha channel": ("colours", _masks(_opaque)),
+    "colours in a palette": ("colours", _masks(lambda p: p.quantize(16, dither=PIL.Image.Dither.NONE))),
+    "a picture in grey": ("values", _image(PIL.ImageOps.grayscale)),
+    "a picture in CMYK": ("values", _image(lambda p: p.convert("CMYK"))),
+    "a progressive picture": ("values", _image(lambda p: p, progressive=True)),
+    "a picture at night": ("values", _image(_dark)),
+    "a poorly compressed picture": ("values", _image(lambda p: p, quality=20)),
+    "image and mask turned alike": ("values", _both_turned),
+    "a suffix in capitals": ("values", _capitals),
+    "a mirrored pair": ("values", _mirrored_copy),
+    "a pair of another size": ("values", _other_sizes),
+    "a class in one mask alone": ("values", _rare_class),
+    "a third split": ("values", _another_split),
+}
+"""Name -> form of the set, what is done to it."""
+
+
+def _write(name: str, change: Callable[[str], str]) -> Callable[[Path], Any]:
+    return lambda root: (root / name).write_text(change((root / name).read_text()), encoding="utf-8")
+
+
+def _emptied(root: Path) -> None:
+    for path in root.iterdir():
+        shutil.rmtree(path)
+
+
+UNUSABLE: dict[str, tuple[str, Callable[[Path], Any], str]] = {
+    "no such folder": ("values", shutil.rmtree, "dataset.toml"),
+    "no description": ("values", lambda root: (root / "dataset.toml").unlink(), r"fassd data init"),
+    "a description that is no TOML": ("values", _write("dataset.toml", lambda _: "name = "), "not valid TOML"),
+    "an unknown label space": (
+        "values",
+        _write("dataset.toml", lambda _: 'label_space = "camvit"'),
+        "did you mean camvid",
+    ),
+    "no images": ("values", lambda root: shutil.rmtree(root / "images"), "no split|no images|nothing"),
+    "a list that names no file": ("list", _write("train.csv", lambda _: "a.png,b.png\n"), r"line 1 names a\.png"),
+    "a list with a line of headings": (
+        "list",
+        _write("train.csv", lambda text: "image,mask\n" + text),
+        "line 1 names image",
+    ),
+    "a list with Windows' separators": (
+        "list",
+        _write("train.csv", lambda text: text.replace("/", "\\")),
+        r"line 2 names images\\train",
+    ),
+    "a folder of Cityscapes without images": (
+        "cityscapes",
+        lambda root: shutil.rmtree(root / "leftImg8bit"),
+        "leftImg8bit|no split",
+    ),
+    "an empty CamVid": ("camvid", _emptied, "no split|no images"),
+}
+"""Name -> form of the set, what is done to its folder, what must be said."""

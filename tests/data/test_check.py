@@ -1,0 +1,208 @@
+"""The check as a whole: clean sets stay clean, causes are told once, nothing depends on the number of processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from tests.data.scenes import make_cityscapes, make_values
+
+from fassd.core.errors import DataError, FassdError, FileError, UsageError
+from fassd.core.labels import CITYSCAPES_RAW
+from fassd.core.types import Event
+from fassd.data.check import Checked, check_dataset
+
+
+def _kinds(checked: Checked) -> set[str]:
+    return {one.kind.name for one in checked.findings}
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("town")
+    make_values(root)
+    return root
+
+
+@pytest.fixture
+def own(town: Path, tmp_path: Path) -> Path:
+    """A copy that may be damaged."""
+    return Path(shutil.copytree(town, tmp_path / "own"))
+
+
+def test_counts_sizes_and_shares_are_told(town: Path) -> None:
+    checked = check_dataset(f"folder:{town}")
+    train, val = checked.splits
+    assert (train.split, train.images, train.sizes) == ("train", 8, {(120, 160): 8})
+    assert val.images == 4
+    assert sum(train.shares.values()) == pytest.approx(1)
+    masks = np.stack([np.array(Pillow.open(path)) for path in sorted(town.glob("masks/train/*.png"))])
+    assert train.shares["car"] == pytest.approx((masks == 8).sum() / (masks < 255).sum())
+    assert train.ignored == pytest.approx((masks == 255).mean())
+
+
+def test_every_pair_is_watched(town: Path) -> None:
+    events: list[Event] = []
+    check_dataset(f"folder:{town}", watch=events.append)
+    assert events[-1].values["done"] == events[-1].values["total"] == 12
+
+
+def test_only_the_splits_that_were_asked_for_are_read(own: Path) -> None:
+    (own / "masks/val/val_0.png").unlink()
+    assert check_dataset(f"folder:{own}", ["train"]).faults == ()
+    assert check_dataset(f"folder:{own}", ["val"]).faults != ()
+
+
+def test_processes_change_nothing(own: Path) -> None:
+    for number in range(60):
+        for folder, suffix in (("images", "jpg"), ("masks", "png")):
+            shutil.copy(own / f"{folder}/train/train_0.{suffix}", own / f"{folder}/train/more_{number}.{suffix}")
+    (own / "masks/train/more_7.png").write_bytes(b"")
+    here, spread = (check_dataset(f"folder:{own}", processes=count) for count in (1, 2))
+    assert here == spread
+    assert "empty-file" in _kinds(here)
+
+
+def test_one_cause_in_all_masks_is_one_finding(own: Path) -> None:
+    for path in own.glob("masks/train/*.png"):
+        Pillow.fromarray(np.array(Pillow.open(path)) // np.uint8(255) * np.uint8(255)).save(path)
+    (fault,) = check_dataset(f"folder:{own}", ["train"]).faults
+    assert fault.kind.name == "black-and-white"
+    assert len(fault.files) == 8
+
+
+def test_hidden_files_and_texts_beside_the_pictures_do_not_matter(own: Path, town: Path) -> None:
+    (own / "images/train/._train_0.jpg").write_bytes(b"\0\5\x16\7")
+    (own / "masks/train/._train_0.png").write_bytes(b"\0\5\x16\7")
+    (own / "images/train/Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    (own / "images/train/notes.txt").write_text("taken in May")
+    assert [one.kind for one in check_dataset(f"folder:{own}").findings] == [
+        one.kind for one in check_dataset(f"folder:{town}").findings
+    ]
+
+
+def test_a_picture_without_a_suffix_is_pointed_out(own: Path) -> None:
+    shutil.copy(own / "images/train/train_0.jpg", own / "images/train/train_9")
+    assert "skipped-file" in _kinds(check_dataset(f"folder:{own}"))
+
+
+@pytest.mark.parametrize("spec", ["folder:{}/nowhere", "camvid:{}", "cityscapes:{}", "folder:{}"])
+def test_no_data_set_at_all_is_an_error_and_no_finding(spec: str, tmp_path: Path) -> None:
+    with pytest.raises(FileError):
+        check_dataset(spec.format(tmp_path))
+
+
+def test_an_unknown_kind_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        check_dataset(f"kitti:{tmp_path}")
+
+
+def test_a_split_that_is_not_there_is_an_error(town: Path) -> None:
+    with pytest.raises(DataError, match="no split 'test'"):
+        check_dataset(f"folder:{town}", ["test"])
+
+
+def test_a_wrong_description_is_an_error(own: Path) -> None:
+    (own / "dataset.toml").write_text("label_space = 'moon'")
+    with pytest.raises(FassdError):
+        check_dataset(f"folder:{own}")
+
+
+def test_the_labels_that_cityscapes_keeps_are_no_fault(tmp_path: Path) -> None:
+    make_cityscapes(tmp_path)
+    for place in ("leftImg8bit", "gtFine"):
+        (tmp_path / place / "val").rename(tmp_path / place / "test")
+    for path in tmp_path.glob("gtFine/test/*/*_labelIds.png"):
+        Pillow.fromarray(np.zeros_like(np.array(Pillow.open(path)))).save(path)
+    assert check_dataset(f"cityscapes:{tmp_path}").faults == ()
+
+
+def test_backgrounds_alone_are_no_fault_where_they_are_common(own: Path) -> None:
+    for path in sorted(own.glob("masks/train/*.png"))[:4]:
+        Pillow.fromarray(np.zeros((120, 160), np.uint8)).save(path)
+    assert "constant-mask" not in _kinds(check_dataset(f"folder:{own}", ["train"]))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 600), (900, 1), (3, 5), (17, 16)])
+@pytest.mark.parametrize("classes", [1, 2, 3])
+def test_pictures_of_any_size_and_few_classes(tmp_path: Path, size: tuple[int, int], classes: int) -> None:
+    random = np.random.default_rng(0)
+    for number in range(3):
+        for folder, pixels in (
+            ("images", random.integers(0, 256, (*size, 3), dtype=np.uint8)),
+            ("masks", random.integers(0, classes, size, dtype=np.uint8)),
+        ):
+            (tmp_path / folder / "train").mkdir(parents=True, exist_ok=True)
+            Pillow.fromarray(pixels).save(tmp_path / f"{folder}/train/{number}.png")
+    rows = "".join(f'[[classes]]\nname = "{one}"\ncolour = [{one}, 0, 0]\n' for one in range(classes))
+    (tmp_path / "dataset.toml").write_text(rows)
+    faults = {one.kind.name for one in check_dataset(f"folder:{tmp_path}").faults}
+    # A speck of one class is a mask of one value, and noise has values between others.
+    assert faults <= {"constant-mask", "two-masks", "blurred-mask", "jpeg-mask"}
+
+
+def test_a_file_that_vanishes_while_it_is_checked_is_a_finding(own: Path) -> None:
+    from fassd.data.kinds import scan_dataset
+    from fassd.data.pair_facts import inspect
+
+    dataset = scan_dataset(f"folder:{own}", "train").dataset
+    pair = replace(dataset.pairs[0], image=own / "gone.jpg")
+    (found,) = inspect(dataset, pair).findings
+    assert found.kind.name == "unreadable-image"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", ["camvid:{}/camvid", "folder:{}/street19", "cityscapes:{}/cityscapes_mini"])
+def test_the_real_sets_have_no_fault(data_root: Path, spec: str) -> None:
+    checked = check_dataset(spec.format(data_root), processes=os.cpu_count() or 1)
+    assert [(one.kind.name, one.files[:3]) for one in checked.faults] == []
+
+
+def test_the_drive_that_camvid_splits_is_a_note(data_root: Path, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for folder in (split, f"{split}annot"):
+            (tmp_path / folder).mkdir()
+            chosen = sorted((data_root / "camvid" / folder).glob("0016E5_0[78]*"))
+            for path in chosen[:6] if split == "val" else chosen[:3]:
+                shutil.copy(path, tmp_path / folder / path.name)
+    checked = check_dataset(f"camvid:{tmp_path}")
+    assert checked.faults == ()
+    assert "sequence-in-two-splits" in _kinds(checked)
+
+
+_RAW = "\n".join(
+    f'"{row.raw_id}" = "{"ignore" if row.ignored else row.name}"' for row in CITYSCAPES_RAW if row.raw_id >= 0
+)
+_REAL_CODINGS = {
+    "raw_ids": f'label_space = "cityscapes"\n[codes]\n{_RAW}\n',
+    "rgb_coded": 'label_space = "cityscapes"\ncoding = "colours"\nignore = "0,0,0"\n',
+}
+
+
+@pytest.mark.parametrize("folder", _REAL_CODINGS)
+def test_real_masks_in_other_codings_have_no_fault(
+    data_root: Path, tmp_path: Path, folder: str, link: Callable[[Path, Path], None]
+) -> None:
+    for mask in sorted((data_root / "street19" / folder).glob("kitti*.png")):
+        link(mask, tmp_path / "masks/train" / mask.name)
+        image = next((data_root / "street19").glob(f"*/{mask.stem}.jpg"))
+        link(image, tmp_path / "images/train" / image.name)
+    (tmp_path / "dataset.toml").write_text(_REAL_CODINGS[folder])
+    assert check_dataset(f"folder:{tmp_path}").faults == ()
+
+
+@pytest.fixture
+def link() -> Callable[[Path, Path], None]:
+    """Copies a file to a place whose folder may be missing."""
+
+    def make(source: Path, place: Path) -> None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, place)
+
+    return make

@@ -1,0 +1,68 @@
+"""Laws of the agreement between a mask's borders and its image's edges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL.Image import Transpose
+from tests.data.scenes import Array, scene
+
+from fassd.data.alignment import FLIPS, alignment
+
+TURNS = {
+    Transpose.FLIP_LEFT_RIGHT: lambda labels: labels[:, ::-1],
+    Transpose.FLIP_TOP_BOTTOM: lambda labels: labels[::-1],
+    Transpose.ROTATE_180: lambda labels: labels[::-1, ::-1],
+}
+SEEDS = range(6)
+
+
+def _grey(seed: int) -> Array:
+    grey: Array = scene(seed).image.mean(-1).astype(np.uint8)
+    return grey
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_mask_on_its_image_agrees(seed: int) -> None:
+    fit = alignment(_grey(seed), scene(seed).labels, 1)
+    assert fit
+    assert fit.here > 8
+    assert fit.flip is None
+    assert not fit.is_shifted
+
+
+@pytest.mark.parametrize("turn", FLIPS)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_flip_is_named_by_what_takes_it_back(seed: int, turn: Transpose) -> None:
+    fit = alignment(_grey(seed), TURNS[turn](scene(seed).labels), 1)
+    assert fit
+    assert fit.flip == turn
+
+
+@pytest.mark.parametrize(("right", "down"), [(16, 0), (-12, 6), (0, -14)])
+def test_a_shift_is_measured(right: int, down: int) -> None:
+    labels = np.roll(scene(1).labels, (down, right), (0, 1))
+    fit = alignment(_grey(1), labels, 1)
+    assert fit
+    assert fit.is_shifted
+    assert fit.shift == pytest.approx((-right / 160, -down / 120), abs=0.02)
+
+
+def test_light_and_contrast_do_not_matter() -> None:
+    plain, dark = (alignment(grey, scene(2).labels, 1) for grey in (_grey(2), _grey(2) // 3 + 20))
+    assert plain
+    assert dark
+    assert dark.here == pytest.approx(plain.here, rel=0.15)
+
+
+def test_a_mask_without_borders_tells_nothing() -> None:
+    assert alignment(_grey(3), np.zeros((120, 160), np.uint8), 1) is None
+
+
+def test_noise_agrees_with_nothing() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160)).astype(np.uint8)
+    fit = alignment(noise, scene(4).labels, 1)
+    assert fit
+    assert fit.here < 6
+    assert fit.flip is None
+    assert not fit.is_shifted

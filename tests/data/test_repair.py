@@ -1,0 +1,154 @@
+"""The corrected copy: what it mends is gone, the originals stay, and nothing half-written is left."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from tests.data.scenes import MAKERS, TO_TRAIN
+
+from fassd.core.errors import UsageError
+from fassd.data.check import Checked, check_dataset
+from fassd.data.kinds import open_dataset
+from fassd.data.repair import Repaired, repair
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Callable[[str], Path]:
+    """Makes a healthy set of a form."""
+
+    def make(form: str = "values") -> Path:
+        MAKERS[form](tmp_path / "town")
+        return tmp_path / "town"
+
+    return make
+
+
+def _contents(root: Path) -> dict[str, str]:
+    files = (path for path in sorted(root.rglob("*")) if path.is_file())
+    return {path.relative_to(root).as_posix(): sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _repaired(root: Path, kind: str = "folder") -> tuple[Checked, Repaired, Checked]:
+    """The check before, the copy, and the check of the copy; the originals must not change."""
+    before, contents = check_dataset(f"{kind}:{root}"), _contents(root)
+    copy = repair(before, root.with_name("copy"))
+    assert _contents(root) == contents
+    return before, copy, check_dataset(copy.spec)
+
+
+def _faults(checked: Checked) -> set[str]:
+    return {one.kind.name for one in checked.faults}
+
+
+@pytest.mark.parametrize("form", MAKERS)
+def test_a_healthy_set_is_copied_byte_by_byte(town: Callable[[str], Path], form: str) -> None:
+    root = town(form)
+    kind = form if form in ("camvid", "cityscapes") else "folder"
+    _, copy, after = _repaired(root, kind)
+    assert (copy.done, copy.left, after.faults) == ((), (), ())
+    original, copied = _contents(root), _contents(root.with_name("copy"))
+    listed = {name for name in copied if name.endswith(".csv")}
+    assert {name: copied[name] for name in copied if name not in listed}.items() <= original.items()
+    assert {name for name in original if name not in copied and "_color" not in name} == set()
+
+
+def test_the_copy_holds_the_right_labels(town: Callable[[str], Path]) -> None:
+    root = town("trainids")
+    truth = [sample.labels for sample in open_dataset(f"folder:{root}", "train")]
+    for path in root.glob("masks/*/*.png"):
+        values = np.array(Pillow.open(path))
+        Pillow.fromarray(np.where(values == 255, values, values + 1).astype(np.uint8)).save(path)
+    # 14 is train id 13 + 1: nothing here is out of range, only the streets tell.
+    before, copy, after = _repaired(root)
+    assert _faults(before) == {"off-by-one"}
+    assert after.faults == ()
+    for labels, sample in zip(truth, open_dataset(copy.spec, "train"), strict=True):
+        assert np.array_equal(labels, sample.labels)
+    assert TO_TRAIN[8] == 13
+
+
+@pytest.mark.parametrize(
+    ("side", "orientation"),
+    [("images", 2), ("images", 3), ("images", 5), ("images", 6), ("masks", 4), ("masks", 7), ("masks", 6)],
+)
+def test_a_turn_by_exif_alone_is_taken_into_the_mask(town: Callable[[str], Path], side: str, orientation: int) -> None:
+    root = town("values")
+    path = sorted(root.glob(f"{side}/train/*"))[2]
+    block = Pillow.Exif()
+    block[0x0112] = orientation
+    Pillow.open(path).save(path, exif=block)
+    before, copy, after = _repaired(root)
+    assert _faults(before) == {"turned-by-exif"}
+    assert after.faults == ()
+    assert len(copy.done) == 1
+
+
+def test_a_copy_across_splits_leaves_the_training_split(town: Callable[[str], Path]) -> None:
+    root = town("values")
+    for folder, suffix in (("images", "jpg"), ("masks", "png")):
+        shutil.copy(root / f"{folder}/train/train_0.{suffix}", root / f"{folder}/val/other.{suffix}")
+    _, _, after = _repaired(root)
+    assert after.faults == ()
+    copy = root.with_name("copy")
+    assert not (copy / "images/train/train_0.jpg").exists()
+    assert not (copy / "masks/train/train_0.png").exists()
+    assert (copy / "images/val/other.jpg").exists()
+
+
+def test_pairs_that_cannot_be_read_are_left_out_and_told(town: Callable[[str], Path]) -> None:
+    root = town("list")
+    (root / "masks/train/train_1.png").write_bytes(b"")
+    (root / "images/train/train_2.jpg").write_bytes(b"\xff\xd8\xff\xe0nothing")
+    (root / "masks/val/val_0.png").unlink()
+    _, copy, after = _repaired(root)
+    assert after.faults == ()
+    assert {one.finding.kind.name for one in copy.done} == {"empty-file", "unreadable-image", "missing-mask"}
+    assert [one.images for one in after.splits] == [6, 3]
+    assert all("left out" in one.what for one in copy.done)
+
+
+def test_what_has_no_certain_remedy_is_left_and_told(town: Callable[[str], Path]) -> None:
+    root = town("values")
+    path = sorted(root.glob("masks/train/*"))[0]
+    Pillow.fromarray(np.array(Pillow.open(path))[::2]).save(path)
+    _, copy, after = _repaired(root)
+    assert [one.kind.name for one in copy.left] == ["size-differs"]
+    assert _faults(after) == {"size-differs"}
+
+
+@pytest.mark.parametrize("place", ["town", "town/copy", ".", "full"])
+def test_a_place_that_would_spoil_something_is_refused(town: Callable[[str], Path], place: str) -> None:
+    root = town("values")
+    out = root.parent / place
+    if place == "full":
+        out.mkdir()
+        (out / "mine.txt").write_text("mine")
+    contents = _contents(root.parent)
+    with pytest.raises(UsageError, match="--fix"):
+        repair(check_dataset(f"folder:{root}"), out)
+    assert _contents(root.parent) == contents
+
+
+def test_an_interrupted_copy_leaves_nothing(town: Callable[[str], Path]) -> None:
+    root = town("values")
+
+    def interrupt(event: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        repair(check_dataset(f"folder:{root}"), root.with_name("copy"), interrupt)
+    assert [path.name for path in root.parent.iterdir()] == ["town"]
+
+
+def test_instances_come_along(town: Callable[[str], Path]) -> None:
+    root = town("cityscapes")
+    _repaired(root, "cityscapes")
+    instances = sorted(path.relative_to(root) for path in root.rglob("*_instanceIds.png"))
+    assert instances
+    assert all((root.with_name("copy") / path).is_file() for path in instances)

@@ -1,0 +1,40 @@
+"""What programs get from a check."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.data.scenes import make_values
+
+from fassd.data.findings import FINDING_KINDS
+from fassd.data.repair import repair
+from fassd.tasks.check import as_json, check
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Path:
+    make_values(tmp_path / "town")
+    return tmp_path / "town"
+
+
+def test_the_report_is_json_with_paths_below_the_set(town: Path) -> None:
+    (town / "masks/train/train_1.png").unlink()
+    report = json.loads(json.dumps(as_json(check(f"folder:{town}", processes=1))))
+    assert (report["faults"], report["data"]) == (1, f"folder:{town}")
+    assert report["splits"][0]["images"] == 8
+    assert report["splits"][0]["sizes"] == {"160x120": 7}
+    (fault,) = (one for one in report["findings"] if one["grade"] == "fault")
+    assert fault["kind"] in FINDING_KINDS
+    assert fault["files"] == ["images/train/train_1.jpg"]
+    assert all(fault[key] for key in ("title", "split", "found", "expected", "remedy"))
+
+
+def test_a_repair_is_in_the_report(town: Path) -> None:
+    (town / "masks/train/train_1.png").write_bytes(b"")
+    checked = check(f"folder:{town}", processes=1)
+    report = as_json(checked, repair(checked, town.with_name("copy")))
+    assert report["repaired"]["data"] == f"folder:{town.with_name('copy')}"
+    assert [one["kind"] for one in report["repaired"]["done"]] == ["empty-file"]
+    assert report["repaired"]["left"] == []
