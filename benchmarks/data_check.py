@@ -24,16 +24,16 @@ from typing import Any
 import numpy as np
 
 from fassd.core.labels import CITYSCAPES
-from fassd.data.alignment import Alignment
-from fassd.data.check import check_dataset
+from fassd.checks.alignment import Alignment
+from fassd.checks.check import check_dataset
 from fassd.data.coding import by_value
 from fassd.data.dataset import Dataset, Pair
 from fassd.data.kinds import scan_dataset
-from fassd.data.leaks import repeated_pictures
-from fassd.data.likeness import Likeness
-from fassd.data.pair_facts import MaskFacts, PairFacts, inspect
-from fassd.data.split_findings import value_findings
-from fassd.data.split_tally import SplitTally
+from fassd.checks.leaks import repeated_pictures
+from fassd.checks.likeness import Likeness
+from fassd.checks.pair_facts import MaskFacts, PairFacts, inspect
+from fassd.checks.split_findings import value_findings
+from fassd.checks.split_tally import SplitTally
 
 ROUNDS, FRAMES, SAMPLE = 3, 48, 48
 

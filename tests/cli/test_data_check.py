@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as Pillow
-from tests.data.scenes import make_values
+from tests.checks.scenes import make_values
 
 from fassd.cli.main import run
 

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.data.scenes import make_values
+from tests.checks.scenes import make_values
 
-from fassd.data.findings import FINDING_KINDS
-from fassd.data.repair import repair
+from fassd.checks.findings import FINDING_KINDS
+from fassd.checks.repair import repair
 from fassd.tasks.check import as_json, check
 
 

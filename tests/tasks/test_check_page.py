@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pillow
 
-from fassd.data.check import Checked, check_dataset
-from fassd.data.findings import FINDING_KINDS, Finding
+from fassd.checks.check import Checked, check_dataset
+from fassd.checks.findings import FINDING_KINDS, Finding
 from fassd.tasks.check_page import write_page
 
 EVIL = '<script>alert("1")</script>&amp;\u202e\n'

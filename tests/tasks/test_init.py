@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fassd.checks.check import check_dataset
 from fassd.core.errors import DataError, FileError
-from fassd.data.check import check_dataset
 from fassd.tasks.init import init
 
 Make = Callable[..., None]

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from fassd.data.check import Checked, SplitSummary
-    from fassd.data.findings import Finding
-    from fassd.data.repair import Repaired
+    from fassd.checks.check import Checked, SplitSummary
+    from fassd.checks.findings import Finding
+    from fassd.checks.repair import Repaired
 
 _LISTED = 4
 """Files, or causes, that are shown of one kind."""

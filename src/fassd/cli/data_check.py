@@ -42,8 +42,8 @@ def check_command(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from fassd.checks.repair import check_out, repair
     from fassd.cli.check_report import print_checked, print_repaired
-    from fassd.data.repair import check_out, repair
     from fassd.tasks.check import as_json as report_of
     from fassd.tasks.check import check, root_of
     from fassd.tasks.check_page import write_page

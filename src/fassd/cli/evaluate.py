@@ -89,7 +89,7 @@ def evaluate_command(
     reported apart. Data in Cityscapes' layout also get the official scores. With --explain, exit code 1 says that no
     convention gives the number.
     """
-    from fassd.data.quick_check import quick_check
+    from fassd.checks.quick_check import quick_check
     from fassd.tasks.evaluation_report import check_report_folder
     from fassd.tasks.explain import parse_number
 

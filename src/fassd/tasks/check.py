@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fassd.checks.check import Checked, SplitSummary, check_dataset
+from fassd.checks.findings import Finding
+from fassd.checks.repair import Repaired
 from fassd.core.types import Watch, ignore_events
-from fassd.data.check import Checked, SplitSummary, check_dataset
-from fassd.data.findings import Finding
-from fassd.data.repair import Repaired
 
 
 def check(spec: str, splits: Sequence[str] = (), processes: int | None = None, watch: Watch = ignore_events) -> Checked:

@@ -17,9 +17,9 @@ from fassd.tasks.check import below, root_of
 from fassd.tasks.finding_pictures import FindingPictures, Shot
 
 if TYPE_CHECKING:
+    from fassd.checks.check import Checked, SplitSummary
+    from fassd.checks.findings import Finding, FindingKind
     from fassd.core.labels import LabelSpace
-    from fassd.data.check import Checked, SplitSummary
-    from fassd.data.findings import Finding, FindingKind
 
 _STYLE = files("fassd") / "assets" / "check_page.css"
 # Nothing on the page may load or run anything, whatever the names in a data set are.

@@ -18,9 +18,9 @@ from fassd.media.sheet import small_image, small_mask
 from fassd.tasks.viewing import VIEWS, pictures, view
 
 if TYPE_CHECKING:
+    from fassd.checks.findings import Finding
     from fassd.core.labels import LabelSpace
     from fassd.data.dataset import Dataset, Pair, Scan
-    from fassd.data.findings import Finding
     from fassd.media.sheet import Picture
 
 SIDE = 300

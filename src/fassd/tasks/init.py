@@ -7,7 +7,7 @@ from pathlib import Path
 from fassd.core.errors import FileError
 from fassd.core.files import written_whole
 from fassd.data.description import DESCRIPTION
-from fassd.data.draft import Draft, draft_description
+from fassd.drafts.draft import Draft, draft_description
 
 
 def init(root: Path, force: bool = False) -> Draft:

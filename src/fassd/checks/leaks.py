@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from fassd.checks.findings import FINDING_KINDS, Finding
+from fassd.checks.split_tally import SplitTally
 from fassd.data.dataset import Pair
-from fassd.data.findings import FINDING_KINDS, Finding
-from fassd.data.split_tally import SplitTally
 
 NEAR_BITS = 40
 """Bits of 256 in which the hashes of near copies may differ."""

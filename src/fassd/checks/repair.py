@@ -12,16 +12,16 @@ from pathlib import Path
 
 from PIL.Image import Transpose
 
+from fassd.checks.check import Checked
+from fassd.checks.findings import Finding
+from fassd.checks.mask_values import Table
+from fassd.checks.rewrite import rewrite_mask, rewrite_picture
 from fassd.core.errors import DataError, FileError, UsageError
 from fassd.core.types import Event, Watch, ignore_events
-from fassd.data.check import Checked
 from fassd.data.cityscapes import instance_map_of
 from fassd.data.dataset import Pair, Scan
 from fassd.data.description import DESCRIPTION, Description, read_description
-from fassd.data.findings import Finding
 from fassd.data.kinds import scan_dataset
-from fassd.data.mask_values import Table
-from fassd.data.rewrite import rewrite_mask, rewrite_picture
 from fassd.media.formats import opened
 
 _LEFT_OUT = {

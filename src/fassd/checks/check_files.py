@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from fassd.checks.findings import FINDING_KINDS, Finding
 from fassd.core.errors import FassdError, PictureError
 from fassd.data.cityscapes import instance_map_of
 from fassd.data.dataset import Pair, Scan
-from fassd.data.findings import FINDING_KINDS, Finding
 from fassd.media.formats import SUFFIXES, opened
 
 USUAL_SPLITS = ("train", "val")

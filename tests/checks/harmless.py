@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
-from tests.data.damages import Town
-from tests.data.scenes import CAR, ROAD, painted, save, scene, scenes
+from tests.checks.damages import Town
+from tests.checks.scenes import CAR, ROAD, painted, save, scene, scenes
 
 from fassd.core.arrays import IGNORE
 

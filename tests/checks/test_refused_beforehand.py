@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.data.damages import DAMAGES, Damage, Town
-from tests.data.harmless import HARMLESS
-from tests.data.scenes import MAKERS, SPLITS
+from tests.checks.damages import DAMAGES, Damage, Town
+from tests.checks.harmless import HARMLESS
+from tests.checks.scenes import MAKERS, SPLITS
 
+from fassd.checks.quick_check import quick_check
 from fassd.core.errors import FassdError, FileError
 from fassd.data.kinds import open_dataset
-from fassd.data.quick_check import quick_check
 
 ONLY_IN_PIXELS = {
     "an image is cut short",

@@ -9,11 +9,11 @@ import numpy as np
 import PIL.Image
 from PIL.Image import Transpose
 
+from fassd.checks.alignment import SIDE, agreement, borders_of, edge_spectrum
+from fassd.checks.findings import FINDING_KINDS, Finding, finding
+from fassd.checks.split_tally import SplitTally
 from fassd.core.errors import FassdError
-from fassd.data.alignment import SIDE, agreement, borders_of, edge_spectrum
 from fassd.data.dataset import Dataset
-from fassd.data.findings import FINDING_KINDS, Finding, finding
-from fassd.data.split_tally import SplitTally
 from fassd.media.images import read_image
 
 _SPELLED = {

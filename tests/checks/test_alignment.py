@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL.Image import Transpose
-from tests.data.scenes import Array, scene
+from tests.checks.scenes import Array, scene
 
-from fassd.data.alignment import FLIPS, alignment
+from fassd.checks.alignment import FLIPS, alignment
 
 TURNS = {
     Transpose.FLIP_LEFT_RIGHT: lambda labels: labels[:, ::-1],

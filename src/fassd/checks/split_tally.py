@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from fassd.checks.alignment import Alignment
+from fassd.checks.findings import Finding
+from fassd.checks.likeness import HASH_BYTES
+from fassd.checks.pair_facts import UNSEEN, MaskFacts, PairFacts
 from fassd.core.arrays import IGNORE
-from fassd.data.alignment import Alignment
 from fassd.data.dataset import Dataset
-from fassd.data.findings import Finding
-from fassd.data.likeness import HASH_BYTES
-from fassd.data.pair_facts import UNSEEN, MaskFacts, PairFacts
 
 MOSTLY = 0.95
 """Share of ignored pixels from which a mask says next to nothing."""

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from fassd.data.findings import FINDING_KINDS, Finding
-from fassd.data.pair_facts import UNSEEN
-from fassd.data.split_tally import SplitTally
+from fassd.checks.findings import FINDING_KINDS, Finding
+from fassd.checks.pair_facts import UNSEEN
+from fassd.checks.split_tally import SplitTally
 
 _PLAIN = 10
 """Levels of red - blue that are more than chance."""

@@ -16,9 +16,9 @@ from PIL import Image as Pillow
 from fassd.core.arrays import IGNORE, Image, Labels
 from fassd.core.errors import DataError, FileError
 from fassd.core.labels import CAMVID_RAW, CITYSCAPES, CITYSCAPES_RAW
-from fassd.data.draft import draft_description
-from fassd.data.draft_tables import class_tables
 from fassd.data.kinds import open_dataset, splits_of
+from fassd.drafts.draft import draft_description
+from fassd.drafts.tables import class_tables
 from fassd.tasks.init import init
 
 Blocks = Callable[..., Labels]

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from tests.data.scenes import make_cityscapes, make_values
+from tests.checks.scenes import make_cityscapes, make_values
 
+from fassd.checks.check import Checked, check_dataset
 from fassd.core.errors import DataError, FassdError, FileError, UsageError
 from fassd.core.labels import CITYSCAPES_RAW
 from fassd.core.types import Event
-from fassd.data.check import Checked, check_dataset
 
 
 def _kinds(checked: Checked) -> set[str]:
@@ -148,8 +148,8 @@ def test_pictures_of_any_size_and_few_classes(tmp_path: Path, size: tuple[int, i
 
 
 def test_a_file_that_vanishes_while_it_is_checked_is_a_finding(own: Path) -> None:
+    from fassd.checks.pair_facts import inspect
     from fassd.data.kinds import scan_dataset
-    from fassd.data.pair_facts import inspect
 
     dataset = scan_dataset(f"folder:{own}", "train").dataset
     pair = replace(dataset.pairs[0], image=own / "gone.jpg")

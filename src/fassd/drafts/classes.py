@@ -11,8 +11,8 @@ from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError
 from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES, CITYSCAPES_RAW, LABEL_SPACES, LabelSpace
 from fassd.data.coding import Colour, code_of, colour_of
-from fassd.data.draft_masks import Survey
-from fassd.data.draft_tables import Row, Table
+from fassd.drafts.masks import Survey
+from fassd.drafts.tables import Row, Table
 
 IGNORED = "ignore"
 _NO_CLASS = re.compile(

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from fassd.data.draft_groups import split_in
-from fassd.data.draft_pairs import Files
+from fassd.drafts.groups import split_in
+from fassd.drafts.pairs import Files
 from fassd.media.formats import SUFFIXES
 
 DRAFTED = "# Drafted by fassd data init"

@@ -10,13 +10,13 @@ import PIL.Image
 from jaxtyping import Int8
 from PIL.Image import Transpose
 
+from fassd.checks.alignment import SIDE, Alignment, alignment
+from fassd.checks.file_checks import ReadFile, read_mask, read_picture
+from fassd.checks.findings import Finding, finding
+from fassd.checks.likeness import Likeness, likeness, pixel_digest
+from fassd.checks.mixed_values import mixture
 from fassd.core.arrays import Codes, Image, Labels
-from fassd.data.alignment import SIDE, Alignment, alignment
 from fassd.data.dataset import Dataset, Pair
-from fassd.data.file_checks import ReadFile, read_mask, read_picture
-from fassd.data.findings import Finding, finding
-from fassd.data.likeness import Likeness, likeness, pixel_digest
-from fassd.data.mixed_values import mixture
 from fassd.media.formats import EXCHANGING
 
 _MOST_CODES = 64

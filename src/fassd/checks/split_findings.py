@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fassd.core.arrays import IGNORE
-from fassd.data.coding import Coding
-from fassd.data.findings import FINDING_KINDS, Finding
-from fassd.data.mask_values import (
+from fassd.checks.findings import FINDING_KINDS, Finding
+from fassd.checks.mask_values import (
     Explanation,
     black_and_white,
     explain_values,
@@ -19,7 +17,9 @@ from fassd.data.mask_values import (
     shifted_table,
     train_ids,
 )
-from fassd.data.split_tally import MOSTLY, SplitTally
+from fassd.checks.split_tally import MOSTLY, SplitTally
+from fassd.core.arrays import IGNORE
+from fassd.data.coding import Coding
 
 _SPELLED = 6
 _FEWEST = 3

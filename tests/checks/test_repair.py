@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from tests.data.scenes import MAKERS, TO_TRAIN
+from tests.checks.scenes import MAKERS, TO_TRAIN
 
+from fassd.checks.check import Checked, check_dataset
+from fassd.checks.repair import Repaired, repair
 from fassd.core.errors import UsageError
-from fassd.data.check import Checked, check_dataset
 from fassd.data.kinds import open_dataset
-from fassd.data.repair import Repaired, repair
 
 
 @pytest.fixture

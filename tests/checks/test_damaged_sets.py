@@ -1,6 +1,6 @@
 """Data sets damaged on purpose: each damage is found, named by file and cause, and met with the right advice.
 
-`python -m tests.data.test_damaged_sets` prints the table of all damages, found and missed.
+`python -m tests.checks.test_damaged_sets` prints the table of all damages, found and missed.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 import PIL.Image
 import pytest
 from _pytest.mark import ParameterSet
-from tests.data.damages import DAMAGES, Culprit, Damage, Town
-from tests.data.harmless import HARMLESS, UNUSABLE
-from tests.data.scenes import (
+from tests.checks.damages import DAMAGES, Culprit, Damage, Town
+from tests.checks.harmless import HARMLESS, UNUSABLE
+from tests.checks.scenes import (
     BUILDING,
     CAR,
     MAKERS,
@@ -35,13 +35,13 @@ from tests.data.scenes import (
     photographed,
 )
 
+from fassd.checks.check import Checked
+from fassd.checks.findings import FINDING_KINDS, Finding
+from fassd.checks.repair import Repaired, repair
 from fassd.cli.main import run
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import FassdError
-from fassd.data.check import Checked
-from fassd.data.findings import FINDING_KINDS, Finding
 from fassd.data.kinds import open_dataset
-from fassd.data.repair import Repaired, repair
 from fassd.media.images import read_image
 from fassd.media.masks import read_values
 from fassd.tasks.check import check

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL.Image import Transpose
 
+from fassd.checks.likeness import Grey
 from fassd.core.arrays import Codes
-from fassd.data.likeness import Grey
 
 SIDE = 256
 """Pixels of the longer side of the maps that are compared."""

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from fassd.checks.quick_check import quick_check
 from fassd.core.errors import DataError, FileError
 from fassd.data.kinds import open_dataset
-from fassd.data.quick_check import quick_check
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL.Image import Transpose
 
+from fassd.checks.findings import Finding, finding
+from fassd.checks.mask_values import Table, explain_colours, explain_greys
 from fassd.core.arrays import Codes, Image
 from fassd.core.errors import DataError, FileError, PictureError
 from fassd.data.coding import code_of
 from fassd.data.dataset import Dataset
-from fassd.data.findings import Finding, finding
-from fassd.data.mask_values import Table, explain_colours, explain_greys
 from fassd.media.formats import Header, opened
 from fassd.media.images import read_image
 from fassd.media.masks import read_colours, read_values

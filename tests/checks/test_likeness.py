@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from tests.data.scenes import scene
+from tests.checks.scenes import scene
 
+from fassd.checks.leaks import NEAR_BITS, NEAR_LEVELS
+from fassd.checks.likeness import difference, likeness, pixel_digest
 from fassd.core.arrays import Image
-from fassd.data.leaks import NEAR_BITS, NEAR_LEVELS
-from fassd.data.likeness import difference, likeness, pixel_digest
 
 
 def _bits(one: Image, other: Image) -> int:

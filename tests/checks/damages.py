@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import PIL.ImageFilter
-from tests.data.scenes import CAR, NAMES, PERSON, TO_RAW, TO_TRAIN, TREE, painted, save, scene, scenes
+from tests.checks.scenes import CAR, NAMES, PERSON, TO_RAW, TO_TRAIN, TREE, painted, save, scene, scenes
 
 from fassd.core.arrays import IGNORE
 from fassd.core.labels import CAMVID, CAMVID_RAW

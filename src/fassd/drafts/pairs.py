@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 from fassd.core.errors import DataError
-from fassd.data.draft_groups import SPLIT, Folder, Group, Item, groups_below, spread
+from fassd.drafts.groups import SPLIT, Folder, Group, Item, groups_below, spread
 
 Files: TypeAlias = tuple[str, PurePosixPath, PurePosixPath]
 """Split ("" where none is named), image and mask, relative to the root."""

@@ -18,13 +18,13 @@ from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError
 from fassd.data.coding import code_of
 from fassd.data.description import Description
-from fassd.data.draft_classes import IGNORED, Meaning, meaning_of, spell
-from fassd.data.draft_groups import SPLIT, SPLIT_NAMES
-from fassd.data.draft_lists import DRAFTED, Listed, listed_pairs, listed_splits
-from fassd.data.draft_masks import Survey, survey_masks
-from fassd.data.draft_pairs import Files, Found, find_pairs
-from fassd.data.draft_tables import class_tables
 from fassd.data.folder import scan_described
+from fassd.drafts.classes import IGNORED, Meaning, meaning_of, spell
+from fassd.drafts.groups import SPLIT, SPLIT_NAMES
+from fassd.drafts.lists import DRAFTED, Listed, listed_pairs, listed_splits
+from fassd.drafts.masks import Survey, survey_masks
+from fassd.drafts.pairs import Files, Found, find_pairs
+from fassd.drafts.tables import class_tables
 
 WHOLE = "all"
 """The split of sets that have none."""

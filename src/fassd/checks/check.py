@@ -7,21 +7,21 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fassd.checks.channel_order import exchanged_channels
+from fassd.checks.check_files import USUAL_SPLITS, file_findings, missing_instances
+from fassd.checks.empty_splits import empty_splits
+from fassd.checks.findings import FINDING_KINDS, Finding
+from fassd.checks.in_parallel import Spread, workers
+from fassd.checks.leaks import repeated_pictures
+from fassd.checks.likeness import difference
+from fassd.checks.misplaced import misplaced_masks, owners
+from fassd.checks.pair_facts import PairFacts, inspect
+from fassd.checks.split_findings import lone_mask_findings, notes, value_findings
+from fassd.checks.split_tally import SplitTally
 from fassd.core.errors import DataError
 from fassd.core.types import Event, Watch, ignore_events
-from fassd.data.channel_order import exchanged_channels
-from fassd.data.check_files import USUAL_SPLITS, file_findings, missing_instances
 from fassd.data.dataset import Dataset, Scan
-from fassd.data.empty_splits import empty_splits
-from fassd.data.findings import FINDING_KINDS, Finding
-from fassd.data.in_parallel import Spread, workers
 from fassd.data.kinds import scan_dataset, splits_of
-from fassd.data.leaks import repeated_pictures
-from fassd.data.likeness import difference
-from fassd.data.misplaced import misplaced_masks, owners
-from fassd.data.pair_facts import PairFacts, inspect
-from fassd.data.split_findings import lone_mask_findings, notes, value_findings
-from fassd.data.split_tally import SplitTally
 
 _CHUNK = 8
 _FEW = 48
