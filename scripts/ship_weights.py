@@ -19,7 +19,8 @@ import fassd
 from fassd.core.checkpoint import Checkpoint, Score, read_checkpoint, write_checkpoint
 from fassd.data.kinds import open_dataset
 from fassd.runtimes.open import open_runtime
-from fassd.tasks.evaluate import Report, evaluate
+from fassd.tasks.evaluate import evaluate
+from fassd.tasks.scores import Report
 from fassd.training.run import Run
 
 WEIGHTS = Path(str(fassd.__path__[0])) / "weights"
@@ -56,9 +57,10 @@ def main() -> None:
 
 def averaged(run: Run) -> Checkpoint:
     """The mean of a run's best and last weights and running statistics."""
-    best, last = read_checkpoint(run.best_path), run.read_weights()
+    best, state = read_checkpoint(run.best_path), run.states.load()
+    last = {name: state.tensors[f"network.{name}"].numpy() for name in best.arrays}
     arrays = {name: (array + last[name]) / 2 for name, array in best.arrays.items()}
-    origin = f"mean of the best weights ({best.header.origin}) and the last (after update {run.read_progress().step})"
+    origin = f"mean of the best weights ({best.header.origin}) and the last (after update {state.progress.step})"
     return Checkpoint(msgspec.structs.replace(best.header, origin=origin), arrays)
 
 

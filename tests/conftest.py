@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from fassd.runtimes.runtime import Runtime
 
 # On busy cores PyTorch's threads spin while they wait for each other: small networks took a hundred times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Compiled graphs of tests neither come from the user's cache nor stay in it; the system clears its temporary folder.
+os.environ["FASSD_CACHE"] = tempfile.mkdtemp(prefix="fassd-tests-")
 
 SIZE = (96, 128)
 """Height and width of the pictures made here: small, yet above the minimum of every light network."""

@@ -1,8 +1,42 @@
-"""Small networks want no more than one thread."""
+"""Small networks want no more than one thread; networks whose norms do something."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+import pytest
 import torch
+from torch import nn
+
+from fassd.core.checkpoint import Checkpoint, Header, Pixels
+from fassd.core.labels import CAMVID
+from fassd.networks.build import checkpoint_of, fresh_network
+from fassd.networks.network import SegmentationNetwork
+from fassd.networks.table import network_by_name
 
 # On busy cores a second thread costs more waiting than it saves work.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def lively() -> Callable[[str, Pixels], tuple[SegmentationNetwork, Checkpoint]]:
+    """A network with random weights, norms and slopes, and its checkpoint."""
+
+    def make(name: str, pixels: Pixels) -> tuple[SegmentationNetwork, Checkpoint]:
+        network = fresh_network(network_by_name(name), len(CAMVID)).eval()
+        random = torch.Generator().manual_seed(1)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                module.running_mean.normal_(0, 0.2, generator=random)
+                module.running_var.uniform_(0.5, 2, generator=random)
+                module.weight.data.uniform_(0.5, 1.5, generator=random)
+                module.bias.data.normal_(0, 0.2, generator=random)
+            if isinstance(module, nn.PReLU):
+                module.weight.data.uniform_(-0.3, 0.6, generator=random)
+        header = Header(network=name, label_space=CAMVID, pixels=pixels)
+        return network, checkpoint_of(network, header, np.float32)
+
+    return make

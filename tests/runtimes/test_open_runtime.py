@@ -32,7 +32,7 @@ def test_a_checkpoint_is_answered_by_its_own_network_and_pixels(
     network = network_from_checkpoint(turned, path).eval()
     with torch.inference_mode():
         logits = upsample(network(normalise(torch.from_numpy(images), BGR_PIXELS)), (64, 96))
-    with open_runtime(path) as runtime:
+    with open_runtime(path, precision="float32") as runtime:
         assert runtime.label_space == CITYSCAPES
         assert (runtime.segment(images) == logits.argmax(1).numpy()).mean() > 0.999
 
@@ -72,7 +72,7 @@ sys.modules["torch"] = None
 from fassd.core.errors import MissingExtra
 from fassd.runtimes.open import open_runtime
 try:
-    open_runtime(sys.argv[1])
+    open_runtime(sys.argv[1], runtime="pytorch")
 except MissingExtra as error:
     print(error)
 """

@@ -2,35 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fassd.core.arrays import Images
+from fassd.core.checkpoint import read_checkpoint
 from fassd.core.errors import UsageError
 from fassd.core.labels import CAMVID
 from fassd.networks.table import network_by_name
 from fassd.runtimes.open import open_runtime
-from fassd.runtimes.runtime import Runtime
+from fassd.runtimes.openvino import has_bfloat16
+from fassd.runtimes.rows import RUNTIMES
+from fassd.runtimes.runtime import CLASS_MAP, NETWORK, Runtime, Stages
 
-PRECISIONS: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
 # Random weights leave many pixels between two classes, where rounding decides.
-AGREEMENT = {"float32": 0.999, "bfloat16": 0.9}
+AGREEMENT = {"float32": 0.999, "bfloat16": 0.9, "int8": 0.8}
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "int8": 0.2}
+"""Largest difference of a logit from PyTorch's in float32, in parts of the largest."""
 
 
-@pytest.fixture(scope="module", params=PRECISIONS)
-def runtime(request: pytest.FixtureRequest, tiny_weights: Path) -> Iterator[Runtime]:
-    with open_runtime(tiny_weights, precision=request.param) as opened:
+@dataclass(frozen=True)
+class Kind:
+    """A runtime and the form in which it is given the network."""
+
+    runtime: str
+    precision: str
+    form: Callable[[Path, Path], Path] = lambda checkpoint, folder: checkpoint
+
+
+def _as_openvino(checkpoint: Path, folder: Path) -> Path:
+    from fassd.runtimes.openvino_file import write_model
+    from fassd.runtimes.openvino_graph import draw_logits, with_class_map
+
+    read = read_checkpoint(checkpoint)
+    write_model(with_class_map(draw_logits(read.header, read.arrays)), folder / "net.xml")
+    return folder / "net.xml"
+
+
+def _as_int8(checkpoint: Path, folder: Path) -> Path:
+    """Some of the convolutions in int8, between ranges wide enough for random weights."""
+    from openvino import opset13 as op
+
+    from fassd.runtimes.openvino_file import write_model
+    from fassd.runtimes.openvino_graph import draw_logits
+
+    read = read_checkpoint(checkpoint)
+    model = draw_logits(read.header, read.arrays)
+    for node in [node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution"][20:24]:
+        largest = float(np.abs(node.input_value(1).get_node().data).max())
+        ends = ((0.0, 2.0), (-largest, largest))
+        for place, (low, high), levels in zip((0, 1), ends, (256, 255), strict=True):
+            quantised = op.fake_quantize(node.input_value(place), low, high, low, high, levels)
+            node.input(place).replace_source_output(quantised.output(0))
+    write_model(model, folder / "net.xml")
+    return folder / "net.xml"
+
+
+def _as_onnx(checkpoint: Path, folder: Path) -> Path:
+    from fassd.runtimes.onnx import write_model
+    from fassd.runtimes.onnx_graph import draw_model
+
+    read = read_checkpoint(checkpoint)
+    write_model(draw_model(read.header, read.arrays), folder / "net.onnx")
+    return folder / "net.onnx"
+
+
+KINDS = {
+    "pytorch": Kind("pytorch", "float32"),
+    "openvino": Kind("openvino", "float32"),
+    "openvino in bfloat16": Kind("openvino", "bfloat16"),
+    "openvino file": Kind("auto", "float32", _as_openvino),
+    "onnx": Kind("onnx", "float32"),
+}
+SLOW_KINDS = {
+    "pytorch in bfloat16": Kind("pytorch", "bfloat16"),
+    "openvino file in int8": Kind("auto", "int8", _as_int8),
+    "onnx file": Kind("auto", "float32", _as_onnx),
+}
+
+
+def _kinds() -> list[Any]:
+    quick = [pytest.param(kind, id=name) for name, kind in KINDS.items()]
+    return [*quick, *(pytest.param(kind, id=name, marks=pytest.mark.slow) for name, kind in SLOW_KINDS.items())]
+
+
+@pytest.fixture(scope="module", params=_kinds())
+def runtime(
+    request: pytest.FixtureRequest, tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Runtime]:
+    kind: Kind = request.param
+    if kind == KINDS["openvino in bfloat16"] and not has_bfloat16():
+        pytest.skip("this processor does not multiply in bfloat16")
+    file = kind.form(tiny_weights, tmp_path_factory.mktemp("exported"))
+    with open_runtime(file, runtime=kind.runtime, precision=kind.precision, device="cpu") as opened:
+        assert opened.precision == kind.precision
         yield opened
 
 
 @pytest.fixture(scope="module")
 def exact(tiny_weights: Path) -> Iterator[Runtime]:
     """PyTorch in float32, which the others are compared with."""
-    with open_runtime(tiny_weights) as opened:
+    with open_runtime(tiny_weights, runtime="pytorch", precision="float32") as opened:
         yield opened
 
 
@@ -86,6 +164,31 @@ def test_every_runtime_agrees_with_pytorch_in_float32(runtime: Runtime, exact: R
     assert _share_equal(runtime.segment(images), exact.segment(images)) >= AGREEMENT[runtime.precision]
 
 
+@pytest.mark.parametrize("size", [(96, 128), (97, 131)])
+def test_logits_are_those_of_pytorch_in_float32(runtime: Runtime, exact: Runtime, size: tuple[int, int]) -> None:
+    images = _images(2, *size)
+    found, expected = runtime.logits(images), exact.logits(images)
+    assert (found.dtype, found.shape) == (np.float32, expected.shape)
+    assert float(np.abs(found - expected).max()) <= TOLERANCE[runtime.precision] * float(np.abs(expected).max())
+
+
+def test_each_stage_is_timed(runtime: Runtime) -> None:
+    stages = Stages()
+    runtime.segment(_images(1, 96, 128), stages=stages)
+    once = dict(stages.seconds)
+    runtime.segment(_images(1, 96, 128), stages=stages)
+    assert list(once) == [NETWORK, CLASS_MAP]
+    assert all(0 < once[stage] < stages.seconds[stage] for stage in once)
+
+
+def test_threads_may_share_a_runtime(runtime: Runtime) -> None:
+    batches = [_images(1, 96, 128, seed) for seed in range(6)]
+    alone = [runtime.segment(images) for images in batches]
+    with ThreadPoolExecutor(3) as threads:
+        together = list(threads.map(runtime.segment, batches))
+    assert all((one == other).all() for one, other in zip(together, alone, strict=True))
+
+
 @pytest.mark.parametrize("among", [[3], [0, 10], [10, 0], (2, 5, 7)])
 def test_only_the_classes_asked_for_are_answered(runtime: Runtime, among: list[int]) -> None:
     assert set(np.unique(runtime.segment(_images(1, 96, 128), among=among))) <= set(among)
@@ -135,5 +238,14 @@ def test_a_side_below_the_minimum_is_refused(runtime: Runtime) -> None:
 
 def test_a_runtime_says_what_it_executes(runtime: Runtime) -> None:
     assert (runtime.label_space, runtime.header.network) == (CAMVID, "fassd-net-l2")
-    assert runtime.precision in PRECISIONS
-    assert runtime.name
+    assert runtime.name in RUNTIMES
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # PyTorch's compiler warns of what PyTorch does
+def test_compiled_pytorch_answers_like_pytorch(tiny_weights: Path, exact: Runtime) -> None:
+    """Apart from the rest: it takes a minute for each size of images."""
+    images = _images(1, 96, 128)
+    with open_runtime(tiny_weights, runtime="pytorch-compiled", precision="float32", device="cpu") as runtime:
+        assert runtime.name == "pytorch-compiled"
+        assert _share_equal(runtime.segment(images), exact.segment(images)) >= AGREEMENT["float32"]

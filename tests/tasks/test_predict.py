@@ -13,7 +13,8 @@ from fassd.core.arrays import Image, Labels
 from fassd.core.errors import FassdError, FileError, PictureError, UsageError
 from fassd.core.labels import CAMVID
 from fassd.core.types import Event
-from fassd.tasks.predict import predict
+from fassd.tasks import predict as prediction
+from fassd.tasks.predict import predict, streams_for
 from fassd.tasks.segmenter import Segmenter
 
 
@@ -89,6 +90,27 @@ def test_a_bad_picture_among_several_does_not_stop_the_rest(segmenter: Segmenter
     assert [event.kind for event in seen] == ["predicted", "failed", "failed", "predicted"]
     assert [event.values["number"] for event in seen] == [1, 2, 3, 4]
     assert _written(tmp_path / "out") == _results("a", "deep/c")
+
+
+def test_side_by_side_the_same_files_are_written_and_told_of_in_order(
+    segmenter: Segmenter, tiny_weights: Path, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "aa.png").write_text("no picture")
+    seen: list[Event] = []
+    predict([str(photos)], segmenter, tmp_path / "one")
+    predict([str(photos)], Segmenter(tiny_weights, streams=3), tmp_path / "three", seen.append)
+    assert [event.values["number"] for event in seen] == [1, 2, 3, 4]
+    assert [event.kind for event in seen] == ["predicted", "failed", "predicted", "predicted"]
+    for name in _results("a", "b", "deep/c"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "three" / name).read_bytes()
+
+
+def test_there_are_as_many_streams_as_cores_or_pictures(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, expected in ((1, 1), (2, 2), (64, 3)):
+        monkeypatch.setattr(prediction, "usable_cores", lambda cores=cores: cores)
+        assert streams_for([str(photos)]) == expected
+    assert streams_for([str(photos / "a.png")]) == 1
+    assert streams_for([str(photos / "missing.png")]) == 1
 
 
 def test_a_single_bad_picture_is_the_error_itself(segmenter: Segmenter, tmp_path: Path) -> None:

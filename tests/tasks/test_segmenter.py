@@ -155,6 +155,21 @@ def test_saving_writes_an_overlay_and_the_class_map(segmenter: Segmenter, pictur
         assert written.size == (prediction.overlay().shape[1], prediction.overlay().shape[0])
 
 
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_stream_is_answered_like_its_pictures_in_order(
+    segmenter: Segmenter,
+    tiny_weights: Path,
+    blocks: Callable[..., Labels],
+    paint: Callable[[Labels], Image],
+    streams: int,
+) -> None:
+    pictures = [paint(blocks(seed)) for seed in range(7)]
+    answers = Segmenter(tiny_weights, streams=streams).stream(iter(pictures))
+    for picture, prediction in zip(pictures, answers, strict=True):
+        assert np.array_equal(prediction.image, picture)
+        assert (prediction.class_map == segmenter(picture).class_map).mean() > 0.99
+
+
 def test_the_public_names_are_the_same_things(tiny_weights: Path, picture: Image) -> None:
     assert fassd.Segmenter is Segmenter
     assert isinstance(fassd.Segmenter(tiny_weights)(picture), fassd.Prediction)

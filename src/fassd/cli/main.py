@@ -17,9 +17,11 @@ from fassd.cli.benchmark import benchmark_command
 from fassd.cli.convert import convert_command
 from fassd.cli.data import data_command
 from fassd.cli.evaluate import evaluate_command
+from fassd.cli.export import export_command
 from fassd.cli.inspect import inspect_command
 from fassd.cli.networks import networks_command
 from fassd.cli.predict import predict_command
+from fassd.cli.pretrain import pretrain_command
 from fassd.cli.runtimes import runtimes_command
 from fassd.cli.train import train_command
 from fassd.core.errors import FassdError
@@ -44,6 +46,8 @@ for command in (
     predict_command,
     evaluate_command,
     train_command,
+    pretrain_command,
+    export_command,
     benchmark_command,
     networks_command,
     runtimes_command,

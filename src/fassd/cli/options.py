@@ -12,27 +12,34 @@ from fassd.core.catalog import DEFAULT_WEIGHTS, WEIGHTS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-data = click.option(
-    "--data",
-    required=True,
-    multiple=True,
-    metavar="KIND:PATH",
-    help="Data set, camvid:PATH, cityscapes:PATH or folder:PATH (described by its dataset.toml); may be repeated.",
+_DATA = "Data set, camvid:PATH, cityscapes:PATH or folder:PATH (described by its dataset.toml); may be repeated."
+data = click.option("--data", required=True, multiple=True, metavar="KIND:PATH", help=_DATA)
+data_if_new = click.option(
+    "--data", multiple=True, metavar="KIND:PATH", help=f"{_DATA} A run that goes on knows its own."
 )
 weights = click.option(
     "--weights",
     default=DEFAULT_WEIGHTS,
     show_default=True,
     metavar="NAME|FILE",
-    help=f"Shipped weights ({', '.join(WEIGHTS)}) or a checkpoint file.",
+    help=f"Shipped weights ({', '.join(WEIGHTS)}) a checkpoint or an exported file.",
 )
-device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+device = click.option(
+    "--device", default="auto", show_default=True, help="cpu, cuda or cuda:N; auto takes a GPU that PyTorch can use."
+)
 precision = click.option(
     "--precision",
-    type=click.Choice(["float32", "bfloat16"]),
-    default="float32",
+    type=click.Choice(["auto", "float32", "bfloat16", "int8"]),
+    default="auto",
     show_default=True,
-    help="Arithmetic of the convolutions.",
+    help="Arithmetic of the network; auto takes the fastest that the device computes natively.",
+)
+runtime = click.option(
+    "--runtime",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="What executes the network; 'fassd runtimes' lists them.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON value and nothing else.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,7 @@ _SHOWN_CLASSES = 4
     help="Longer side, pixels, to which larger pictures are shrunk for the network; 0 never shrinks.  "
     "[default: what the weights advise]",
 )
+@options.runtime
 @options.device
 @options.precision
 @options.as_json
@@ -35,8 +36,9 @@ def predict_command(
     weights: str,
     out: Path,
     side: int | None,
+    runtime: str,
     device: str,
-    precision: Literal["float32", "bfloat16"],
+    precision: str,
     as_json: bool,
 ) -> int:
     """Label every pixel of pictures, globs or folders.
@@ -44,7 +46,7 @@ def predict_command(
     For each picture an overlay with a legend (NAME_overlay.jpg) and the class map (NAME_classmap.png: class
     indices with the classes' palette) are written. Exit code 1 if some pictures could not be read.
     """
-    from fassd.tasks.predict import predict
+    from fassd.tasks.predict import predict, streams_for
     from fassd.tasks.segmenter import Segmenter
 
     def show(event: Event) -> None:
@@ -53,7 +55,8 @@ def predict_command(
         elif not as_json:
             click.echo(_line(event.values["predicted"]))
 
-    report = predict(sources, Segmenter(weights, device, precision, side), out, show)
+    segmenter = Segmenter(weights, device, precision, side, runtime, streams_for(sources))
+    report = predict(sources, segmenter, out, show)
     if as_json:
         click.echo(json.dumps([_as_json(one) for one in report.done], indent=2))
     elif report.failed:

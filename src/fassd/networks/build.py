@@ -12,11 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from fassd.core.checkpoint import Arrays, Checkpoint, Header
-from fassd.core.errors import CheckpointError, UsageError
 from fassd.networks.network import SegmentationNetwork
-from fassd.networks.table import NetworkSpec, check_alpha, network_by_name
-
-_COUNTER = "num_batches_tracked"
+from fassd.networks.table import NetworkSpec, check_alpha
+from fassd.networks.weights import COUNTER, check_arrays, check_checkpoint
 
 
 def fresh_network(spec: NetworkSpec, classes: int, alpha: int = 2, seed: int = 0) -> SegmentationNetwork:
@@ -46,14 +44,8 @@ def network_from_checkpoint(checkpoint: Checkpoint, path: Path) -> SegmentationN
     Raises:
         CheckpointError: an encoder-only file, or weights that do not fit the header's network.
     """
-    header = checkpoint.header
-    if header.content != "network" or header.label_space is None:
-        raise CheckpointError(path, "holds an encoder only: train a network on it with 'fassd train --encoder'")
-    try:
-        spec = network_by_name(header.network)
-        check_alpha(spec, header.alpha)
-    except UsageError as error:
-        raise CheckpointError(path, f"its header is damaged or from another version: {error}") from None
+    spec, header = check_checkpoint(checkpoint, path), checkpoint.header
+    assert header.label_space is not None, "checked"
     network = SegmentationNetwork(spec, len(header.label_space), header.alpha)
     load_arrays(network, checkpoint.arrays, path, f"{spec.name} with {network.classes} classes")
     return network
@@ -71,23 +63,9 @@ def load_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray[Any, Any]], 
     Raises:
         CheckpointError: a weight is missing, left over, or of another shape.
     """
-    own = {name: value for name, value in network.state_dict().items() if not name.endswith(_COUNTER)}
-    given = {name: value for name, value in arrays.items() if not name.endswith(_COUNTER)}
-    missing, extra = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
-    if missing or extra:
-        example = f"lacks {missing[0]}" if missing else f"has {extra[0]} besides"
-        raise CheckpointError(
-            path,
-            f"does not hold {what}: {len(missing)} weights are missing and {len(extra)} do not belong "
-            f"({example}); name the network it was made for",
-        )
-    for name, value in own.items():
-        if tuple(value.shape) != given[name].shape:
-            raise CheckpointError(
-                path,
-                f"does not hold {what}: {name} is {list(given[name].shape)} in the file and {list(value.shape)} "
-                "in the network; name the right network, alpha and number of classes",
-            )
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items() if not name.endswith(COUNTER)}
+    check_arrays(shapes, arrays, path, what)
+    given = {name: value for name, value in arrays.items() if not name.endswith(COUNTER)}
     network.load_state_dict({name: _tensor(value) for name, value in given.items()}, strict=False)
 
 
@@ -108,7 +86,7 @@ def take_encoder(network: SegmentationNetwork, arrays: Arrays, path: Path) -> En
         CheckpointError: an encoder weight of the network is missing or of another shape.
     """
     encoder = {name.removeprefix("encoder."): value for name, value in arrays.items() if name.startswith("encoder.")}
-    wanted = {name for name in network.encoder.state_dict() if not name.endswith(_COUNTER)}
+    wanted = {name for name in network.encoder.state_dict() if not name.endswith(COUNTER)}
     fitting = {name: value for name, value in encoder.items() if name in wanted}
     load_arrays(network.encoder, fitting, path, f"the encoder of {network.spec.name}")
     return EncoderTaken(len(fitting), tuple(sorted(encoder.keys() - wanted)))
@@ -119,7 +97,7 @@ def arrays_of(network: nn.Module, dtype: type[np.floating[Any]]) -> Arrays:
     return {
         name: value.detach().cpu().float().numpy().astype(dtype)
         for name, value in network.state_dict().items()
-        if not name.endswith(_COUNTER)
+        if not name.endswith(COUNTER)
     }
 
 

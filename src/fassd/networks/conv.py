@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# The norms beside PReLU use a larger epsilon than PyTorch's default; measured on the published networks.
-PRELU_NORM_EPSILON = 1e-3
+from fassd.networks.table import PRELU_NORM_EPSILON
 
 
 class Conv(nn.Conv2d):

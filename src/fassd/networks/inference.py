@@ -1,7 +1,7 @@
-"""The deployable form of a network, with the only pre- and post-processing there is.
+"""The deployable form of a network in PyTorch: the definition of pre- and post-processing that the others are held to.
 
-uint8 images go in; logits or a class map come out. Training normalises with the same `normalise`; every runtime and
-every exported file follows this one definition.
+uint8 images go in; logits or a class map come out. Training normalises with the same `normalise`; what `graph.py` draws
+for runtimes without PyTorch is compared with this.
 """
 
 from __future__ import annotations

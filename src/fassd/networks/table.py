@@ -15,6 +15,9 @@ LIGHT_DECODER_WIDTH = 64
 DAPF_DILATIONS = (12, 24, 36)
 ASPP_WIDTH = 256
 HARD_BLOCK_MULTIPLIER = 1.7
+NORM_EPSILON = 1e-5
+PRELU_NORM_EPSILON = 1e-3
+"""Of the norms beside PReLU; measured on the published networks."""
 
 
 @dataclass(frozen=True)

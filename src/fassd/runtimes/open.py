@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import Literal
 
-from fassd.core.catalog import DEFAULT_WEIGHTS, locate_weights
-from fassd.core.checkpoint import read_checkpoint
-from fassd.core.errors import MissingExtra
+from fassd.core.catalog import DEFAULT_WEIGHTS, WEIGHTS, locate_weights
+from fassd.core.errors import CheckpointError, MissingExtra
+from fassd.runtimes.choose import choose
+from fassd.runtimes.rows import AUTO, CHECKPOINT, RUNTIMES
 from fassd.runtimes.runtime import Runtime
 
 
 def open_runtime(
     weights: str | Path = DEFAULT_WEIGHTS,
-    device: str = "cpu",
-    precision: Literal["float32", "bfloat16"] = "float32",
+    device: str = AUTO,
+    precision: str = AUTO,
+    runtime: str = AUTO,
+    streams: int = 1,
 ) -> Runtime:
-    """Opens weights on the runtime that executes them.
+    """Opens weights on the runtime that executes them best here.
 
     Args:
-        weights: the name of shipped weights, or a checkpoint file.
-        device: "cpu", "cuda" or "cuda:N".
-        precision: of the convolutions.
+        weights: the name of shipped weights, a checkpoint file, or an exported file (.xml of OpenVINO, .onnx).
+        device: "cpu", "cuda" or "cuda:N"; "auto" takes a GPU where PyTorch can use one.
+        precision: "float32", "bfloat16" or, for shipped and exported files, "int8"; "auto" takes the fastest that the
+            device computes natively, never int8, of which at least 99.5 % of the pixels agree with float32.
+        runtime: "openvino", "onnx", "pytorch", "pytorch-compiled", or "auto".
+        streams: how many threads will call at once, each on its share of the processor's cores.
 
     Raises:
-        UnknownName, CheckpointError: no such weights, or a damaged file.
-        MissingExtra: PyTorch is not installed.
-        UsageError: the device is not there.
+        UnknownName, CheckpointError: no such weights or runtime, or a damaged or foreign file.
+        MissingExtra: the runtime's package is not installed.
+        UsageError: the device is not there, or these do not go together.
     """
-    path = locate_weights(weights)
-    checkpoint = read_checkpoint(path)
+    path = WEIGHTS[str(weights)].int8 if precision == "int8" and str(weights) in WEIGHTS else locate_weights(weights)
+    if not path.is_file():
+        raise CheckpointError(path, "there is no such file; give a .safetensors checkpoint or a shipped name")
+    # Whatever has no suffix of its own is opened as a checkpoint, which says what is wrong with it.
+    known = {suffix for row in RUNTIMES.values() for suffix in row.suffixes}
+    suffix = path.suffix.lower() if path.suffix.lower() in known else CHECKPOINT
+    choice = choose(suffix, runtime, device, precision)
     try:
-        from fassd.networks.build import network_from_checkpoint
-        from fassd.runtimes.pytorch import PyTorchRuntime
+        opened: Runtime = import_module(choice.row.module).open_file(path, choice, streams)
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if error.name not in ("torch", "onnx", "onnxruntime", "openvino"):
             raise
-        raise MissingExtra("torch", "torch", "running a network") from None
-    return PyTorchRuntime(network_from_checkpoint(checkpoint, path), checkpoint.header, device, precision)
+        raise MissingExtra(error.name, choice.row.extra or "all", f"the runtime {choice.row.name}") from None
+    return opened

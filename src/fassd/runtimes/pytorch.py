@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from fassd.core.arrays import ClassMaps, Images
-from fassd.core.checkpoint import Header
+from fassd.core.arrays import ClassMaps, Images, Logits
+from fassd.core.checkpoint import Header, read_checkpoint
 from fassd.core.errors import UsageError
+from fassd.networks.build import network_from_checkpoint
 from fassd.networks.inference import InferenceNetwork, class_map
 from fassd.networks.network import SegmentationNetwork
+from fassd.runtimes.choose import Choice
+from fassd.runtimes.rows import CHECKPOINT
+from fassd.runtimes.runtime import CLASS_MAP, NETWORK, Stages, check_images, check_memory
+
+# At the peak on a processor, measured as for the other runtimes (docs/performance.md), and a little over.
+_BYTES_PER_PIXEL = 160
 
 
 class PyTorchRuntime:
@@ -23,43 +32,73 @@ class PyTorchRuntime:
         network: trained; it is copied.
         header: what the checkpoint says of it.
         device: "cpu", "cuda" or "cuda:N".
-        precision: of the convolutions.
+        precision: of the convolutions, "float32" or "bfloat16".
+        compiled: whether PyTorch turns the network into code of its own first, once for each size of images.
 
     Raises:
         UsageError: the header names no classes, or the device is not there.
     """
 
-    name = "pytorch"
+    compiled_name = "pytorch-compiled"
 
     def __init__(
         self,
         network: SegmentationNetwork,
         header: Header,
         device: str = "cpu",
-        precision: Literal["float32", "bfloat16"] = "float32",
+        precision: str = "float32",
+        compiled: bool = False,
     ) -> None:
         if header.label_space is None:
             raise UsageError("the header names no classes, so there is nothing to answer with")
+        self.name = self.compiled_name if compiled else "pytorch"
         self.header = header
         self.label_space = header.label_space
         self.precision = precision
         self.device = open_device(device)
-        self._network = InferenceNetwork(network, header.pixels).to(self.device).eval()
+        deployed = InferenceNetwork(network, header.pixels).to(self.device).eval()
+        self._network: Callable[[Tensor], Tensor] = torch.compile(deployed, dynamic=False) if compiled else deployed
 
     def segment(
-        self, images: Images, size: tuple[int, int] | None = None, among: Sequence[int] | None = None
+        self,
+        images: Images,
+        size: tuple[int, int] | None = None,
+        among: Sequence[int] | None = None,
+        stages: Stages | None = None,
     ) -> ClassMaps:
         """See `Runtime.segment`."""
-        check_images(images)
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
-        ):
-            # PyTorch wants contiguous, writable memory; only other arrays are copied.
-            given = torch.from_numpy(np.require(images, requirements=["C", "W"]))
-            logits = self._network(given.to(self.device))
-            maps: ClassMaps = class_map(logits, size or images.shape[1:3], among).cpu().numpy()
+        self._check(images)
+        stages = stages or Stages()
+        with torch.inference_mode():
+            with stages.timed(NETWORK):
+                logits = self._run(images)
+                self._wait()
+            with stages.timed(CLASS_MAP):
+                maps: ClassMaps = class_map(logits, size or images.shape[1:3], among).cpu().numpy()
         return maps
+
+    def logits(self, images: Images) -> Logits:
+        """See `Runtime.logits`."""
+        self._check(images)
+        with torch.inference_mode():
+            logits: Logits = self._run(images).float().cpu().numpy()
+        return logits
+
+    def _check(self, images: Images) -> None:
+        check_images(images)
+        if self.device.type == "cpu":
+            check_memory(images, _BYTES_PER_PIXEL)
+
+    def _run(self, images: Images) -> Tensor:
+        # PyTorch wants contiguous, writable memory; only other arrays are copied.
+        given = torch.from_numpy(np.require(images, requirements=["C", "W"]))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            return self._network(given.to(self.device))
+
+    def _wait(self) -> None:
+        """A GPU computes behind the caller's back; stages are timed when it has done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def close(self) -> None:
         """PyTorch frees by itself."""
@@ -94,13 +133,18 @@ def open_device(name: str) -> torch.device:
     return device
 
 
-def check_images(images: Images) -> None:
-    """Refuses what is no batch of images.
+def open_file(path: Path, choice: Choice, streams: int) -> PyTorchRuntime:
+    """Opens a checkpoint, or an exported .pt2 file. PyTorch shares out its threads itself, whatever the streams.
 
     Raises:
-        UsageError: wrong dtype or shape, or an empty batch.
+        CheckpointError: damaged, or no whole network.
+        UsageError: the device is not there.
     """
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape:
-        raise UsageError(
-            f"images are {images.dtype} {tuple(images.shape)}; expected uint8 (n, height, width, 3) with n at least 1"
-        )
+    if choice.suffix != CHECKPOINT:
+        from fassd.runtimes.torch_export import open_program
+
+        return open_program(path, choice.device)
+    checkpoint = read_checkpoint(path)
+    network = network_from_checkpoint(checkpoint, path)
+    compiled = choice.row.name == PyTorchRuntime.compiled_name
+    return PyTorchRuntime(network, checkpoint.header, choice.device, choice.precision, compiled)

@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from fassd.core.arrays import ClassMaps, Images
+import numpy as np
+
+from fassd.core.arrays import ClassMaps, Images, Logits
 from fassd.core.checkpoint import Header
+from fassd.core.errors import UsageError
 from fassd.core.labels import LabelSpace
+
+NETWORK, CLASS_MAP = "network", "class map"
+"""The stages of an answer: images to coarse logits; enlarging these and taking the best class."""
+
+
+@dataclass
+class Stages:
+    """A stop-watch for the stages of an answer; seconds add up over calls.
+
+    Attributes:
+        seconds: by stage, in the order of their first appearance.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds what the block takes to a stage."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begun
 
 
 class Runtime(Protocol):
@@ -30,7 +60,11 @@ class Runtime(Protocol):
         ...
 
     def segment(
-        self, images: Images, size: tuple[int, int] | None = None, among: Sequence[int] | None = None
+        self,
+        images: Images,
+        size: tuple[int, int] | None = None,
+        among: Sequence[int] | None = None,
+        stages: Stages | None = None,
     ) -> ClassMaps:
         """Labels every pixel.
 
@@ -38,12 +72,28 @@ class Runtime(Protocol):
             images: (N, H, W, 3) uint8 RGB, N at least 1.
             size: (height, width) of the answer; None means the images' own. Logits are enlarged straight to it.
             among: only these classes may be the answer; None means all.
+            stages: gets the seconds of each stage.
 
         Returns:
             (N, height, width) uint8, each below the number of classes.
 
         Raises:
-            UsageError: wrong dtype or shape, an empty batch, or a side below the network's minimum.
+            UsageError: wrong dtype or shape, an empty batch, a side below the network's minimum, or more memory needed
+                than there is.
+        """
+        ...
+
+    def logits(self, images: Images) -> Logits:
+        """The coarse logits, before they are enlarged.
+
+        Args:
+            images: (N, H, W, 3) uint8 RGB, N at least 1.
+
+        Returns:
+            (N, classes, h, w) float32, h and w being the images' sides divided by the network's output stride.
+
+        Raises:
+            UsageError: as `segment`; or the file that is executed ends in class maps and has no logits to show.
         """
         ...
 
@@ -59,3 +109,43 @@ class Runtime(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+def check_images(images: Images) -> None:
+    """Refuses what is no batch of images.
+
+    Raises:
+        UsageError: wrong dtype or shape, or an empty batch.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape:
+        raise UsageError(
+            f"images are {images.dtype} {tuple(images.shape)}; expected uint8 (n, height, width, 3) with n at least 1"
+        )
+
+
+def check_memory(images: Images, bytes_per_pixel: int) -> None:
+    """Refuses images whose answer would need more memory than is free: the system would end the process instead.
+
+    Args:
+        images: (N, H, W, 3) uint8.
+        bytes_per_pixel: that a runtime needs at its peak for each pixel of the images.
+
+    Raises:
+        UsageError: too large.
+    """
+    needed, free = images.size // 3 * bytes_per_pixel, free_memory()
+    if free is not None and needed > free:
+        count, height, width = images.shape[:3]
+        what = f"an image of {width}x{height}" if count == 1 else f"{count} images of {width}x{height}"
+        raise UsageError(
+            f"{what} needs about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; shrink it (--side)"
+        )
+
+
+def free_memory() -> int | None:
+    """Bytes that can be had without taking them from others; None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)

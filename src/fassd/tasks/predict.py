@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fassd.core.errors import FassdError, FileError, PictureError
+from fassd.core.machine import usable_cores
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.media.sink import RESULT_ENDINGS, write_prediction
 from fassd.media.source import Found, find_pictures
 from fassd.tasks.segmenter import Segmenter
+from fassd.tasks.side_by_side import side_by_side
+
+# Each stream holds a picture and the network's maps of its own; more cores share the streams.
+_MOST_STREAMS = 8
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class PredictionReport:
 def predict(sources: Sequence[str], segmenter: Segmenter, out: Path, watch: Watch = ignore_events) -> PredictionReport:
     """Labels pictures and writes the answers. A bad picture among several does not stop the rest.
 
+    Reading, network and writing of `segmenter.streams` pictures overlap; events come in the pictures' order.
+
     Args:
         sources: files, globs and folders.
         segmenter: answers.
@@ -61,34 +68,42 @@ def predict(sources: Sequence[str], segmenter: Segmenter, out: Path, watch: Watc
     report = PredictionReport(failed=unusable)
     for error in unusable:
         watch(Event("failed", {"error": error}))
-    for number, picture in enumerate(found, 1):
-        place = {"number": number, "total": len(found)}
+
+    def label(picture: Found) -> Predicted | PictureError:
         try:
-            prediction = segmenter(picture.path)
+            return _label(picture, segmenter, out)
         except PictureError as error:
-            if len(found) == 1 and not unusable:
-                raise
-            report.failed.append(error)
-            watch(Event("failed", {**place, "error": error}))
-            continue
-        image = prediction.image
-        overlay, class_map = write_prediction(
-            out, picture.relative, image, prediction.class_map, prediction.label_space
-        )
-        predicted = Predicted(
-            picture.path,
-            overlay,
-            class_map,
-            image.shape[1],
-            image.shape[0],
-            prediction.seconds,
-            prediction.shares,
-        )
-        report.done.append(predicted)
-        watch(Event("predicted", {**place, "predicted": predicted}))
+            return error
+
+    for number, result in enumerate(side_by_side(label, found, segmenter.streams), 1):
+        place = {"number": number, "total": len(found)}
+        if isinstance(result, Predicted):
+            report.done.append(result)
+            watch(Event("predicted", {**place, "predicted": result}))
+        elif len(found) == 1 and not unusable:
+            raise result
+        else:
+            report.failed.append(result)
+            watch(Event("failed", {**place, "error": result}))
     if not report.done:
         raise FassdError(f"none of the {len(report.failed)} pictures could be labelled; the first: {report.failed[0]}")
     return report
+
+
+def streams_for(sources: Sequence[str]) -> int:
+    """How many pictures to answer side by side: one for each core, not more than there are."""
+    try:
+        pictures = len(_find(sources)[0])
+    except FileError:
+        return 1  # `predict` says what is wrong
+    return max(1, min(pictures, usable_cores(), _MOST_STREAMS))
+
+
+def _label(picture: Found, segmenter: Segmenter, out: Path) -> Predicted:
+    prediction = segmenter(picture.path)
+    image = prediction.image
+    written = write_prediction(out, picture.relative, image, prediction.class_map, prediction.label_space)
+    return Predicted(picture.path, *written, image.shape[1], image.shape[0], prediction.seconds, prediction.shares)
 
 
 def _is_earlier_result(path: Path, out: Path) -> bool:

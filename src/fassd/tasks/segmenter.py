@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image as Pillow
@@ -19,6 +19,8 @@ from fassd.media.paint import overlay, shares
 from fassd.media.sink import write_prediction
 from fassd.networks.table import network_by_name
 from fassd.runtimes.open import open_runtime
+from fassd.runtimes.rows import AUTO
+from fassd.tasks.side_by_side import side_by_side
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,13 @@ class Segmenter:
     """A network ready to label pictures.
 
     Args:
-        weights: the name of shipped weights, or a checkpoint file.
-        device: "cpu", "cuda" or "cuda:N".
-        precision: of the convolutions.
+        weights: the name of shipped weights, a checkpoint file or an exported file.
+        device: "cpu", "cuda", "cuda:N" or "auto".
+        precision: "float32", "bfloat16", "int8" or "auto".
         side: longer side, pixels, to which larger pictures are shrunk for the network; the answer always has the
             picture's own size. None takes what the weights advise, 0 never shrinks.
+        runtime: the name of one, or "auto": the fastest that is there.
+        streams: pictures that `stream` answers side by side, each on its share of the processor's cores.
 
     Raises:
         UnknownName, CheckpointError, MissingExtra, UsageError: as `open_runtime`.
@@ -75,11 +79,14 @@ class Segmenter:
     def __init__(
         self,
         weights: str | Path = DEFAULT_WEIGHTS,
-        device: str = "cpu",
-        precision: Literal["float32", "bfloat16"] = "float32",
+        device: str = AUTO,
+        precision: str = AUTO,
         side: int | None = None,
+        runtime: str = AUTO,
+        streams: int = 1,
     ) -> None:
-        self.runtime = open_runtime(weights, device, precision)
+        self.runtime = open_runtime(weights, device, precision, runtime, streams)
+        self.streams = streams
         self.label_space = self.runtime.label_space
         self._side = self.runtime.header.input_side if side is None else side
 
@@ -101,6 +108,17 @@ class Segmenter:
             return self._segment(path.name, image)
         except UsageError as error:
             raise PictureError(path, str(error)) from None
+
+    def stream(self, pictures: Iterable[str | Path | Image]) -> Iterator[Prediction]:
+        """Labels pictures one after the other, or `streams` side by side; answers come in order.
+
+        Args:
+            pictures: files or arrays; they may be endless, for only a few are taken ahead.
+
+        Raises:
+            PictureError, UsageError: as a call, when it is the picture's turn.
+        """
+        return side_by_side(self, pictures, self.streams)
 
     def _segment(self, name: str, image: Image) -> Prediction:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:

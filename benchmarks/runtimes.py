@@ -1,0 +1,162 @@
+"""How fast the paper's networks answer on this processor, as ratios to the authors' way in the same run.
+
+    make bench            or: python benchmarks/runtimes.py [--rounds 9] [--network fassd-net-l2] [--save]
+
+The authors' way is PyTorch eager, float32, NCHW, norms unfolded, full-size logits, then argmax. All ways alternate, so
+that whatever else the machine does meets them alike; each figure is a median, each ratio the median of the rounds'
+ratios. The floor is the network's multiply-adds at the rate of the best convolution that this processor runs in the
+same precision, measured in the same run by processor time: what no graph of these convolutions can beat. --save
+writes dated JSON to benchmarks/results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from PIL import Image as Pillow
+
+from fassd.core.arrays import Images
+from fassd.core.checkpoint import RGB_PIXELS, Header, write_checkpoint
+from fassd.core.labels import CITYSCAPES
+from fassd.core.machine import describe_machine, usable_cores
+from fassd.networks.build import checkpoint_of, fresh_network
+from fassd.networks.count import count
+from fassd.networks.table import network_by_name
+from fassd.runtimes.open import open_runtime
+from fassd.runtimes.openvino import core, has_bfloat16
+from fassd.runtimes.quiet import openvino
+from fassd.runtimes.runtime import CLASS_MAP, NETWORK, Stages
+from fassd.tasks.authors_way import open_checkpoint
+
+SIZE = (1024, 2048)
+NETWORKS = ("fassd-net", "fassd-net-l1", "fassd-net-l2")
+HINTS = {"float32": "f32", "bfloat16": "bf16"}
+PICTURE = Path(__file__).parents[1] / "src" / "fassd" / "assets" / "street.jpg"
+
+
+def main() -> None:
+    """Measures, prints, and saves if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--network", action="append", choices=NETWORKS)
+    parser.add_argument("--save", action="store_true")
+    options = parser.parse_args()
+    image = np.asarray(Pillow.open(PICTURE).convert("RGB").resize(SIZE[::-1], Pillow.Resampling.BICUBIC))[None]
+    precisions = ("float32", "bfloat16") if has_bfloat16() else ("float32",)
+    rates = {precision: best_rate(precision) for precision in precisions}
+    for precision, rate in rates.items():
+        print(f"best convolution in {precision}: {rate / 1e9:.0f} G multiply-adds a second on {usable_cores()} cores")
+    rows = [row for name in options.network or NETWORKS for row in measure(name, image, rates, options.rounds)]
+    results = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": msgspec.to_builtins(describe_machine()),
+        "size": f"{SIZE[0]}x{SIZE[1]}",
+        "rounds": options.rounds,
+        "rows": rows,
+    }
+    if options.save:
+        folder = Path(__file__).parent / "results"
+        (folder / f"{results['date']}-runtimes.json").write_text(json.dumps(results, indent=2) + "\n")
+
+
+def measure(name: str, image: Images, rates: dict[str, float], rounds: int) -> list[dict[str, Any]]:
+    """One row for each precision of one network."""
+    spec = network_by_name(name)
+    macs = count(spec, len(CITYSCAPES), SIZE, 2).macs
+    header = Header(network=name, label_space=CITYSCAPES, pixels=RGB_PIXELS)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.safetensors"
+        write_checkpoint(path, checkpoint_of(fresh_network(spec, len(CITYSCAPES)), header))
+        authors = open_checkpoint(path, "cpu")
+        runtimes = {precision: open_runtime(path, "cpu", precision, "openvino") for precision in rates}
+        stages: dict[str, list[dict[str, float]]] = {precision: [] for precision in rates}
+        ways: dict[str, Callable[[], object]] = {"authors": lambda: authors.segment(image)}
+        for precision, runtime in runtimes.items():
+
+            def answer(runtime: Any = runtime, kept: list[dict[str, float]] = stages[precision]) -> None:
+                watch = Stages()
+                runtime.segment(image, stages=watch)
+                kept.append(watch.seconds)
+
+            ways[precision] = answer
+        spent = alternate(ways, rounds)
+    rows = []
+    for precision, rate in rates.items():
+        kept = stages[precision][1:]  # the first round warms up
+        network, class_map = (1000 * statistics.median(one[part] for one in kept) for part in (NETWORK, CLASS_MAP))
+        row = {
+            "network": name,
+            "precision": precision,
+            "authors_ms": 1000 * statistics.median(one.wall for one in spent["authors"]),
+            "ms": 1000 * statistics.median(one.wall for one in spent[precision]),
+            "ratio": ratio(spent, precision, "wall"),
+            "processor_ratio": ratio(spent, precision, "processor"),
+            "network_ms": network,
+            "class_map_ms": class_map,
+            "floor_ms": 1000 * macs / rate,
+            "share_of_floor": 1000 * macs / rate / network,
+        }
+        print(
+            f"{name:13} {precision:9} {row['ms']:7.1f} ms = {network:.1f} network + {class_map:.1f} class map\n"
+            f"    authors' way {row['authors_ms']:.0f} ms, {row['ratio']:.2f} times as fast (in processor time "
+            f"{row['processor_ratio']:.2f}); floor {row['floor_ms']:.0f} ms, {row['share_of_floor']:.0%} of it reached",
+            flush=True,
+        )
+        rows.append({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()})
+    return rows
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of one answer: by the clock, and of all processor cores together, which other programs disturb less."""
+
+    wall: float
+    processor: float
+
+
+def ratio(spent: dict[str, list[Spent]], way: str, clock: Literal["wall", "processor"]) -> float:
+    """How many times as fast as the authors' way, the median of the rounds."""
+    rounds = zip(spent["authors"], spent[way], strict=True)
+    return statistics.median(float(getattr(slow, clock) / getattr(fast, clock)) for slow, fast in rounds)
+
+
+def alternate(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[Spent]]:
+    """What each way spent in each round; the first round warms up."""
+    spent: dict[str, list[Spent]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            wall, processor = time.perf_counter(), time.process_time()
+            way()
+            if number:
+                spent[name].append(Spent(time.perf_counter() - wall, time.process_time() - processor))
+    return spent
+
+
+def best_rate(precision: str) -> float:
+    """Multiply-adds a second, of all cores, of a 3x3 convolution whose widths fit the processor's registers."""
+    op, width, height, length = openvino.opset13, 128, 128, 256
+    images = op.parameter([1, width, height, length], np.float32)
+    kernel = op.constant(np.ones((width, width, 3, 3), np.float32))
+    layer = op.convolution(images, kernel, [1, 1], [1, 1], [1, 1], [1, 1])
+    for _ in range(3):
+        layer = op.convolution(layer, kernel, [1, 1], [1, 1], [1, 1], [1, 1])
+    settings = {"INFERENCE_PRECISION_HINT": HINTS[precision]}
+    request = core().compile_model(openvino.Model([layer], [images]), "CPU", settings).create_infer_request()
+    spent = alternate({"": request.infer}, 40)[""]
+    seconds = min(one.processor for one in spent) / usable_cores()
+    return 4 * width * width * 9 * height * length / seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""`fassd runtimes`: what can execute networks here, and what would."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fassd.cli import options
+
+if TYPE_CHECKING:
+    from fassd.core.machine import Machine
+    from fassd.runtimes.choose import Choice
+    from fassd.runtimes.rows import RuntimeRow
+
+
+@click.command("runtimes", short_help="Show what can execute networks here, and what would.")
+@options.as_json
+def runtimes_command(as_json: bool) -> None:
+    """Show what can execute networks here, what would be picked for each network, and why."""
+    from fassd.core.machine import describe_machine
+    from fassd.networks.table import NETWORKS
+    from fassd.runtimes.cache import cache_folder
+    from fassd.runtimes.choose import choose
+    from fassd.runtimes.rows import CHECKPOINT, RUNTIMES
+
+    machine, picked = describe_machine(), choose(CHECKPOINT)
+    if as_json:
+        values = {
+            "processor": machine.processor,
+            "cores": machine.cores,
+            "instructions": list(machine.instructions),
+            "cache": str(cache_folder()),
+            "runtimes": [_as_json(row) for row in RUNTIMES.values()],
+            "picked": [{"network": network, **_choice_as_json(picked)} for network in NETWORKS],
+        }
+        click.echo(json.dumps(values, indent=2))
+    else:
+        _print(machine, list(RUNTIMES.values()), picked, str(cache_folder()))
+
+
+def _as_json(row: RuntimeRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "package": row.package,
+        "version": row.version,
+        "extra": row.extra,
+        "files": list(row.suffixes),
+        "devices": ["cpu", "cuda"] if row.gpu else ["cpu"],
+        "precisions": list(row.precisions),
+        "summary": row.summary,
+    }
+
+
+def _choice_as_json(choice: Choice) -> dict[str, Any]:
+    return {
+        "runtime": choice.row.name,
+        "device": choice.device,
+        "precision": choice.precision,
+        "why": choice.why,
+    }
+
+
+def _print(machine: Machine, rows: list[RuntimeRow], picked: Choice, cache: str) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    able = ", ".join(machine.instructions) or "nothing that matters here"
+    cores = "1 core" if machine.cores == 1 else f"{machine.cores} cores"
+    console.print(f"[bold]{escape(machine.processor)}[/], {cores}: {able}\n", soft_wrap=True)
+    for row in rows:
+        found = row.version or "[yellow]not installed[/]"
+        console.print(f"[bold]{row.name}[/]  {found}", soft_wrap=True)
+        devices = "cpu and cuda" if row.gpu else "cpu"
+        console.print(f"  {devices}; {', '.join(row.precisions)}; opens {' and '.join(row.suffixes)}", soft_wrap=True)
+        remedy = "" if row.version else f"; pip install 'fassd\\[{row.extra}]'"
+        console.print(f"  [dim]{row.summary}[/]{remedy}", soft_wrap=True)
+    console.print(
+        f"\nEvery network is answered by [bold]{picked.row.name}[/] on {picked.device} in {picked.precision}: "
+        f"{picked.why}.",
+        soft_wrap=True,
+    )
+    console.print("An exported file is answered by the runtime it was made for.", style="dim", soft_wrap=True)
+    console.print(f"Compiled graphs are kept in {escape(cache)}.", style="dim", soft_wrap=True)

@@ -1,0 +1,128 @@
+"""ONNX Runtime as a runtime, on the CPU."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+import onnx
+import onnxruntime
+from google.protobuf.message import DecodeError
+
+from fassd.core.arrays import Images
+from fassd.core.checkpoint import METADATA_KEY, Header, read_checkpoint
+from fassd.core.errors import CheckpointError, UsageError
+from fassd.core.files import written_whole
+from fassd.core.machine import usable_cores
+from fassd.networks.graph import IMAGES, LOGITS
+from fassd.networks.table import network_by_name
+from fassd.networks.weights import check_checkpoint
+from fassd.runtimes.choose import Choice
+from fassd.runtimes.fused import FusedRuntime
+from fassd.runtimes.onnx_graph import draw_model, up_to_logits
+from fassd.runtimes.rows import AUTO, CHECKPOINT
+from fassd.runtimes.runtime import NETWORK, Stages
+
+_DIGEST_KEY = f"{METADATA_KEY}_weights"
+
+
+class ONNXRuntime(FusedRuntime):
+    """A network executed by ONNX Runtime.
+
+    Args:
+        model: of `onnx_graph`; what follows its logits is cut off, for the compiled kernel is faster.
+        header: what its file says of it.
+        precision: "float32", or "int8" where the model is quantised.
+        streams: how many threads call at once; each then gets its share of the cores.
+    """
+
+    name = "onnx"
+    layout = "nchw"
+    bytes_per_pixel: ClassVar = {"float32": 96, "int8": 96}
+
+    def __init__(self, model: onnx.ModelProto, header: Header, precision: str, streams: int = 1) -> None:
+        super().__init__(header, precision, None if streams == 1 else max(1, usable_cores() // streams))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = max(1, usable_cores() // streams)
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            up_to_logits(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+
+    @contextmanager
+    def _running(self, images: Images, stages: Stages) -> Iterator[np.ndarray[Any, Any]]:
+        with stages.timed(NETWORK):
+            (logits,) = self._session.run([LOGITS], {IMAGES: np.ascontiguousarray(images)})
+        yield logits
+
+
+def open_file(path: Path, choice: Choice, streams: int) -> ONNXRuntime:
+    """Opens a checkpoint, or an exported .onnx file.
+
+    Raises:
+        CheckpointError: damaged, foreign, or no whole network.
+        UsageError: an exported file in another precision than asked for.
+    """
+    if choice.suffix == CHECKPOINT:
+        checkpoint = read_checkpoint(path)
+        check_checkpoint(checkpoint, path)
+        model = draw_model(checkpoint.header, checkpoint.arrays, LOGITS)
+        return ONNXRuntime(model, checkpoint.header, choice.precision, streams)
+    model, header = read_model(path)
+    quantised = is_quantised(model)
+    if choice.precision != AUTO and (choice.precision == "int8") != quantised:
+        raise UsageError(f"{path} is {'an int8' if quantised else 'no int8'} network; leave --precision out")
+    try:
+        return ONNXRuntime(model, header, "int8" if quantised else "float32", streams)
+    except Exception as error:
+        # ONNX Runtime's own errors share no class.
+        raise CheckpointError(path, f"cannot be executed ({' '.join(str(error).split())[:120]})") from None
+
+
+def write_model(model: onnx.ModelProto, path: Path) -> None:
+    """Writes a model with its header and the digest of its weights, whole or not at all."""
+    entry = model.metadata_props.add()
+    entry.key, entry.value = _DIGEST_KEY, _digest(model)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+
+
+def read_model(path: Path) -> tuple[onnx.ModelProto, Header]:
+    """An exported model and what it says of itself.
+
+    Raises:
+        CheckpointError: damaged, or not exported by fassd.
+    """
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+    except (DecodeError, OSError, ValueError) as error:
+        raise CheckpointError(path, f"is no ONNX model, or a damaged one ({error}); export it again") from None
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    if not {METADATA_KEY, _DIGEST_KEY} <= said.keys():
+        raise CheckpointError(path, "is a model without a fassd header; only what 'fassd export' wrote says enough")
+    # Weights in other files would be read from wherever the model names; ours has none.
+    if said[_DIGEST_KEY] != _digest(model) or any(one.external_data for one in model.graph.initializer):
+        raise CheckpointError(path, "its weights are damaged; export it again")
+    try:
+        header = msgspec.json.decode(said[METADATA_KEY], type=Header)
+        network_by_name(header.network)
+    except (msgspec.MsgspecError, UsageError, ValueError) as error:
+        raise CheckpointError(path, f"its header is damaged or from another version ({error})") from None
+    return model, header
+
+
+def is_quantised(model: onnx.ModelProto) -> bool:
+    """Whether convolutions of the model compute in int8."""
+    return any(node.op_type in ("QuantizeLinear", "QLinearConv") for node in model.graph.node)
+
+
+def _digest(model: onnx.ModelProto) -> str:
+    digest = hashlib.sha256()
+    for constant in model.graph.initializer:
+        digest.update(constant.SerializeToString(deterministic=True))
+    return digest.hexdigest()

@@ -1,0 +1,80 @@
+"""Exported ONNX files: written, and executed by ONNX Runtime alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper
+
+from fassd.core.arrays import Images
+from fassd.networks.graph import IMAGES
+from fassd.runtimes.exported import Array, Draft, Facts, LayerMaps
+from fassd.runtimes.onnx import write_model
+from fassd.runtimes.onnx_graph import draw_model
+
+_SUMMANDS = ("Conv", "Resize", "Slice")
+
+
+def write(draft: Draft, path: Path) -> Facts:
+    """Writes a network as ONNX, checked by ONNX's own rules."""
+    model = draw_model(draft.checkpoint.header, draft.checkpoint.arrays, draft.ending)
+    onnx.checker.check_model(model, full_check=True)
+    write_model(model, path)
+    return {"opset": model.opset_import[0].version}
+
+
+def open_alone(path: Path, precision: str) -> ONNXFile:
+    """See `ExportKind.open_alone`."""
+    return ONNXFile(onnx.load(path))
+
+
+class ONNXFile:
+    """An ONNX model, executed as it is."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._model = model
+        self._session = _session(model)
+
+    def answer(self, images: Images) -> Array:
+        """See `ExportedFile`."""
+        answer: Array = self._session.run(None, {IMAGES: images})[0]
+        return answer
+
+    def layers(self, images: Images) -> LayerMaps:
+        """See `ExportedFile`."""
+        values = _layer_values(self._model.graph)
+        tapped = onnx.ModelProto()
+        tapped.CopyFrom(self._model)
+        del tapped.graph.output[:]
+        for value in dict.fromkeys(values.values()):
+            tapped.graph.output.append(helper.make_tensor_value_info(value, TensorProto.FLOAT, None))
+        names = list(dict.fromkeys(values.values()))
+        found = dict(zip(names, _session(tapped).run(names, {IMAGES: images}), strict=True))
+        return {layer: found[value] for layer, value in values.items()}
+
+
+def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _layer_values(graph: onnx.GraphProto) -> dict[str, str]:
+    """The value in which each convolution is complete: behind the additions of what else belongs to it."""
+    makers = {value: node for node in graph.node for value in node.output}
+    readers = defaultdict(list)
+    for node in graph.node:
+        for value in node.input:
+            readers[value].append(node)
+
+    def completed(value: str) -> str:
+        if len(readers[value]) == 1 and (reader := readers[value][0]).op_type == "Add":
+            (other,) = [one for one in reader.input if one != value] or [value]
+            if other in makers and makers[other].op_type in _SUMMANDS:
+                return completed(reader.output[0])
+        return value
+
+    return {node.name: completed(node.output[0]) for node in graph.node if node.op_type == "Conv"}

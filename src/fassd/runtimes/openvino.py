@@ -1,0 +1,192 @@
+"""OpenVINO as a runtime, on the CPU."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fassd.core.arrays import Images
+from fassd.core.checkpoint import Header, read_checkpoint
+from fassd.core.errors import UsageError
+from fassd.core.machine import usable_cores
+from fassd.networks import graph
+from fassd.networks.weights import check_checkpoint
+from fassd.runtimes import cache as graph_cache
+from fassd.runtimes import openvino_graph
+from fassd.runtimes.choose import Choice
+from fassd.runtimes.fused import FusedRuntime
+from fassd.runtimes.openvino_file import is_quantised, read_model
+from fassd.runtimes.quiet import openvino
+from fassd.runtimes.rows import AUTO, CHECKPOINT
+from fassd.runtimes.runtime import NETWORK, Stages
+
+_SIZES_KEPT = 4
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+@dataclass(frozen=True)
+class Body:
+    """A network up to its coarse logits, not yet compiled.
+
+    Attributes:
+        digest: SHA-256 of the file it is made of.
+        draw: makes the model: uint8 (N, H, W, 3) images to float32 (N, h, w, classes) logits, of any size.
+    """
+
+    digest: str
+    draw: Callable[[], openvino.Model]
+
+
+class OpenVINORuntime(FusedRuntime):
+    """A network executed by OpenVINO.
+
+    A graph is compiled for each size of images, which answers a tenth faster than one graph for all; the last few
+    are kept, and found again by the next process.
+
+    Args:
+        body: the network.
+        header: what its file says of it.
+        precision: "float32", "bfloat16", or "int8" where the body is quantised.
+        streams: how many threads call at once; each then gets its share of the cores.
+    """
+
+    name = "openvino"
+    layout = "nhwc"
+    bytes_per_pixel: ClassVar = {"float32": 64, "bfloat16": 40, "int8": 64}
+
+    def __init__(self, body: Body, header: Header, precision: str, streams: int = 1) -> None:
+        super().__init__(header, precision, None if streams == 1 else max(1, usable_cores() // streams))
+        # What a quantised network does not compute in int8, it computes in bfloat16 where the processor can.
+        self._rest = precision if precision in _HINTS else best_precision()
+        self._body = body
+        self._streams = streams
+        self._graphs: OrderedDict[tuple[int, ...], _Graph] = OrderedDict()
+        self._lock = Lock()
+
+    @contextmanager
+    def _running(self, images: Images, stages: Stages) -> Iterator[np.ndarray[Any, Any]]:
+        with self._graph(images.shape).request() as request:
+            with stages.timed(NETWORK):
+                # OpenVINO wants one writable block of memory, which must live as long as the request runs.
+                given = np.require(images, requirements=["C", "W"])
+                request.set_input_tensor(openvino.Tensor(given, shared_memory=True))
+                request.infer()
+            yield request.get_output_tensor().data
+
+    def _graph(self, shape: tuple[int, ...]) -> _Graph:
+        with self._lock:
+            if shape not in self._graphs:
+                self._graphs[shape] = _Graph(self._compile(shape), self._streams)
+            self._graphs.move_to_end(shape)
+            if len(self._graphs) > _SIZES_KEPT:
+                self._graphs.popitem(last=False)
+            return self._graphs[shape]
+
+    def _compile(self, shape: tuple[int, ...]) -> openvino.CompiledModel:
+        settings = {"INFERENCE_PRECISION_HINT": _HINTS[self._rest], "NUM_STREAMS": self._streams}
+        made_by = _drawing(), openvino.get_version(), processor()
+        key = graph_cache.key_of(self._body.digest, shape, sorted(settings.items()), *made_by)
+        if (stored := graph_cache.load(key)) is not None:
+            try:
+                return core().import_model(stored, "CPU", settings)
+            except RuntimeError:
+                graph_cache.forget(key)
+        model = self._body.draw()
+        model.reshape(shape)
+        compiled = core().compile_model(model, "CPU", settings)
+        graph_cache.store(key, compiled.export_model().getvalue())
+        return compiled
+
+    def close(self) -> None:
+        """Frees the compiled graphs."""
+        self._graphs.clear()
+
+
+class _Graph:
+    """A compiled graph and a request for each thread that may use it at once."""
+
+    def __init__(self, compiled: openvino.CompiledModel, requests: int) -> None:
+        self._free: SimpleQueue[openvino.InferRequest] = SimpleQueue()
+        for _ in range(requests):
+            self._free.put(compiled.create_infer_request())
+
+    @contextmanager
+    def request(self) -> Iterator[openvino.InferRequest]:
+        request = self._free.get()
+        try:
+            yield request
+        finally:
+            self._free.put(request)
+
+
+@cache
+def core() -> openvino.Core:
+    """OpenVINO's entrance, made once."""
+    return openvino.Core()
+
+
+@cache
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies in bfloat16; where it does not, OpenVINO says so by leaving BF16 out."""
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@cache
+def processor() -> str:
+    """The processor's name and what it can do: compiled graphs fit no other."""
+    found = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return f"{core().get_property('CPU', 'FULL_DEVICE_NAME')} {' '.join(sorted(found))}"
+
+
+def best_precision() -> str:
+    """The fastest that the processor computes natively."""
+    return "bfloat16" if has_bfloat16() else "float32"
+
+
+@cache
+def _drawing() -> str:
+    """Digest of the code that draws graphs: those drawn by other code are not found in the cache."""
+    sources = (Path(module.__file__ or "").read_bytes() for module in (graph, openvino_graph))
+    return hashlib.sha256(b"".join(sources)).hexdigest()
+
+
+def open_file(path: Path, choice: Choice, streams: int) -> OpenVINORuntime:
+    """Opens a checkpoint, or an exported .xml file.
+
+    Raises:
+        CheckpointError: damaged, foreign, or no whole network.
+        UsageError: an exported file in another precision than asked for.
+    """
+    if choice.suffix != CHECKPOINT:
+        return _open_exported(path, choice.precision, streams)
+    checkpoint = read_checkpoint(path)
+    check_checkpoint(checkpoint, path)
+
+    def draw() -> openvino.Model:
+        model = openvino_graph.draw_logits(checkpoint.header, checkpoint.arrays)
+        return openvino_graph.with_channels_last(model)
+
+    body = Body(hashlib.sha256(path.read_bytes()).hexdigest(), draw)
+    return OpenVINORuntime(body, checkpoint.header, choice.precision, streams)
+
+
+def _open_exported(path: Path, asked: str, streams: int) -> OpenVINORuntime:
+    model, header = read_model(path)
+    quantised = is_quantised(model)
+    if asked != AUTO and (asked == "int8") != quantised:
+        raise UsageError(f"{path} is {'an int8' if quantised else 'no int8'} network; leave --precision out")
+    precision = "int8" if quantised else best_precision() if asked == AUTO else asked
+    digest = hashlib.sha256(path.read_bytes() + path.with_suffix(".bin").read_bytes()).hexdigest()
+    # A file that ends in class maps is cut at its logits: the compiled kernel is faster than what follows them.
+    body = Body(digest, lambda: openvino_graph.with_channels_last(model.clone()))
+    return OpenVINORuntime(body, header, precision, streams)

@@ -1,0 +1,157 @@
+"""Exported PyTorch programs (.pt2): written, executed by PyTorch alone, and opened as a runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+import torch.fx.experimental._config as sizes_config
+from torch import Tensor, fx, nn
+from torch.export import Dim
+
+from fassd.core.arrays import Images
+from fassd.core.checkpoint import METADATA_KEY, Header
+from fassd.core.errors import CheckpointError, UsageError
+from fassd.networks.build import network_from_checkpoint
+from fassd.networks.graph import CLASS_MAP
+from fassd.networks.inference import InferenceNetwork, normalise
+from fassd.networks.network import upsample
+from fassd.networks.table import network_by_name
+from fassd.runtimes.exported import Array, Draft, Facts, LayerMaps
+from fassd.runtimes.pytorch import PyTorchRuntime, open_device
+from fassd.runtimes.runtime import check_images
+from fassd.runtimes.torch_gate import header_of
+
+_CONVOLUTION = torch.ops.aten.conv2d.default
+
+
+class _Deployed(nn.Module):
+    """What is traced: `InferenceNetwork`, memory laid out plainly so that no size is special, and the class map."""
+
+    def __init__(self, body: InferenceNetwork, draft: Draft) -> None:
+        super().__init__()
+        self.network = body.network.to(memory_format=torch.contiguous_format)
+        self.pixels = body.pixels
+        self.ending = draft.ending
+        self.arithmetic = torch.bfloat16 if draft.precision == "bfloat16" else torch.float32
+        self.network.to(self.arithmetic)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(normalise(images, self.pixels).contiguous().to(self.arithmetic)).float()
+        if self.ending != CLASS_MAP:
+            return logits
+        return upsample(logits, (images.shape[1], images.shape[2])).argmax(1).to(torch.uint8)
+
+
+def write(draft: Draft, path: Path) -> Facts:
+    """Writes a network as a PyTorch program."""
+    header = draft.checkpoint.header
+    body = InferenceNetwork(network_from_checkpoint(draft.checkpoint, path), header.pixels).eval()
+    side = body.network.spec.minimum_side
+    sides = {0: Dim("n", min=1), 1: Dim("height", min=side), 2: Dim("width", min=side)}
+    example = torch.zeros(2, 8 * side + 1, 9 * side + 2, 3, dtype=torch.uint8)
+    # Else a map of one pixel, or one image, would be taken for a different program.
+    with sizes_config.patch(backed_size_oblivious=True), torch.no_grad():  # type: ignore[attr-defined]
+        program = torch.export.export(_Deployed(body, draft), (example,), dynamic_shapes=(sides,), strict=False)
+    program.example_inputs = None
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # names files of this machine
+    extra = {METADATA_KEY: msgspec.json.encode(_Inside(header, draft.precision)).decode()}
+    torch.export.save(program, path, extra_files=extra)
+    return {"torch": torch.__version__}
+
+
+class _Inside(msgspec.Struct, frozen=True):
+    """What a program says of itself."""
+
+    header: Header
+    precision: str
+
+
+def open_alone(path: Path, precision: str) -> TorchFile:
+    """See `ExportKind.open_alone`."""
+    return TorchFile(torch.export.load(path).module())
+
+
+class TorchFile:
+    """A PyTorch program, executed as it is."""
+
+    def __init__(self, program: Any) -> None:
+        self._program = program
+
+    def answer(self, images: Images) -> Array:
+        """See `ExportedFile`."""
+        with torch.inference_mode():
+            answer: Array = self._program(torch.from_numpy(images.copy())).numpy()
+        return answer
+
+    def layers(self, images: Images) -> LayerMaps:
+        """See `ExportedFile`."""
+        maps: LayerMaps = {}
+
+        class Tapping(fx.Interpreter):
+            def run_node(self, n: fx.Node) -> Any:
+                value = super().run_node(n)
+                if n.target is _CONVOLUTION:
+                    kernel = str(n.args[1].target)  # type: ignore[union-attr]
+                    name = kernel.removeprefix("network.").removesuffix(".weight").removesuffix(".conv")
+                    maps[name] = value.float().clone().numpy()  # activations overwrite what they are given
+                return value
+
+        with torch.inference_mode():
+            Tapping(self._program).run(torch.from_numpy(images.copy()))
+        return maps
+
+
+class ProgramRuntime(PyTorchRuntime):
+    """A PyTorch program as a runtime; what follows its logits is done as everywhere here."""
+
+    def __init__(self, program: fx.GraphModule, inside: _Inside) -> None:
+        if inside.header.label_space is None:
+            raise UsageError("the header names no classes, so there is nothing to answer with")
+        self.name = "pytorch"
+        self.header = inside.header
+        self.label_space = inside.header.label_space
+        self.precision = inside.precision
+        self.device = open_device("cpu")
+        self._network: Callable[[Tensor], Tensor] = program
+
+    def _check(self, images: Images) -> None:
+        check_images(images)
+        network_by_name(self.header.network).check_size(images.shape[1], images.shape[2], "the image")
+        super()._check(images)
+
+    def _run(self, images: Images) -> Tensor:
+        return self._network(torch.from_numpy(images.copy())).float()
+
+
+def open_program(path: Path, device: str) -> ProgramRuntime:
+    """Opens a .pt2 file that `fassd export` wrote.
+
+    Raises:
+        CheckpointError: damaged, foreign, or holding what could run code.
+        UsageError: another device than the cpu.
+    """
+    if device != "cpu":
+        raise UsageError(f"{path} was made on the cpu and runs there alone; leave --device out, or name the checkpoint")
+    try:
+        inside = msgspec.json.decode(header_of(path), type=_Inside)
+        network_by_name(inside.header.network)
+        return ProgramRuntime(_up_to_logits(torch.export.load(path).module()), inside)
+    except (msgspec.MsgspecError, UsageError, RuntimeError, ValueError, KeyError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(path, f"its contents are damaged or from another version ({reason})") from None
+
+
+def _up_to_logits(program: Any) -> fx.GraphModule:
+    """The program cut behind its last convolution, the classifier."""
+    cut: fx.GraphModule = program
+    *_, logits = (node for node in cut.graph.nodes if node.target is _CONVOLUTION)
+    (end,) = (node for node in cut.graph.nodes if node.op == "output")
+    end.args = ((logits,),)
+    cut.graph.eliminate_dead_code()
+    cut.recompile()
+    return cut

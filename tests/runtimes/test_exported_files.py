@@ -1,0 +1,102 @@
+"""Exported files that are not what they should be get a sentence, never a wrong answer."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from fassd.core.checkpoint import RGB_PIXELS, Header, read_checkpoint
+from fassd.core.errors import CheckpointError, UsageError
+from fassd.runtimes import onnx as onnx_runtime
+from fassd.runtimes import onnx_graph, openvino_file, openvino_graph
+from fassd.runtimes.open import open_runtime
+from fassd.runtimes.quiet import openvino
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with net.xml, net.bin and net.onnx."""
+    folder = tmp_path_factory.mktemp("exported")
+    read = read_checkpoint(tiny_weights)
+    openvino_file.write_model(openvino_graph.draw_logits(read.header, read.arrays), folder / "net.xml")
+    onnx_runtime.write_model(onnx_graph.draw_model(read.header, read.arrays), folder / "net.onnx")
+    return folder
+
+
+@pytest.fixture
+def copy(exported: Path, tmp_path: Path) -> Path:
+    """The same folder, to be damaged."""
+    return shutil.copytree(exported, tmp_path / "copy")
+
+
+def _flip_a_bit(path: Path, place: float) -> None:
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= 1
+    path.write_bytes(data)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "weights missing": ("net.xml", lambda folder: (folder / "net.bin").unlink(), "net.bin, are not beside it"),
+    "weights altered": (
+        "net.xml",
+        lambda folder: _flip_a_bit(folder / "net.bin", 0.5),
+        "damaged or belongs to another",
+    ),
+    "weights cut": ("net.xml", lambda folder: _cut(folder / "net.bin"), "damaged"),
+    "model cut": ("net.xml", lambda folder: _cut(folder / "net.xml"), "damaged"),
+    "no model": ("net.xml", lambda folder: (folder / "net.xml").write_text("hello"), "is no OpenVINO model"),
+    "empty model": ("net.xml", lambda folder: (folder / "net.xml").write_bytes(b""), "is no OpenVINO model"),
+    "onnx altered": ("net.onnx", lambda folder: _flip_a_bit(folder / "net.onnx", 0.5), "damaged"),
+    "onnx cut": ("net.onnx", lambda folder: _cut(folder / "net.onnx"), "damaged"),
+    "no onnx": ("net.onnx", lambda folder: (folder / "net.onnx").write_text("hello"), "damaged|without a fassd header"),
+    "empty onnx": ("net.onnx", lambda folder: (folder / "net.onnx").write_bytes(b""), "without a fassd header"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_refused(copy: Path, damage: str) -> None:
+    name, harm, complaint = DAMAGES[damage]
+    harm(copy)
+    with pytest.raises(CheckpointError, match=complaint):
+        open_runtime(copy / name)
+
+
+def test_a_foreign_model_is_refused(tmp_path: Path) -> None:
+    op = openvino.opset13
+    images = op.parameter([1, 3, 8, 8])
+    foreign = openvino.Model([op.relu(images)], [images])
+    openvino.save_model(foreign, tmp_path / "net.xml")
+    with pytest.raises(CheckpointError, match="without a fassd header"):
+        open_runtime(tmp_path / "net.xml")
+    header = Header(network="fassd-net", label_space=None, pixels=RGB_PIXELS)
+    foreign.set_rt_info(msgspec.json.encode(header).decode(), ["fassd"])
+    openvino_file.write_model(foreign, tmp_path / "net.xml")
+    with pytest.raises(CheckpointError, match="nothing in it is called 'logits'"):
+        open_runtime(tmp_path / "net.xml")
+
+
+@pytest.mark.parametrize("name", ["net.xml", "net.onnx"])
+def test_a_precision_that_is_not_the_files_is_refused(exported: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="is no int8 network; leave --precision out"):
+        open_runtime(exported / name, precision="int8")
+
+
+def test_a_header_of_another_version_is_refused(copy: Path) -> None:
+    text = (copy / "net.xml").read_text(encoding="utf-8")
+    (copy / "net.xml").write_text(text.replace("fassd-net-l2", "fassd-net-l9"), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="its contents are damaged or from another version"):
+        open_runtime(copy / "net.xml")
+
+
+@pytest.mark.parametrize("name", ["net.xml", "net.onnx"])
+def test_the_header_travels_inside(exported: Path, tiny_weights: Path, name: str) -> None:
+    with open_runtime(exported / name) as runtime:
+        assert runtime.header == read_checkpoint(tiny_weights).header

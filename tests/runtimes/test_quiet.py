@@ -1,0 +1,95 @@
+"""OpenVINO and NNCF report to their makers when imported; under fassd they do not. Nor does it load PyTorch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PREDICTION = """
+from fassd.cli.main import run
+assert run(["predict", picture, "--out", out, "--device", "cpu"]) == 0
+assert "torch" not in sys.modules
+"""
+EXPORT = """
+from pathlib import Path
+from fassd.core.checkpoint import read_checkpoint
+from fassd.runtimes.openvino_file import write_model
+from fassd.runtimes.openvino_graph import draw_logits
+checkpoint = read_checkpoint(Path(weights))
+write_model(draw_logits(checkpoint.header, checkpoint.arrays), Path(out) / "net.xml")
+assert run_file(Path(out) / "net.xml")
+assert "torch" not in sys.modules
+"""
+QUANTISATION = """
+from fassd.runtimes import openvino_graph, quiet
+from fassd.core.checkpoint import read_checkpoint
+import nncf, numpy
+from pathlib import Path
+checkpoint = read_checkpoint(Path(weights))
+model = openvino_graph.draw_logits(checkpoint.header, checkpoint.arrays)
+images = [numpy.zeros((1, 64, 64, 3), numpy.uint8)]
+nncf.quantize(model, nncf.Dataset(images), subset_size=1)
+"""
+
+PROGRAM = """
+import socket, sys
+def refuse(*arguments, **options):
+    print("a socket was asked for")
+    raise OSError("no sockets here")
+socket.socket.connect = refuse
+socket.create_connection = socket.getaddrinfo = refuse
+weights, picture, out = sys.argv[1:]
+def run_file(path):
+    import numpy
+    from fassd import open_runtime
+    with open_runtime(path, "cpu") as runtime:
+        return runtime.segment(numpy.zeros((1, 64, 64, 3), numpy.uint8)).shape == (1, 64, 64)
+"""
+
+
+def _run(program: str, folder: Path, *arguments: Path) -> tuple[str, list[str]]:
+    """What a program without CI in its surroundings prints, and what it leaves in the user's home."""
+    home = folder / "home"
+    home.mkdir()
+    without = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "JENKINS_URL", "XDG_CACHE_HOME", "PYTEST_CURRENT_TEST")
+    surroundings = {name: value for name, value in os.environ.items() if name not in without}
+    surroundings |= {"HOME": str(home), "FASSD_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", PROGRAM + program, *map(str, arguments)]
+    done = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr, sorted(str(path.relative_to(home)) for path in home.rglob("*"))
+
+
+def _arguments(tiny_weights: Path, folder: Path) -> list[Path]:
+    from PIL import Image
+
+    Image.new("RGB", (80, 64), "grey").save(folder / "picture.png")
+    (folder / "out").mkdir()
+    return [tiny_weights, folder / "picture.png", folder / "out"]
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(PREDICTION, id="prediction"),
+        pytest.param(EXPORT, id="export"),
+        pytest.param(QUANTISATION, id="quantisation", marks=pytest.mark.slow),
+    ],
+)
+def test_nothing_is_sent_and_nothing_is_left_at_home(tiny_weights: Path, tmp_path: Path, program: str) -> None:
+    if "nncf" in program:
+        pytest.importorskip("nncf")
+    said, left = _run(program, tmp_path, *_arguments(tiny_weights, tmp_path))
+    assert "socket" not in said
+    assert left == []
+
+
+@pytest.mark.slow
+def test_without_our_care_something_would_be_left(tiny_weights: Path, tmp_path: Path) -> None:
+    """The test above can fail: this is what it would find."""
+    _, left = _run("import openvino", tmp_path, *_arguments(tiny_weights, tmp_path))
+    assert "intel" in left
