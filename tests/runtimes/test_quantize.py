@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,13 @@ def _pictures(count: int, size: tuple[int, int] = SIZE) -> list[Array]:
     return [picture[None].astype(np.uint8) for picture in fine]
 
 
+@cache
+def _compiled(model: openvino.Model) -> openvino.CompiledModel:
+    return core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
 def _logits(model: openvino.Model, images: Array) -> Array:
-    compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    found: Array = compiled(images)[0].copy()
+    found: Array = _compiled(model)(images)[0].copy()
     return found
 
 
@@ -145,10 +150,10 @@ def test_a_processor_without_vnni_answers_alike(
 def test_it_changes_and_prints_nothing_and_stays_in_int8_within_the_bound(
     original: openvino.Model, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    before = _logits(original, _pictures(1)[0])
+    before = [node.data.tobytes() for node in original.get_ops() if node.get_type_name() == "Constant"]
     report = quantize(original, _pictures(1), control=AccuracyControl(lambda _: 0.5))[1]
     assert (report.floating, report.reference_score, report.score) == ((), 0.5, 0.5)
-    assert np.array_equal(_logits(original, _pictures(1)[0]), before)
+    assert [node.data.tobytes() for node in original.get_ops() if node.get_type_name() == "Constant"] == before
     assert capfd.readouterr().out == ""
 
 

@@ -25,14 +25,14 @@ assert run_file(Path(out) / "net.xml")
 assert "torch" not in sys.modules
 """
 QUANTISATION = """
-from fassd.runtimes import openvino_graph, quiet
-from fassd.core.checkpoint import read_checkpoint
-import nncf, numpy
 from pathlib import Path
+import numpy
+from fassd.core.checkpoint import read_checkpoint
+from fassd.runtimes.openvino_graph import draw_logits
+from fassd.runtimes.quantize import quantize
 checkpoint = read_checkpoint(Path(weights))
-model = openvino_graph.draw_logits(checkpoint.header, checkpoint.arrays)
-images = [numpy.zeros((1, 64, 64, 3), numpy.uint8)]
-nncf.quantize(model, nncf.Dataset(images), subset_size=1)
+quantize(draw_logits(checkpoint.header, checkpoint.arrays), [numpy.zeros((1, 64, 64, 3), numpy.uint8)])
+assert "nncf" in sys.modules
 """
 
 PROGRAM = """

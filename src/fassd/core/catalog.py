@@ -28,6 +28,11 @@ class ShippedWeights:
         """The file."""
         return Path(str(files("fassd"))) / "weights" / f"{self.name}.safetensors"
 
+    @property
+    def int8(self) -> Path:
+        """Its form in int8: the .xml of a pair of OpenVINO files."""
+        return self.path.with_name(f"{self.name}-int8.xml")
+
 
 _ROWS = (
     ShippedWeights(
