@@ -30,8 +30,8 @@ _SIZE = re.compile(
 )
 _OPERATIONS = re.compile(
     r"_operator\.(add|sub|mul|floordiv|ge|le|eq)|torch\.ops\.aten\."
-    r"(_assert_tensor_metadata|add|add_|argmax|avg_pool2d|batch_norm|cat|contiguous|conv2d|detach_|div|expand|flip|lift_fresh_copy"
-    r"|mean|permute|prelu|relu|relu_|sub|sym_size|to|upsample_bilinear2d|adaptive_avg_pool2d)\.\w+"
+    r"(_assert_tensor_metadata|add|add_|argmax|avg_pool2d|batch_norm|cat|contiguous|conv2d|detach_|div|flip|lift_fresh_copy"
+    r"|expand|mean|permute|prelu|relu|relu_|sub|sym_size|to|upsample_bilinear2d|adaptive_avg_pool2d)\.\w+"
 )
 _LARGEST = 2**30
 

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fassd.core.files import written_whole
-from fassd.media.legend import printable
 from fassd.tasks.check import below, root_of
-from fassd.tasks.finding_pictures import FindingPictures, Shot
+from fassd.tasks.finding_pictures import FindingPictures
+from fassd.tasks.page import document, figure, plain_text
 
 if TYPE_CHECKING:
     from fassd.checks.check import Checked, SplitSummary
     from fassd.checks.findings import Finding, FindingKind
     from fassd.core.labels import LabelSpace
 
-_STYLE = files("fassd") / "assets" / "check_page.css"
-# Nothing on the page may load or run anything, whatever the names in a data set are.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _SHOWN_CAUSES, _SHOWN_NAMES, _SHOWN_SIZES = 30, 100, 4
 _DRAWN_OF_A_KIND = 4
 _MOST_BYTES = 3_500_000  # of pictures, divided among the kinds, so that the page stays below 5 MB
@@ -58,12 +52,10 @@ class _Page:
         self._bytes = 0
 
     def lines(self) -> Iterator[str]:
-        spec = _text(self._checked.spec)
-        yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
-        yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        yield f"<title>Check of {spec}</title>\n<style>\n{_STYLE.read_text(encoding='utf-8')}</style>\n</head>"
-        yield f'<body>\n<main>\n<h1>{spec}</h1>\n<p class="verdict">{_verdict(self._checked)}</p>'
+        return document(f"Check of {self._checked.spec}", self._body(), "fassd data check --html")
+
+    def _body(self) -> Iterator[str]:
+        yield f'<h1>{plain_text(self._checked.spec)}</h1>\n<p class="verdict">{_verdict(self._checked)}</p>'
         yield from _splits(self._checked.splits)
         kinds = [(kind, list(group)) for kind, group in groupby(self._checked.findings, lambda one: one.kind)]
         if kinds:
@@ -74,13 +66,11 @@ class _Page:
             yield "<h2>Findings</h2>"
         for kind, findings in kinds:
             yield from self._kind(kind, findings)
-        yield f"<footer>Written by fassd {version('fassd')}, fassd data check --html.</footer>"
-        yield "</main>\n</body>\n</html>"
 
     def _kind(self, kind: FindingKind, findings: Sequence[Finding]) -> Iterator[str]:
-        yield f'<section class="kind {kind.grade}" id="{_text(kind.name)}">'
+        yield f'<section class="kind {kind.grade}" id="{plain_text(kind.name)}">'
         count = f'<span class="count">{_count(findings)}</span>'
-        yield f'<h3><span class="badge">{kind.grade}</span>{_text(kind.title)}{count}</h3>'
+        yield f'<h3><span class="badge">{kind.grade}</span>{plain_text(kind.title)}{count}</h3>'
         drawn, names, self._bytes = 0, _SHOWN_NAMES, 0
         for place, one in enumerate(findings[:_SHOWN_CAUSES]):
             # Every cause gets its turn before one of them is drawn twice.
@@ -99,13 +89,13 @@ class _Page:
     def _finding(self, one: Finding, names: int, figures: Sequence[str]) -> Iterator[str]:
         yield "<article>\n<dl>"
         rows = [("split", one.split), ("found", one.found), ("expected", one.expected), ("remedy", one.remedy)]
-        yield from (f"<dt>{key}</dt><dd>{_text(value)}</dd>" for key, value in rows if value)
+        yield from (f"<dt>{key}</dt><dd>{plain_text(value)}</dd>" for key, value in rows if value)
         shown = [below(path, self._root) for path in one.files[:names]]
         if one.files:
             label = "file" if len(one.files) == 1 else "files"
             yield f"<dt>{label}</dt><dd>{_names(shown, len(one.files))}</dd>"
         if one.partner is not None:
-            yield f"<dt>and</dt><dd><code>{_text(below(one.partner, self._root))}</code></dd>"
+            yield f"<dt>and</dt><dd><code>{plain_text(below(one.partner, self._root))}</code></dd>"
         yield "</dl>"
         yield from figures
         yield "</article>"
@@ -118,7 +108,7 @@ class _Page:
             self._bytes += sum(len(shot.source) for shot in shots)
             if shots:
                 caption = "" if one.partner or len(one.files) == 1 else below(file, self._root)
-                yield _figure(shots, caption, "two" if one.partner else "three")
+                yield figure(shots, caption, "two" if one.partner else "three")
 
 
 def _verdict(checked: Checked) -> str:
@@ -137,7 +127,7 @@ def _splits(splits: Sequence[SplitSummary]) -> Iterator[str]:
     yield '<div class="scroll"><table>\n<tr><th>split</th><th class="number">images</th><th>width x height</th>'
     yield '<th class="number">ignored</th></tr>'
     for one in splits:
-        yield f'<tr><td>{_text(one.split)}</td><td class="number">{one.images:,}</td><td>{_sizes(one)}</td>'
+        yield f'<tr><td>{plain_text(one.split)}</td><td class="number">{one.images:,}</td><td>{_sizes(one)}</td>'
         yield f'<td class="number">{_percent(one.ignored)}</td></tr>'
     yield "</table></div>"
 
@@ -154,7 +144,7 @@ def _sizes(one: SplitSummary) -> str:
 def _contents(kinds: Sequence[tuple[FindingKind, Sequence[Finding]]]) -> Iterator[str]:
     yield "<h2>What was found</h2>\n<nav><ul>"
     for kind, findings in kinds:
-        link = f'<a href="#{_text(kind.name)}">{_text(kind.title)}</a>'
+        link = f'<a href="#{plain_text(kind.name)}">{plain_text(kind.title)}</a>'
         count = f'<span class="count">{_count(findings)}</span>'
         yield f'<li class="{kind.grade}"><span class="badge">{kind.grade}</span>{link}{count}</li>'
     yield "</ul></nav>"
@@ -164,13 +154,13 @@ def _classes(splits: Sequence[SplitSummary], space: LabelSpace) -> Iterator[str]
     """The palette, and the share of each class in each split as a bar."""
     yield "<h2>Classes</h2>"
     largest = max((share for one in splits for share in one.shares.values()), default=0.0)
-    head = "".join(f"<th>{_text(one.split)}, share of labelled pixels</th>" for one in splits)
+    head = "".join(f"<th>{plain_text(one.split)}, share of labelled pixels</th>" for one in splits)
     yield f'<div class="scroll"><table>\n<tr><th>class</th>{head}</tr>'
     for label in space.classes:
         colour = "#{:02x}{:02x}{:02x}".format(*label.colour)
         cells = "".join(f"<td>{_bar(one.shares.get(label.name, 0.0), largest, colour)}</td>" for one in splits)
         swatch = f'<span class="swatch" style="background:{colour}"></span>'
-        yield f"<tr><td>{swatch}{_text(label.name)}</td>{cells}</tr>"
+        yield f"<tr><td>{swatch}{plain_text(label.name)}</td>{cells}</tr>"
     for name, text in (("ignored", "ignored: neither learned from nor scored"), ("foreign", "a value without a class")):
         yield f'<tr><td colspan="{len(splits) + 1}"><span class="swatch {name}"></span>{text}</td></tr>'
     yield "</table></div>"
@@ -186,23 +176,13 @@ def _bar(share: float, largest: float, colour: str) -> str:
     )
 
 
-def _figure(shots: Sequence[Shot], caption: str, kind: str) -> str:
-    pictures = "".join(
-        f'<div><img src="{shot.source}" width="{shot.size[0]}" height="{shot.size[1]}" alt="{_text(shot.caption)}">'
-        f"{_text(shot.caption)}</div>"
-        for shot in shots
-    )
-    above = f"<figcaption><code>{_text(caption)}</code></figcaption>" if caption else ""
-    return f'<figure class="{kind}">{above}<div class="row">{pictures}</div></figure>'
-
-
 def _names(shown: Sequence[str], total: int) -> str:
     if not shown:
         return f"{total:,}, not listed here"
-    first = f"<code>{_text(shown[0])}</code>"
+    first = f"<code>{plain_text(shown[0])}</code>"
     if total == 1:
         return first
-    rest = "".join(f"<code>{_text(name)}</code>" for name in shown[1:])
+    rest = "".join(f"<code>{plain_text(name)}</code>" for name in shown[1:])
     left = f"<code>and {total - len(shown):,} more</code>" if total > len(shown) else ""
     return f"{first}<details><summary>and {total - 1:,} more</summary>{rest}{left}</details>"
 
@@ -218,8 +198,3 @@ def _many(count: int, what: str) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.0005 or not share else "&lt; 0.1 %"
-
-
-def _text(text: str) -> str:
-    """Any text, harmless in a page."""
-    return html.escape(printable(text))

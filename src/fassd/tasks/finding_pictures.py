@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +12,7 @@ from fassd.core.errors import FassdError, FileError
 from fassd.data.kinds import scan_dataset
 from fassd.media.images import read_image
 from fassd.media.sheet import small_image, small_mask
+from fassd.tasks.page import Shot, jpeg
 from fassd.tasks.viewing import VIEWS, pictures, view
 
 if TYPE_CHECKING:
@@ -25,21 +23,6 @@ if TYPE_CHECKING:
 
 SIDE = 300
 """Largest side of a picture, in pixels."""
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A picture on a page.
-
-    Attributes:
-        caption: what it is.
-        source: a data URI.
-        size: width and height in pixels.
-    """
-
-    caption: str
-    source: str
-    size: tuple[int, int]
 
 
 class FindingPictures:
@@ -65,8 +48,8 @@ class FindingPictures:
         """What shows a finding: for two files both, else image, mask and overlay, as far as they can be read."""
         if finding.partner is not None:
             both = ((file, self._photo(file)), (finding.partner, self._photo(finding.partner)))
-            return [_shot(_place(path), drawn) for path, drawn in both if drawn is not None]
-        return [_shot(caption, drawn) for caption, drawn in self._views(file)]
+            return [jpeg(_place(path), drawn) for path, drawn in both if drawn is not None]
+        return [jpeg(caption, drawn, colours_matter=caption == "mask") for caption, drawn in self._views(file)]
 
     def _add(self, scan: Scan) -> None:
         dataset = scan.dataset
@@ -104,9 +87,3 @@ def _mask(file: Path, dataset: Dataset) -> Picture | None:
 
 def _place(path: Path) -> str:
     return "/".join(path.parts[-2:])
-
-
-def _shot(caption: str, drawn: Picture) -> Shot:
-    stream = io.BytesIO()
-    drawn.save(stream, "JPEG", quality=80, optimize=True, subsampling=0 if caption == "mask" else 2)
-    return Shot(caption, f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}", drawn.size)

@@ -1,0 +1,280 @@
+"""Export: a checkpoint -> a file that others run, compared with its source before it is left on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fassd.core.catalog import locate_weights
+from fassd.core.checkpoint import Checkpoint, read_checkpoint
+from fassd.core.errors import CheckpointError, FileError, UnknownName, UsageError
+from fassd.core.files import written_whole
+from fassd.core.machine import describe_machine
+from fassd.core.types import Event, Watch, ignore_events
+from fassd.networks.graph import CLASS_MAP, LOGITS
+from fassd.networks.weights import check_checkpoint
+from fassd.runtimes.exported import EXPORT_KINDS, Draft, ExportedFile, ExportKind, Facts
+from fassd.runtimes.open import open_runtime
+from fassd.runtimes.rows import AUTO, CHECKPOINT, PRECISIONS, RUNTIMES
+from fassd.runtimes.runtime import Runtime
+from fassd.tasks.agreement import CONTRACTS, Agreement, compare
+from fassd.tasks.drift import Drift, drift_of
+from fassd.tasks.export_images import Calibration, Cases, calibration_images, comparison_cases
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be exported, and how it is to be judged.
+
+    Attributes:
+        weights: the name of shipped weights, or a checkpoint.
+        to: a row of `exported.EXPORT_KINDS`.
+        out: the file; None: named after the weights, in the current folder.
+        precision: "float32", "bfloat16" or "int8".
+        logits: end in coarse logits instead of class maps.
+        calibrate: for int8, "KIND:PATH" (its split train), or pictures as `find_pictures` takes them.
+        data: "KIND:PATH" whose labelled images are compared too; None: none.
+        split: of these.
+        images: pictures to compare on, as `find_pictures` takes them; without these and `data`, those that ship.
+        force: an earlier file may be replaced.
+    """
+
+    weights: str
+    to: str
+    out: Path | None = None
+    precision: str = "float32"
+    logits: bool = False
+    calibrate: str | None = None
+    data: str | None = None
+    split: str = "val"
+    images: tuple[str, ...] = ()
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export came to.
+
+    Attributes:
+        order: what was asked for, the file's name filled in.
+        checkpoint: the source.
+        source: name and precision of the runtime that the file was compared with.
+        facts: of the written file.
+        agreement: how the two compare.
+        drift: where they part; None where the contract is kept.
+        bytes: of the files, together.
+        digest: SHA-256 of the first file.
+        replaced: whether an earlier file gave way.
+    """
+
+    order: Order
+    checkpoint: Checkpoint
+    source: str
+    facts: Facts
+    agreement: Agreement
+    drift: Drift | None
+    bytes: int
+    digest: str
+    replaced: bool
+
+    @property
+    def path(self) -> Path:
+        """The first of the files."""
+        assert self.order.out is not None
+        return self.order.out
+
+    @property
+    def kept(self) -> bool:
+        """Whether the file was left on disk."""
+        return not self.agreement.breaches
+
+    @property
+    def reports(self) -> tuple[Path, Path]:
+        """The report as JSON, and as a page."""
+        return report_path(self.path, ".json"), report_path(self.path, ".html")
+
+
+def report_path(path: Path, suffix: str) -> Path:
+    """Where the report on an exported file is."""
+    return path.with_name(f"{path.name}.report{suffix}")
+
+
+def export(order: Order, watch: Watch = ignore_events) -> Exported:
+    """Writes an exported file, runs it, and leaves it on disk if it answers as its source does.
+
+    The report is written beside it either way.
+
+    Args:
+        order: what is asked for.
+        watch: gets "compared" after each comparison.
+
+    Raises:
+        UnknownName, UsageError: options that cannot be, or do not go together.
+        CheckpointError: a missing, damaged or foreign checkpoint.
+        FileError: an earlier file is in the way, or the folder cannot be written.
+        MissingExtra: a package is not installed.
+    """
+    kind, path, checkpoint = _checked(order)
+    out = order.out or Path(f"{path.stem}{'-int8' if order.precision == 'int8' else ''}{kind.suffixes[0]}")
+    _check_out(out, kind, order.force)
+    header = checkpoint.header
+    calibration = Calibration(())
+    if order.precision == "int8":
+        assert order.calibrate is not None
+        calibration = calibration_images(order.calibrate, header)
+    cases = comparison_cases(header, order.data, order.split, order.images)
+    draft = Draft(checkpoint, LOGITS if order.logits else CLASS_MAP, order.precision, calibration)
+    with _workshop(out) as folder, _source(path) as source:
+        made = folder / out.name
+        watch(Event("writing", {}))
+        facts = kind.write(draft, made)
+        opened = kind.open_alone(made, order.precision)
+        agreement = _compare(source, opened, draft, cases, watch)
+        drift = None
+        if agreement.breaches:
+            images = cases.small if agreement.telling is None else agreement.telling
+            drift = drift_of(checkpoint, path, opened, images, order.precision)
+        replaced = not agreement.breaches and out.exists()
+        size = sum(made.with_suffix(suffix).stat().st_size for suffix in kind.suffixes)
+        order = replace(order, out=out)
+        by = f"{source.name} in {source.precision}"
+        done = Exported(order, checkpoint, by, facts, agreement, drift, size, _digest(made), replaced)
+        _write_reports(done)
+        if done.kept:
+            _move(made, out, kind)
+    return done
+
+
+def _checked(order: Order) -> tuple[ExportKind, Path, Checkpoint]:
+    """The kind of file and the checkpoint, if the order can be carried out."""
+    if order.to not in EXPORT_KINDS:
+        raise UnknownName("kind of exported file", order.to, EXPORT_KINDS)
+    kind = EXPORT_KINDS[order.to]
+    if order.precision not in PRECISIONS:
+        raise UnknownName("precision", order.precision, PRECISIONS)
+    if order.precision not in kind.precisions:
+        raise UsageError(f"there are no {kind.name} files in {order.precision}: {kind.instead}")
+    if (order.precision == "int8") != (order.calibrate is not None):
+        raise UsageError("int8 and --calibrate go together: the images that the ranges of int8 are measured on")
+    path = locate_weights(order.weights)
+    if path.suffix.lower() != CHECKPOINT and any(path.suffix.lower() in row.suffixes for row in EXPORT_KINDS.values()):
+        raise CheckpointError(path, "is an exported file already; export the checkpoint that it was made of")
+    checkpoint = read_checkpoint(path)
+    check_checkpoint(checkpoint, path)
+    return kind, path, checkpoint
+
+
+def _check_out(out: Path, kind: ExportKind, force: bool) -> None:
+    if out.suffix != kind.suffixes[0]:
+        raise UsageError(f"--out {out}: {kind.name} files end in {kind.suffixes[0]}")
+    for suffix in kind.suffixes:
+        there = out.with_suffix(suffix)
+        if there.is_dir():
+            raise FileError(there, "is a folder; name a file to write")
+        if there.exists() and not force:
+            raise FileError(there, "is there already; name another --out, or replace it with --force")
+
+
+@contextmanager
+def _source(path: Path) -> Iterator[Runtime]:
+    """The checkpoint in float32: by PyTorch, which shares no code with what is drawn, where it is there."""
+    name = "pytorch" if RUNTIMES["pytorch"].version is not None else AUTO
+    with open_runtime(path, device="cpu", precision="float32", runtime=name) as runtime:
+        yield runtime
+
+
+def _compare(source: Runtime, opened: ExportedFile, draft: Draft, cases: Cases, watch: Watch) -> Agreement:
+    def show(event: Event) -> None:
+        watch(Event(event.kind, {**event.values, "total": len(cases)}))
+
+    classes = len(source.label_space)
+    return compare(source, opened, draft.ending, classes, cases, CONTRACTS[draft.precision], show)
+
+
+@contextmanager
+def _workshop(out: Path) -> Iterator[Path]:
+    """A hidden folder beside the file to write: what is moved from there is whole, and what fails goes with it."""
+    folder = out.parent / f".{out.stem}-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    except OSError as error:
+        reason = error.strerror or error
+        raise FileError(out, f"cannot be written ({reason}); choose another folder or make room") from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move(made: Path, out: Path, kind: ExportKind) -> None:
+    """Weights before the graph that names them: whoever opens the pair midway is told that they do not match."""
+    for suffix in reversed(kind.suffixes):
+        with made.with_suffix(suffix).open("rb+") as stream:
+            os.fsync(stream.fileno())
+        made.with_suffix(suffix).replace(out.with_suffix(suffix))
+
+
+def _write_reports(done: Exported) -> None:
+    from fassd.tasks.export_page import page
+
+    for path, text in zip(done.reports, (json.dumps(as_json(done), indent=2) + "\n", page(done)), strict=True):
+        with written_whole(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def as_json(done: Exported) -> dict[str, Any]:
+    """The report for programs: shares are fractions, sizes pixels."""
+    order, agreement, drift = done.order, done.agreement, done.drift
+    drop = None
+    if agreement.source_iou is not None and agreement.export_iou is not None:
+        drop = agreement.source_iou - agreement.export_iou
+    return {
+        "file": str(done.path),
+        "kept": done.kept,
+        "breaches": list(agreement.breaches),
+        "kind": order.to,
+        "precision": order.precision,
+        "ends_in": LOGITS if order.logits else CLASS_MAP,
+        "bytes": done.bytes,
+        "sha256": done.digest,
+        "weights": order.weights,
+        "network": done.checkpoint.header.network,
+        "compared_with": done.source,
+        "contract": asdict(agreement.contract),
+        "equal": agreement.equal,
+        "differing_away_from_borders": agreement.inner_differing,
+        "mean_iou": None
+        if drop is None
+        else {
+            "data": order.data,
+            "split": order.split,
+            "images": agreement.labelled,
+            "source": agreement.source_iou,
+            "export": agreement.export_iou,
+            "drop": drop,
+        },
+        "first_drifting_layer": drift.first if drift else None,
+        "layers": [asdict(one) for one in drift.layers] if drift else None,
+        "cases": [asdict(one) for one in agreement.cases],
+        "details": done.facts,
+        "machine": _machine(),
+    }
+
+
+def _machine() -> dict[str, Any]:
+    """The machine that the comparison ran on."""
+    import msgspec
+
+    values: dict[str, Any] = msgspec.to_builtins(describe_machine())
+    return values

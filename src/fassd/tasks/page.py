@@ -1,0 +1,89 @@
+"""A report as one page: no scripts, nothing from elsewhere, the pictures inside."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from fassd.media.legend import printable
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+_STYLE = files("fassd") / "assets" / "check_page.css"
+# Nothing on the page may load or run anything, whatever the names in a file are.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture on a page.
+
+    Attributes:
+        caption: what it is.
+        source: a data URI.
+        size: width and height in pixels.
+    """
+
+    caption: str
+    source: str
+    size: tuple[int, int]
+
+
+def document(title: str, body: Iterable[str], written_by: str) -> Iterator[str]:
+    """The lines of a page.
+
+    Args:
+        title: plain text, of the window.
+        body: lines of HTML.
+        written_by: the command, plain text.
+    """
+    yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield f"<title>{plain_text(title)}</title>\n<style>\n{_STYLE.read_text(encoding='utf-8')}</style>\n</head>"
+    yield "<body>\n<main>"
+    yield from body
+    yield f"<footer>Written by fassd {version('fassd')}, {plain_text(written_by)}.</footer>"
+    yield "</main>\n</body>\n</html>"
+
+
+def figure(shots: Sequence[Shot], caption: str, kind: str) -> str:
+    """Pictures side by side.
+
+    Args:
+        shots: left to right.
+        caption: plain text above them; may be empty.
+        kind: "two" or "three" beside each other.
+    """
+    captions = [plain_text(shot.caption) for shot in shots]
+    pictures = "".join(
+        f'<div><img src="{shot.source}" width="{shot.size[0]}" height="{shot.size[1]}" alt="{below}">{below}</div>'
+        for shot, below in zip(shots, captions, strict=True)
+    )
+    above = f"<figcaption><code>{plain_text(caption)}</code></figcaption>" if caption else ""
+    return f'<figure class="{kind}">{above}<div class="row">{pictures}</div></figure>'
+
+
+def jpeg(caption: str, drawn: Picture, colours_matter: bool = False) -> Shot:
+    """A picture small enough for a page.
+
+    Args:
+        caption: what it is.
+        drawn: RGB.
+        colours_matter: thin lines keep their colours.
+    """
+    stream = io.BytesIO()
+    drawn.save(stream, "JPEG", quality=80, optimize=True, subsampling=0 if colours_matter else 2)
+    return Shot(caption, f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}", drawn.size)
+
+
+def plain_text(text: str) -> str:
+    """Any text, harmless in a page."""
+    return html.escape(printable(text))
