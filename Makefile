@@ -30,7 +30,11 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	$(BIN)/python benchmarks/first_light.py
+	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/runtimes.py
+	$(BIN)/python benchmarks/upsample_argmax.py
+	$(BIN)/python benchmarks/official_scores.py
+	$(BIN)/python benchmarks/data_check.py
 
 clean:
 	rm -rf .venv build dist predictions

@@ -42,6 +42,8 @@ def _command(*arguments: object) -> str:
         _command("--help"),
         _command("--version"),
         *(_command(verb, "--help") for verb in ("predict", "evaluate", "train", "networks", "inspect", "convert")),
+        _command("benchmark", "--help"),
+        _command("pretrain", "--help"),
         _command("networks"),
         _command("networks", "--json"),
     ],
@@ -123,7 +125,7 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
 def test_every_recipe_parses_and_opens_with_the_command_that_uses_it(name: str) -> None:
     path = shipped_recipes()[name]
     first, *following = path.read_text(encoding="utf-8").splitlines()
-    assert first.startswith(f"# fassd train {name} --data ")
+    assert re.match(rf"# fassd (pre)?train {re.escape(name)} --data ", first)
     assert "--out " in first
     comments = " ".join(line for line in following if line.startswith("#"))
     assert "time" in comments

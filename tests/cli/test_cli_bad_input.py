@@ -13,7 +13,6 @@ Fassd = Callable[..., tuple[int, str, str]]
 PREDICT = "predict --weights {w}/tiny.safetensors --out {out} "
 EVALUATE = "evaluate {w}/tiny.safetensors --data camvid:{w}/"
 TRAIN = "train {w}/recipe.toml --data camvid:{w}/camvid --workers 0 --out {out} "
-TRAIN_TWO = TRAIN.replace("camvid:{w}/camvid", "folder:{w}/two")
 BAD = [
     ("missing file", PREDICT + "{w}/stret.png", "did you mean 'street.png'"),
     ("missing folder", PREDICT + "{w}/no/street.png", "nor does the folder"),
@@ -59,7 +58,14 @@ BAD = [
     ("train: missing start", TRAIN + "--start {w}/no.safetensors", "no such file"),
     ("train: unknown start", TRAIN + "--start fassd-net-l2-camvit", "fassd-net-l2-camvid"),
     ("train: start of another network", TRAIN + "--network baseline --start {w}/tiny.safetensors", "baseline"),
-    ("train: start of other classes", TRAIN_TWO + "--start {w}/tiny.safetensors", "2 classes"),
+    ("train: start of other colours", TRAIN + "--set channel_order=bgr --start {w}/tiny.safetensors", "channel_order"),
+    ("train: unknown value", TRAIN + "--set optimiser.rte=1", "did you mean 'rate'"),
+    ("train: unknown section", TRAIN + "--set optimizer.rate=1", "did you mean optimiser"),
+    ("train: no value", TRAIN + "--set seed", "expected key=value"),
+    ("train: wrong value", TRAIN + "--set optimiser.rate=fast", "Expected `float`"),
+    ("train: unknown tracker", TRAIN + "--track tensorbord", "did you mean tensorboard"),
+    ("train: neither recipe nor run", "train --data camvid:{w}/camvid --out {out}", "RECIPE is missing"),
+    ("train: neither data nor run", "train camvid --out {out}", "--data is missing"),
     ("train: missing encoder", TRAIN + "--encoder {w}/no.safetensors", "no such file"),
     ("train: unknown device", TRAIN + "--device toaster", "toaster"),
     ("train: missing train split", TRAIN.replace("camvid:{w}/camvid", "camvid:{w}/empty"), "no split 'train'"),
@@ -125,7 +131,7 @@ USAGE = [
     ("no data", "evaluate x.safetensors"),
     ("no out", "train camvid --data camvid:x"),
     ("negative side", "predict x.png --side -1"),
-    ("unknown precision", "predict x.png --precision int8"),
+    ("unknown precision", "predict x.png --precision int9"),
     ("no network", "convert x.pth y.safetensors"),
 ]
 

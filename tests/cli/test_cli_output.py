@@ -17,7 +17,7 @@ from fassd.core.labels import CAMVID
 from fassd.networks.table import NETWORKS
 
 Fassd = Callable[..., tuple[int, str, str]]
-VERBS = {"predict", "evaluate", "train", "networks", "inspect", "convert"}
+VERBS = {"predict", "evaluate", "train", "networks", "inspect", "convert", "benchmark"}
 
 
 def _commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:

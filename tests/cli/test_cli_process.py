@@ -72,12 +72,12 @@ def test_a_stopped_training_leaves_a_state_to_resume_and_its_exit_code(
     run = tmp_path / "run"
     data = ["--data", f"camvid:{world / 'camvid'}", "--out", run]
     process = _start("train", world / "recipe.toml", *data, "--iterations", 100_000)
-    _wait_for((run / "state.safetensors").exists, process)
+    _wait_for((run / "updates.csv").exists, process)
     errors = _signal_group(process, number)
     assert process.returncode == code, errors
     assert errors.splitlines()[-1] == said
     assert "Traceback" not in errors
-    assert Run(run).read_progress().step >= 1
+    assert Run(run).states.progress().step >= 1
     assert not _hidden(run)
 
 

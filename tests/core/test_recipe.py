@@ -35,13 +35,15 @@ def test_every_shipped_recipe_parses_and_fits_its_network(path: Path) -> None:
 
 @SHIPPED
 def test_every_shipped_recipe_opens_with_its_command(path: Path) -> None:
-    assert path.read_text(encoding="utf-8").startswith(f"# fassd train {path.stem} ")
+    assert path.read_text(encoding="utf-8").startswith(
+        (f"# fassd train {path.stem} ", f"# fassd pretrain {path.stem} ")
+    )
 
 
 def test_what_a_recipe_leaves_out_is_as_published() -> None:
     recipe = recipe_from(SMALLEST, "made")
     assert (recipe.loss.kept, recipe.loss.threshold, recipe.loss.class_weights) == (4096, 0.3, "none")
-    assert msgspec.structs.astuple(recipe.optimiser) == (0.02, 0.9, 5e-4, 0.9)
+    assert msgspec.structs.astuple(recipe.optimiser) == (0.02, 0.9, 5e-4, 0.9, 0, 0.0, True, 1.0)
     assert (recipe.augmentation.scale, recipe.augmentation.flip, recipe.augmentation.jitter) == ((0.5, 2.0), 0.5, 0.0)
     assert recipe.alpha == 2
 
@@ -63,7 +65,7 @@ def test_a_recipe_comes_back_from_its_own_values() -> None:
         (_with(batch=0), r">= 1 - at `\$\.batch`"),
         (_with(alpha=0), r">= 1 - at `\$\.alpha`"),
         (_with(seed=-1), r">= 0 - at `\$\.seed`"),
-        (_with(precision="float16"), r"\$\.precision"),
+        (_with(precision="float8"), r"\$\.precision"),
         (_with(channel_order="grb"), r"\$\.channel_order"),
         (_with(augmentation={}), "missing required field `crop`"),
         (_with(augmentation={"crop": [96]}), r"length 2.*\$\.augmentation\.crop"),

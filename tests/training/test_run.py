@@ -3,118 +3,127 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import msgspec
 import pytest
-import torch
-from safetensors.torch import save_file
 
-from fassd.core.errors import CheckpointError, FileError, UsageError
-from fassd.core.recipe import Recipe
-from fassd.networks.build import fresh_network
-from fassd.networks.network import SegmentationNetwork
-from fassd.networks.table import network_by_name
-from fassd.training.run import Progress, Run
+from fassd.core.errors import FileError, UsageError
+from fassd.core.recipe import Recipe, read_recipe
+from fassd.training.readme import readme_of
+from fassd.training.run import Beginning, Run
 
-
-def _network(seed: int, steps: int = 0) -> tuple[SegmentationNetwork, torch.optim.Optimizer]:
-    network = fresh_network(network_by_name("baseline"), 3, seed=seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.SGD(network.parameters(), 0.01, 0.9)
-    for _ in range(steps):
-        network.train()(torch.randn(2, 3, 32, 32)).square().mean().backward()
-        optimiser.step()
-    return network, optimiser
+BEGINNING = Beginning("camvid", {"batch": 2}, ["camvid:here"], "1.2.3")
 
 
 @pytest.fixture
-def progress(recipe: Recipe) -> Progress:
-    return Progress(2, 0.25, 1, 12.5, recipe, 4)
+def run(tmp_path: Path, recipe: Recipe) -> Run:
+    """A folder with a run that was just begun."""
+    run = Run(tmp_path / "deep" / "run")
+    run.begin(recipe, BEGINNING, "what this is")
+    return run
 
 
-def test_what_is_saved_is_restored_to_the_bit(tmp_path: Path, progress: Progress) -> None:
-    run = Run(tmp_path)
-    network, optimiser = _network(0, steps=2)
-    run.save_state(network, optimiser, progress)
-    other, fresh = _network(1)
-    run.restore(other, fresh)
-    assert run.read_progress() == progress
-    assert all(torch.equal(value, other.state_dict()[name]) for name, value in network.state_dict().items())
-    momenta = [[state["momentum_buffer"] for state in one.state.values()] for one in (optimiser, fresh)]
-    assert len(momenta[0]) == len(list(network.parameters()))
-    assert all(torch.equal(first, second) for first, second in zip(*momenta, strict=True))
-    assert all(first.stride() == second.stride() for first, second in zip(*momenta, strict=True))
+def _logged(run: Run) -> Run:
+    for step in (1, 2, 3):
+        run.log_update(step, step / 2, 1.5, 0.01, 7.0)
+    run.log_validation(2, 0.25, 0.25, {"a, b": 0.5, "c": None})
+    run.log_validation(3, 0.2, 0.25, {"a, b": 0.4, "c": 0.0})
+    return run
 
 
-def test_a_state_saved_before_the_first_update_has_no_momentum(tmp_path: Path, progress: Progress) -> None:
-    run = Run(tmp_path)
-    run.save_state(*_network(0), progress)
-    network, optimiser = _network(1)
-    run.restore(network, optimiser)
-    assert not optimiser.state
+def test_the_folder_knows_how_it_was_begun(run: Run, recipe: Recipe) -> None:
+    assert run.recipe() == recipe == read_recipe(run.recipe_path)
+    assert run.beginning() == BEGINNING
+    assert run.readme_path.read_text() == "what this is"
 
 
-def test_the_folder_opens_with_the_recipe_in_effect(tmp_path: Path, recipe: Recipe) -> None:
-    Run(tmp_path / "deep" / "run").begin(recipe)
-    written = (tmp_path / "deep" / "run" / "recipe.json").read_bytes()
-    assert msgspec.json.decode(written, type=Recipe) == recipe
-
-
-@pytest.mark.parametrize("name", ["state.safetensors", "best.safetensors"])
+@pytest.mark.parametrize("name", ["states/state-00000001.safetensors", "best.safetensors"])
 def test_a_folder_that_holds_a_run_is_not_begun_again(tmp_path: Path, recipe: Recipe, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
     with pytest.raises(UsageError, match="holds a run already: add --resume"):
-        Run(tmp_path).begin(recipe)
-    assert [path.name for path in tmp_path.iterdir()] == [name]
+        Run(tmp_path).begin(recipe, BEGINNING, "")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name]
 
 
-def test_a_folder_where_a_run_stopped_before_its_first_state_may_be_begun(tmp_path: Path, recipe: Recipe) -> None:
-    Run(tmp_path).begin(recipe)
-    Run(tmp_path).begin(recipe)
+def test_a_run_that_stopped_before_its_first_state_may_be_begun_anew_with_empty_logs(run: Run, recipe: Recipe) -> None:
+    _logged(run).begin(recipe, BEGINNING, "")
+    assert (run.updates(), run.validations()) == ([], [])
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path, recipe: Recipe) -> None:
     (tmp_path / "run").touch()
     with pytest.raises(FileError, match="cannot be written"):
-        Run(tmp_path / "run").begin(recipe)
+        Run(tmp_path / "run").begin(recipe, BEGINNING, "")
 
 
-def test_the_log_grows_by_a_line_of_json_each_time(tmp_path: Path) -> None:
-    Run(tmp_path).log("step", step=1, loss=0.5)
-    Run(tmp_path).log("validated", step=1, mean_iou=0.25)
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert lines == [
-        {"event": "step", "step": 1, "loss": 0.5},
-        {"event": "validated", "step": 1, "mean_iou": 0.25},
+@pytest.mark.parametrize("name", ["updates.csv", "log.jsonl"])
+def test_a_log_that_cannot_be_written_is_named(run: Run, name: str) -> None:
+    (run.folder / name).mkdir()
+    with pytest.raises(FileError, match=f"{name}: cannot be written .*--resume"):
+        run.log_update(1, 0.5, 1.0, 0.01, 2.0)
+
+
+def test_what_is_logged_is_read_back(run: Run) -> None:
+    _logged(run)
+    assert run.updates()[1] == {"step": 2, "loss": 1.0, "gradient": 1.5, "rate": 0.01, "images_per_second": 7.0}
+    assert run.validations() == [
+        {"step": 2, "mean_iou": 0.25, "best": 0.25, "a, b": 0.5},
+        {"step": 3, "mean_iou": 0.2, "best": 0.25, "a, b": 0.4, "c": 0.0},
     ]
+    lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    assert lines[3] == {
+        "event": "validated",
+        "step": 2,
+        "mean_iou": 0.25,
+        "best": 0.25,
+        "iou": {"a, b": 0.5, "c": None},
+    }
 
 
-def test_a_run_without_a_state_has_nothing_to_resume(tmp_path: Path) -> None:
+@pytest.mark.parametrize("torn", ["", "4,0.5", "4,0."])
+def test_going_back_takes_later_lines_and_torn_ones_out_of_every_log(run: Run, torn: str) -> None:
+    _logged(run)
+    for name in ("updates.csv", "validations.csv", "log.jsonl"):
+        with (run.folder / name).open("a") as stream:
+            stream.write(torn)
+    for folder in (run.folder, run.states.folder, run.samples_folder / "a"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".best-01234567.safetensors").touch()
+    run.go_back_to(2, 2)
+    assert [row["step"] for row in run.updates()] == [1, 2]
+    assert [row["step"] for row in run.validations()] == [2]
+    lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    assert [(one["event"], one["step"]) for one in lines] == [("step", 1), ("step", 2), ("validated", 2)]
+    assert not list(run.folder.rglob(".*"))
+    _logged(run)
+    assert [row["step"] for row in run.updates()] == [1, 2, 1, 2, 3]
+
+
+def test_going_back_to_the_beginning_empties_the_logs(run: Run) -> None:
+    _logged(run).go_back_to(0, 0)
+    assert (run.updates(), run.validations(), (run.folder / "log.jsonl").read_text()) == ([], [], "")
+    assert _logged(run).updates()[0]["step"] == 1
+
+
+def test_without_a_run_there_is_nothing_to_resume(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no training state to resume"):
-        Run(tmp_path).read_progress()
+        Run(tmp_path).recipe()
 
 
-@pytest.mark.parametrize("length", [0, 5, 200, -1])
-def test_a_truncated_state_is_refused_by_name(tmp_path: Path, progress: Progress, length: int) -> None:
-    run = Run(tmp_path)
-    run.save_state(*_network(0), progress)
-    run.state_path.write_bytes(run.state_path.read_bytes()[:length])
-    with pytest.raises(CheckpointError, match=r"state\.safetensors: is damaged or no training state"):
-        run.read_progress()
+def test_a_damaged_note_is_named(run: Run) -> None:
+    (run.folder / "run.json").write_text("{")
+    with pytest.raises(FileError, match=r"run\.json: is damaged .* give recipe and --data again"):
+        run.beginning()
 
 
-@pytest.mark.parametrize(
-    "metadata", [None, {"other": "{}"}, {"fassd-training-state": "{"}, {"fassd-training-state": '{"step": 1}'}]
-)
-def test_a_file_that_is_no_training_state_is_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
-    run = Run(tmp_path)
-    save_file({"a": torch.ones(2)}, run.state_path, metadata)
-    with pytest.raises(CheckpointError, match="is damaged or no training state"):
-        run.read_progress()
-
-
-def test_the_state_of_a_network_with_other_classes_is_refused(tmp_path: Path, progress: Progress) -> None:
-    """As when a run is resumed on other data with equally many samples."""
-    run = Run(tmp_path)
-    run.save_state(*_network(0), progress)
-    other = fresh_network(network_by_name("baseline"), 5)
-    with pytest.raises(CheckpointError, match=r"state\.safetensors"):
-        run.restore(other, torch.optim.SGD(other.parameters(), 0.01))
+def test_the_page_says_how_to_go_on_and_how_to_use_the_result(run: Run, recipe: Recipe) -> None:
+    page = readme_of(run.folder, recipe, BEGINNING, 11, (4, 2), "research only")
+    for said in (
+        f"fassd train --resume --out {run.folder}",
+        f"fassd predict PICTURE --weights {run.folder}/best.safetensors",
+        "`baseline` for 11 classes, 6 updates of 2 images, seed 5",
+        "with batch 2",
+        "camvid:here",
+        "research only",
+        "2 `val` images every 3 updates",
+    ):
+        assert said in page

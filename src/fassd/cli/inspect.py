@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -45,10 +46,27 @@ def _print_header(path: Path, header: object) -> None:
     pixels = header.pixels
     table.add_row("input", f"{pixels.channel_order}, mean {pixels.mean}, deviation {pixels.deviation}")
     for data in header.data:
-        table.add_row("trained on", f"{data['name']} {data['split']}, {data['images']} images")
+        files = f" (their files: {str(data['files_sha256'])[:16]}...)" if "files_sha256" in data else ""
+        table.add_row("trained on", f"{data['name']} {data['split']}, {data['images']} images{files}")
+    if header.recipe:
+        table.add_row("recipe", _in_short(header.recipe))
     for score in header.scores:
         table.add_row("score", f"mean IoU {score.mean_iou:.2%} on {score.data} {score.split} ({score.images} images)")
+        if score.conventions:
+            table.add_row("", score.conventions)
     table.add_row("origin", header.origin)
     table.add_row("terms", header.terms)
     table.add_row("written by", f"fassd {header.version}")
     console.print(table)
+
+
+def _in_short(recipe: dict[str, Any]) -> str:
+    """What decides most of a recipe; `--json` prints all of it."""
+    try:
+        height, width = recipe["augmentation"]["crop"]
+        return (
+            f"{recipe['iterations']} updates of {recipe['batch']} images, crops of {width}x{height}, rate "
+            f"{recipe['optimiser']['rate']}, seed {recipe['seed']}; every value with --json"
+        )
+    except (KeyError, TypeError, ValueError):
+        return "of another version of fassd; every value with --json"

@@ -41,7 +41,9 @@ BGR_PIXELS = Pixels("bgr", RGB_PIXELS.mean[::-1], RGB_PIXELS.deviation[::-1])
 
 
 class Score(msgspec.Struct, frozen=True):
-    """One measured result: what was scored on which data, as fractions 0..1, and the command that repeats it."""
+    """One measured result: what was scored on which data, as fractions 0..1, the command that repeats it, and how the
+    mean IoU is meant.
+    """
 
     data: str
     split: str
@@ -50,6 +52,7 @@ class Score(msgspec.Struct, frozen=True):
     pixel_accuracy: float | None
     classes: int
     command: str
+    conventions: str = ""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

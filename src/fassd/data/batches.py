@@ -139,7 +139,7 @@ def training_batches(
         batch_sampler=_Order(recipe, len(samples), start, share),
         num_workers=workers,
         collate_fn=list,
-        worker_init_fn=_leave_signals_to_parent,
+        worker_init_fn=leave_signals_to_parent,
         # Without one of its own it draws from the generator that a training state holds.
         generator=torch.Generator(),
     )
@@ -147,7 +147,7 @@ def training_batches(
         yield _collate(arrived)
 
 
-def _leave_signals_to_parent(worker: int) -> None:
+def leave_signals_to_parent(worker: int) -> None:
     """Ctrl-C and SIGTERM often go to a whole process group; the training process answers and ends its workers."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -121,13 +121,24 @@ class SegmentationNetwork(nn.Module):
         Raises:
             UsageError: a side is too short.
         """
+        logits: Tensor = self.classifier(self.decoded(images)[-1])
+        return logits
+
+    def decoded(self, images: Tensor) -> list[Tensor]:
+        """The maps after each decoder stage, from the coarsest to the one that is classified.
+
+        Args:
+            images: as for `forward`.
+
+        Raises:
+            UsageError: a side is too short.
+        """
         self.spec.check_size(images.shape[2], images.shape[3], "the image")
         features, skips = self.encoder(images)
-        features = self.context(features)
+        maps = [self.context(features)]
         for stage, skip in zip(self.decoder, reversed(skips), strict=True):
-            features = stage(features, skip)
-        logits: Tensor = self.classifier(features)
-        return logits
+            maps.append(stage(maps[-1], skip))
+        return maps[1:]
 
 
 def _context(spec: NetworkSpec, alpha: int) -> nn.Module:

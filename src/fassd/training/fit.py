@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
-import math
+import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
 
-import torch
-from torch import Tensor
+import msgspec
 
-from fassd.core.checkpoint import BGR_PIXELS, RGB_PIXELS, Pixels
 from fassd.core.errors import FassdError
 from fassd.core.recipe import Recipe
 from fassd.core.types import Event, Watch
 from fassd.data.batches import Batch, Samples, training_batches
-from fassd.networks.inference import normalise
 from fassd.networks.network import SegmentationNetwork
-from fassd.training.loss import bootstrapped_cross_entropy, class_weights_of
-from fassd.training.precision import distrust_convolutions, has_bfloat16
-from fassd.training.run import Progress, Run
-from fassd.training.schedule import poly_rate
+from fassd.training.engine import Engine
+from fassd.training.inspection import keep_for_inspection
+from fassd.training.run import Run
+from fassd.training.state import Progress, State
+from fassd.training.stop import StopSignals
+from fassd.training.update import Outcome, Update
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a validation found: fractions 0..1, None for a class that did not occur."""
+
+    mean_iou: float
+    iou: dict[str, float | None] = field(default_factory=dict)
+
+
+class Keep(Protocol):
+    """Writes a network as the best checkpoint."""
+
+    def __call__(self, network: SegmentationNetwork, step: int, verdict: Verdict | None) -> None:
+        """Called in the first process alone, with the updates it has seen and what its validation found."""
+
+
+class Track(Protocol):
+    """Whatever else wants a run's figures; never waits."""
+
+    def __call__(self, values: dict[str, float], step: int) -> None:
+        """Called in the first process alone."""
 
 
 @dataclass(frozen=True)
@@ -30,135 +53,184 @@ class Setting:
     Attributes:
         recipe: the values.
         samples: what it learns from.
+        data: digest of their files.
         run: its folder.
-        validate: mean IoU, 0..1, of the network as it stands; None where there is nothing to validate on.
-        save_best: writes the network as the best checkpoint, given its step and mean IoU.
-        device: where it computes.
-        workers: processes that prepare batches.
-        watch: gets "begun", "step", "validated" and "saved".
+        engine: processes and device.
+        validate: scores the network as it stands, in all processes together, and may draw it; gets the number of
+            updates. None where there is nothing to validate on.
+        keep: writes the network as the best checkpoint.
+        workers: processes that prepare batches for each of those that train.
+        watch: gets "begun", "step", "validated" and "saved", in the first process alone.
+        track: gets the figures of each update and validation.
     """
 
     recipe: Recipe
     samples: Samples
+    data: str
     run: Run
-    validate: Callable[[SegmentationNetwork], float] | None
-    save_best: Callable[[SegmentationNetwork, int, float | None], None]
-    device: torch.device
+    engine: Engine
+    validate: Callable[[SegmentationNetwork, int], Verdict] | None
+    keep: Keep
     workers: int
     watch: Watch
+    track: Track
 
 
-def pixels_of(recipe: Recipe) -> Pixels:
-    """What a network trained by this recipe expects as input."""
-    return RGB_PIXELS if recipe.channel_order == "rgb" else BGR_PIXELS
+def fit(network: SegmentationNetwork, setting: Setting, state: State | None = None) -> Progress:
+    """Trains a network in place, from the start or from a state to the recipe's last iteration.
 
-
-def fit(network: SegmentationNetwork, setting: Setting, resume: bool) -> Progress:
-    """Trains a network in place, from the start or from the run's state to the recipe's last iteration.
+    Ctrl-C and SIGTERM are granted after the update at hand: the state is saved, then the signal takes its usual way.
 
     Returns:
         Where the run ended.
 
     Raises:
-        FassdError: the loss is no longer finite, or what reading samples raises.
+        FassdError: the loss is no longer finite, the disk is full, or what reading samples raises.
+        PartnerLost: another process of the training ended.
     """
-    recipe = setting.recipe
-    network.to(setting.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimiser = torch.optim.SGD(
-        network.parameters(),
-        recipe.optimiser.rate,
-        recipe.optimiser.momentum,
-        weight_decay=recipe.optimiser.decay,
-    )
-    progress = Progress(0, -1.0, 0, 0.0, recipe, len(setting.samples))
-    if resume:
-        progress = setting.run.read_progress()
-        setting.run.restore(network, optimiser)
-    update = _Update(network, optimiser, setting)
-    where = {"step": progress.step, "total": recipe.iterations, "validated": setting.validate is not None}
-    setting.watch(Event("begun", {**where, **update.facts}))
-    batches = training_batches(setting.samples, recipe, progress.step, setting.workers)
-    return _train(update, batches, progress)
+    return _Fit(network, setting, state).go()
 
 
-class _Update:
-    """One update of the weights: rate, forward, loss, backward, step."""
+class _Fit:
+    """A sitting of a run."""
 
-    def __init__(self, network: SegmentationNetwork, optimiser: torch.optim.Optimizer, setting: Setting) -> None:
-        recipe = setting.recipe
-        self.network, self.optimiser, self.setting = network, optimiser, setting
-        self.pixels = pixels_of(recipe)
-        self.weights: Tensor | None = None
-        if recipe.loss.class_weights == "inverse-log":
-            labels = [sample.labels for sample in setting.samples]
-            self.weights = torch.from_numpy(class_weights_of(labels, network.classes)).to(setting.device)
-        self.reduced = recipe.precision == "bfloat16" or (recipe.precision == "auto" and has_bfloat16(setting.device))
-        shape = (recipe.batch, *recipe.augmentation.crop, 3)
-        blank = torch.zeros(shape, dtype=torch.uint8, device=setting.device)
-        distrusted = distrust_convolutions(network, normalise(blank, self.pixels)) if self.reduced else []
-        self.facts = {"precision": "bfloat16" if self.reduced else "float32", "kept_in_float32": distrusted}
+    def __init__(self, network: SegmentationNetwork, setting: Setting, state: State | None) -> None:
+        recipe, engine = setting.recipe, setting.engine
+        self.setting, self.stop = setting, StopSignals()
+        self.update = Update(network, recipe, setting.samples, engine, state)
+        self.progress = Progress(0, 0, -1.0, 0, 0.0, recipe, setting.data, len(setting.samples))
+        self.saved = -1
+        if state is not None:
+            self.progress, self.saved = state.progress, state.progress.step
+        self.speed = _Speed(self.progress.seconds, recipe.batch)
 
-    def __call__(self, batch: Batch, step: int) -> float:
-        recipe, device = self.setting.recipe, self.setting.device
-        # The published loop starts with value 1, not 0; with ours its last update would not be lost to a rate of 0.
-        rate = poly_rate(recipe.optimiser.rate, step, recipe.iterations, recipe.optimiser.power)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.reduced):
-            logits = self.network(normalise(batch.images.to(device), self.pixels))
-        loss = bootstrapped_cross_entropy(
-            logits,
-            batch.labels.to(device),
-            kept=recipe.loss.kept,
-            threshold=recipe.loss.threshold,
-            marked=None if batch.marked is None else batch.marked.to(device),
-            class_weights=self.weights,
+    def go(self) -> Progress:
+        setting, recipe, first = self.setting, self.setting.recipe, self.progress.step
+        facts = {"precision": str(self.update.precision).removeprefix("torch."), "processes": setting.engine.processes}
+        where = {"step": first, "total": recipe.iterations, "validated": setting.validate is not None}
+        self._tell("begun", **where, **facts, kept_in_float32=self.update.distrusted)
+        share = (setting.engine.rank, setting.engine.processes)
+        batches = training_batches(setting.samples, recipe, first, setting.workers, share)
+        with self.stop:
+            self._pause()
+            while self.progress.step < recipe.iterations:
+                self._advance(batches)
+                self._pause()
+            self.stop.pass_on()
+        return self.progress
+
+    def _advance(self, batches: Iterator[Batch]) -> None:
+        """One update, and an end here if one was asked for."""
+        step = self.progress.step
+        batch = next(batches)
+        outcome = self.update(batch, step, lambda: self.stop.noted is not None)
+        if not outcome.sound:
+            raise self._not_finite(outcome, batch)
+        self.speed.count()
+        self.progress = msgspec.structs.replace(
+            self.progress, step=step + 1, seconds=self.speed.seconds, scaler=self.update.scaler
         )
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise FassdError(
-                f"the loss of update {step + 1} is {value} (images {', '.join(batch.names)}); the last state is kept: "
-                "lower optimiser.rate, or set precision to float32"
-            )
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        return value
+        self._note(outcome)
+        if outcome.stop:
+            self._save()
+            # Where a single process of several got the signal, the others end as if they had.
+            self.stop.noted = self.stop.noted or signal.SIGTERM
+            self.stop.pass_on()
+
+    def _note(self, outcome: Outcome) -> None:
+        step, speed = self.progress.step, self.speed.images_per_second
+        values = {"loss": outcome.loss, "gradient": outcome.gradient, "rate": outcome.rate}
+        if self.setting.engine.first:
+            self.setting.run.log_update(step, **values, speed=speed)
+            self.setting.track({**values, "images_per_second": speed}, step)
+        self._tell("step", step=step, **values, images_per_second=speed)
+
+    def _pause(self) -> None:
+        """What is due between two updates: validation, state."""
+        progress, recipe = self.progress, self.setting.recipe
+        with self.speed.paused():
+            last = progress.step == recipe.iterations
+            due = progress.step and (progress.step % recipe.validate_every == 0 or last)
+            if due and progress.validated < progress.step:
+                # Whatever happens while it is scored, and however long that takes: this much is safe.
+                self._save()
+                with self.stop.lifted():
+                    self._validate()
+                self._save()
+            elif progress.step % recipe.save_every == 0 and self.saved != progress.step:
+                self._save()
+
+    def _validate(self) -> None:
+        """Scores the network and keeps it if it is the best."""
+        setting, progress = self.setting, self.progress
+        step, network = progress.step, self.update.judged
+        self.progress = msgspec.structs.replace(progress, validated=step)
+        if setting.validate is None:
+            if setting.engine.first:
+                setting.keep(network, step, None)
+            return
+        verdict = setting.validate(network, step)
+        score = verdict.mean_iou
+        if score > progress.best_mean_iou:
+            self.progress = msgspec.structs.replace(self.progress, best_mean_iou=score, best_step=step)
+            if setting.engine.first:
+                setting.keep(network, step, verdict)
+        best = self.progress.best_mean_iou
+        if setting.engine.first:
+            setting.run.log_validation(step, score, best, verdict.iou)
+            setting.track({"mean_iou": score, "best": best}, step)
+        self._tell("validated", step=step, mean_iou=score, best=best, iou=verdict.iou)
+
+    def _save(self) -> None:
+        if self.setting.engine.first:
+            path = self.setting.run.states.save(self.update.tensors(), self.progress)
+            self._tell("saved", step=self.progress.step, path=str(path))
+        self.saved = self.progress.step
+
+    def _not_finite(self, outcome: Outcome, batch: Batch) -> FassdError:
+        step, found = self.progress.step + 1, outcome.loss
+        what = f"the loss of update {step} is {found}"
+        if outcome.own_sound:
+            # The loss is finite, or it is another process's that is not.
+            what = f"{what} and the length of its gradient {outcome.gradient}"
+        engine = self.setting.engine
+        path = keep_for_inspection(self.setting.run.folder, batch, step, engine.rank, what)
+        return FassdError(
+            f"{what} (images {', '.join(batch.names)}; kept in {path}); the training state of update {self.saved} is "
+            "sound: look at these images and their labels, or lower optimiser.rate, add optimiser.clip, or set "
+            "precision to float32"
+        )
+
+    def _tell(self, kind: str, **values: object) -> None:
+        if self.setting.engine.first:
+            self.setting.watch(Event(kind, values))
 
 
-def _train(update: _Update, batches: Iterator[Batch], progress: Progress) -> Progress:
-    setting, recipe = update.setting, update.setting.recipe
-    begun, before = time.monotonic(), progress.seconds
-    losses: list[float] = []
-    for step in range(progress.step, recipe.iterations):
-        losses.append(update(next(batches), step))
-        done = step + 1
-        trained = time.monotonic() - begun
-        seconds, speed = before + trained, recipe.batch * len(losses) / trained
-        setting.watch(Event("step", {"step": done, "loss": losses[-1], "images_per_second": speed}))
-        if done % recipe.validate_every == 0 or done == recipe.iterations:
-            paused = time.monotonic()
-            progress = _validate(update, progress, done, seconds)
-            begun += time.monotonic() - paused
-            recent = losses[-recipe.validate_every :]
-            setting.run.log("step", step=done, loss=sum(recent) / len(recent), images_per_second=round(speed, 2))
-    return progress
+class _Speed:
+    """The clock of a sitting, which stands while the network is scored and saved."""
 
+    def __init__(self, before: float, batch: int) -> None:
+        self._before, self._batch, self._updates = before, batch, 0
+        self._begun = time.monotonic()
+        self._trained = 0.0
 
-def _validate(update: _Update, progress: Progress, done: int, seconds: float) -> Progress:
-    """Scores the network, keeps it if it is the best, and writes the state."""
-    setting, network = update.setting, update.network
-    best, best_step = progress.best_mean_iou, progress.best_step
-    if setting.validate is None:
-        setting.save_best(network, done, None)
-    else:
-        score = setting.validate(network)
-        if score > best:
-            best, best_step = score, done
-            setting.save_best(network, done, score)
-        setting.watch(Event("validated", {"step": done, "mean_iou": score, "best": best}))
-        setting.run.log("validated", step=done, mean_iou=score, best=best)
-    progress = Progress(done, best, best_step, seconds, setting.recipe, len(setting.samples))
-    setting.run.save_state(network, update.optimiser, progress)
-    setting.watch(Event("saved", {"step": done, "path": str(setting.run.state_path)}))
-    return progress
+    def count(self) -> None:
+        self._updates += 1
+        self._trained = time.monotonic() - self._begun
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, over all sittings."""
+        return self._before + self._trained
+
+    @property
+    def images_per_second(self) -> float:
+        """Of this sitting."""
+        return self._batch * self._updates / max(self._trained, 1e-9)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens inside is no training."""
+        since = time.monotonic()
+        yield
+        self._begun += time.monotonic() - since

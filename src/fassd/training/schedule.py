@@ -1,6 +1,8 @@
-"""The learning rate over a run: "poly" as the published code has it."""
+"""The learning rate over a run: "poly" as the published code has it, after a warm-up where one is wanted."""
 
 from __future__ import annotations
+
+from fassd.core.recipe import Optimiser
 
 
 def poly_rate(initial: float, update: int, total: int, power: float = 0.9) -> float:
@@ -16,3 +18,15 @@ def poly_rate(initial: float, update: int, total: int, power: float = 0.9) -> fl
         power: 0.9 in the paper (Section IV-A).
     """
     return float(initial * (1 - update / total) ** power)
+
+
+def scheduled_rate(optimiser: Optimiser, update: int, total: int) -> float:
+    """The rate of one update by a recipe: poly, risen to linearly over the first `warmup` updates.
+
+    Args:
+        optimiser: the recipe's.
+        update: from 0. The published loop starts with 1; with ours its last update would not be lost to a rate of 0.
+        total: updates of the whole run.
+    """
+    rise = min(1.0, (update + 1) / (optimiser.warmup + 1))
+    return rise * poly_rate(optimiser.rate, update, total, optimiser.power)

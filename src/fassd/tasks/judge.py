@@ -1,0 +1,119 @@
+"""The validation of a network that is being trained: scored by all processes together, drawn by the first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from fassd.core.arrays import IGNORE, Image
+from fassd.core.checkpoint import Header, Score
+from fassd.core.types import Sample
+from fassd.data.dataset import Dataset
+from fassd.media.paint import overlay, shares
+from fassd.media.sink import write_overlay
+from fassd.metrics.confusion import class_iou
+from fassd.metrics.counts import Counts
+from fassd.networks.network import SegmentationNetwork
+from fassd.runtimes.pytorch import PyTorchRuntime
+from fassd.tasks.evaluate import evaluate
+from fassd.tasks.scores import Part, Report, overall_mean_iou
+from fassd.training.engine import Engine
+from fassd.training.fit import Verdict
+
+_DRAWN, _WIDEST = 4, 640
+CONVENTIONS = (
+    "one look at each image at its own size, no flip; ignored pixels never count; IoU from pixels added up over the "
+    "split; mean over the classes that occur in labels or answers; several data sets weigh the same"
+)
+"""How the mean IoU of a validation is meant; `fassd evaluate` tells more."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Scores a network on the `val` splits, and draws what it says of the same few images each time.
+
+    Attributes:
+        datasets: the splits.
+        header: what the checkpoint will say of the network.
+        engine: the processes that share the images.
+        samples: folder for the drawn images.
+    """
+
+    datasets: Sequence[Dataset]
+    header: Header
+    engine: Engine
+    samples: Path
+
+    def __call__(self, network: SegmentationNetwork, step: int) -> Verdict:
+        """Scores it on every image once, each process on its share.
+
+        Args:
+            network: as it stands.
+            step: the updates it has seen.
+
+        Raises:
+            DataError, PictureError: an image or mask cannot be read or scored.
+        """
+        engine = self.engine
+        with PyTorchRuntime(network, self.header, str(engine.device)) as runtime:
+            reports = []
+            for dataset in self.datasets:
+                share = replace(dataset, pairs=dataset.pairs[engine.rank :: engine.processes])
+                reports.append(_joined(engine.gather(evaluate(runtime, share))))
+            if engine.first:
+                self._draw(runtime, step)
+        return Verdict(overall_mean_iou(reports), self._iou(reports))
+
+    def score(self, verdict: Verdict) -> Score:
+        """What the header says of a verdict."""
+        return Score(
+            data=" + ".join(dataset.name for dataset in self.datasets),
+            split="val",
+            images=sum(len(dataset) for dataset in self.datasets),
+            mean_iou=verdict.mean_iou,
+            pixel_accuracy=None,
+            classes=len(self.datasets[0].label_space),
+            command="validation while training",
+            conventions=CONVENTIONS,
+        )
+
+    def _iou(self, reports: Sequence[Report]) -> dict[str, float | None]:
+        """Of each class, over all fully marked images."""
+        space = self.datasets[0].label_space
+        total = Counts.none(len(space))
+        for report in reports:
+            for part in report.parts:
+                if part.marked is None:
+                    total += part.counts
+        return dict(zip(space.names, class_iou(total.confusion), strict=True))
+
+    def _draw(self, runtime: PyTorchRuntime, step: int) -> None:
+        places = [(dataset, index) for dataset in self.datasets for index in range(len(dataset))]
+        chosen = places[:: max(1, len(places) // _DRAWN)][:_DRAWN]
+        for dataset, index in chosen:
+            sample = dataset[index]
+            name = sample.name.replace("/", "_")
+            write_overlay(self.samples / name / f"{step:08}.jpg", _side_by_side(runtime, sample))
+
+
+def _side_by_side(runtime: PyTorchRuntime, sample: Sample) -> Image:
+    """Photo, answer and truth in a row, the truth's legend below."""
+    answer = runtime.segment(sample.image[None])[0]
+    stride = -(-sample.image.shape[1] // _WIDEST)
+    image, answer, truth = (array[::stride, ::stride] for array in (sample.image, answer, sample.labels))
+    maps = np.hstack([np.full_like(answer, IGNORE), answer, truth])
+    return overlay(np.hstack([image] * 3), maps, runtime.label_space, shares(truth, runtime.label_space), 0.6)
+
+
+def _joined(reports: Sequence[Report]) -> Report:
+    """One report of the shares of one data set: every count added up."""
+    parts: dict[tuple[int, ...] | None, Part] = {}
+    for part in (part for report in reports for part in report.parts):
+        known = parts.setdefault(part.marked, Part(part.marked, Counts.none(len(reports[0].label_space))))
+        known.counts += part.counts
+        known.sizes += part.sizes
+    ordered = sorted(parts.values(), key=lambda part: (part.marked is not None, part.marked or ()))
+    return replace(reports[0], parts=tuple(ordered), images=tuple(one for report in reports for one in report.images))

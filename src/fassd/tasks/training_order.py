@@ -1,0 +1,184 @@
+"""What a user orders a training with, checked before anything is computed: recipe, data, weights to start from."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+import fassd
+from fassd.checks.quick_check import quick_check
+from fassd.core.catalog import locate_weights
+from fassd.core.checkpoint import Checkpoint, Header, read_checkpoint
+from fassd.core.errors import MissingSplit, UsageError
+from fassd.core.labels import LabelSpace
+from fassd.core.recipe import Recipe
+from fassd.data.dataset import Dataset
+from fassd.data.fingerprint import digest_of
+from fassd.data.kinds import open_together
+from fassd.networks.build import take_encoder
+from fassd.networks.network import SegmentationNetwork
+from fassd.networks.table import NetworkSpec, network_by_name
+from fassd.networks.transfer import take_weights
+from fassd.runtimes.pytorch import open_device
+from fassd.training.update import pixels_of
+
+
+@dataclass(frozen=True)
+class TrainingOrder:
+    """What the user asked for.
+
+    Attributes:
+        recipe: every value of the training.
+        data: data sets as "kind:PATH"; the first one's label space is the network's.
+        out: folder of the run.
+        resume: go on from the run's training state.
+        encoder: encoder-only checkpoint to start from; None starts fresh.
+        start: shipped weights by name, or a checkpoint, of the same network, for fine-tuning; None starts fresh.
+        device: "cpu", "cuda", "cuda:N", or "auto": a GPU where PyTorch finds one.
+        workers: processes that prepare batches for each one that trains.
+        trackers: that get the figures besides the run's folder; None means TensorBoard where it is installed.
+        recipe_name: what the user called the recipe.
+        overrides: the values in it that options replaced.
+    """
+
+    recipe: Recipe
+    data: Sequence[str]
+    out: Path
+    resume: bool = False
+    encoder: Path | None = None
+    start: str | None = None
+    device: str = "cpu"
+    workers: int = 1
+    trackers: Sequence[str] | None = None
+    recipe_name: str = "recipe.toml"
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a network is made of: its row, and the data it learns from and is scored on."""
+
+    spec: NetworkSpec
+    learned: list[Dataset]
+    scored: list[Dataset]
+
+    @property
+    def space(self) -> LabelSpace:
+        """The classes."""
+        return self.learned[0].label_space
+
+    @property
+    def terms(self) -> str:
+        """What the owners of the data allow."""
+        return "; ".join(dict.fromkeys(one.terms for one in self.learned if one.terms))
+
+
+def device_of(order: TrainingOrder) -> torch.device:
+    """Where an order computes.
+
+    Raises:
+        UsageError: no such device, or not on this machine.
+    """
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    return open_device(found if order.device == "auto" else order.device)
+
+
+def gather_material(order: TrainingOrder) -> Material:
+    """Network and data of an order, checked as far as can be without reading images.
+
+    Raises:
+        FassdError: something is wrong with them.
+    """
+    recipe = order.recipe
+    if order.encoder is not None and order.start is not None:
+        raise UsageError("--encoder and --start both say what to begin with; give one of them")
+    spec = network_by_name(recipe.network)
+    spec.check_size(*recipe.augmentation.crop, "augmentation.crop")
+    if recipe.batch == recipe.accumulate and not norms_have_values(spec, recipe.augmentation.crop):
+        raise UsageError(
+            f"one image of {recipe.augmentation.crop[1]}x{recipe.augmentation.crop[0]} at a time leaves the deepest "
+            "norms a single value; make batch (less accumulate) or augmentation.crop larger"
+        )
+    learned, scored = open_together(order.data, "train"), _validation_sets(order.data)
+    for dataset in (*learned, *scored):
+        quick_check(dataset)
+    return Material(spec, learned, scored)
+
+
+def norms_have_values(spec: NetworkSpec, crop: tuple[int, int]) -> bool:
+    """Whether one crop alone gives every norm more than one value to work on."""
+    pixels = 1
+    for length in crop:
+        side = length
+        for stride in spec.stem_strides:
+            side = -(-side // stride)
+        pixels *= side // 2 ** (len(spec.stages) - 1)
+    return pixels > 1
+
+
+def _validation_sets(data: Sequence[str]) -> list[Dataset]:
+    """The `val` splits, where every data set has one; none otherwise, for a score over some of them would mislead."""
+    try:
+        return open_together(data, "val")
+    except MissingSplit:
+        return []
+
+
+def start_from(network: SegmentationNetwork, order: TrainingOrder, space: LabelSpace) -> list[str]:
+    """Fills the network with what the order starts from; returns what was kept, in words.
+
+    Raises:
+        CheckpointError: the file does not fit.
+        UsageError: it wants its colours in another order than the recipe gives.
+    """
+    if order.encoder is not None:
+        checkpoint = _of_same_order(order.encoder, order.recipe)
+        taken = take_encoder(network, checkpoint.arrays, order.encoder)
+        left = f", {len(taken.left)} more have no place in it" if taken.left else ""
+        return [f"started from {order.encoder.name}: {taken.taken} arrays of the encoder were kept{left}"]
+    if order.start is not None:
+        path = locate_weights(order.start)
+        return [f"started from {path.stem}: {take_weights(network, _of_same_order(path, order.recipe), path, space)}"]
+    return []
+
+
+def _of_same_order(path: Path, recipe: Recipe) -> Checkpoint:
+    checkpoint = read_checkpoint(path)
+    theirs = checkpoint.header.pixels.channel_order
+    if theirs != recipe.channel_order:
+        raise UsageError(
+            f"{path} was trained on images in the order {theirs}, the recipe's channel_order is "
+            f'{recipe.channel_order}; set channel_order = "{theirs}"'
+        )
+    return checkpoint
+
+
+def header_of(order: TrainingOrder, material: Material) -> Header:
+    """What a checkpoint of this training says of itself, but for its scores."""
+    data: list[dict[str, Any]] = [
+        {"name": one.name, "split": one.split, "images": len(one), "files_sha256": digest_of([one]), "terms": one.terms}
+        for one in material.learned
+    ]
+    return Header(
+        network=order.recipe.network,
+        alpha=order.recipe.alpha,
+        label_space=material.space,
+        pixels=pixels_of(order.recipe),
+        recipe=msgspec.to_builtins(order.recipe),
+        data=data,
+        terms=material.terms,
+        origin=f"trained by fassd{_beginning(order)}",
+        version=f"{fassd.__version__} (PyTorch {torch.__version__}, Python {platform.python_version()})",
+    )
+
+
+def _beginning(order: TrainingOrder) -> str:
+    if order.start is not None:
+        return f" from {Path(order.start).stem}"
+    return "" if order.encoder is None else f" on the encoder {order.encoder.stem}"

@@ -1,0 +1,115 @@
+"""TensorBoard, Weights & Biases, MLflow, trackio: by Accelerate, at arm's length.
+
+A tracker may be slow, offline or broken. It gets the figures in a thread of its own and never keeps training waiting;
+a figure that finds the queue full is left out.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self
+
+from fassd.core.errors import MissingExtra, UnknownName
+
+# Accelerate's names, and the module that each needs.
+TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
+
+_QUEUED, _LAST_WORDS_S = 10_000, 10.0
+
+_Message = tuple[dict[str, float], int] | None
+
+
+def default_trackers() -> tuple[str, ...]:
+    """TensorBoard where it is installed."""
+    return ("tensorboard",) if find_spec("tensorboard") else ()
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuses trackers that cannot be.
+
+    Raises:
+        UnknownName: it is none of TRACKERS.
+        MissingExtra: its package is not installed.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise UnknownName("tracker", name, TRACKERS)
+        if find_spec(TRACKERS[name]) is None:
+            raise MissingExtra(TRACKERS[name], "train" if name == "tensorboard" else name, f"--track {name}")
+
+
+class Trackers:
+    """The trackers of one run; a context that ends with their last words, or without them if they take too long.
+
+    Args:
+        names: of TRACKERS.
+        folder: of the run; trackers that write files write below it.
+        recipe: the run's values, flat, as they shall be shown.
+        complain: gets a sentence if a tracker fails.
+    """
+
+    def __init__(
+        self, names: Sequence[str], folder: Path, recipe: dict[str, Any], complain: Callable[[str], None]
+    ) -> None:
+        self._names, self._folder, self._recipe, self._complain = names, folder, recipe, complain
+        self._queue: queue.Queue[_Message] = queue.Queue(_QUEUED)
+        self._thread: threading.Thread | None = None
+
+    def __call__(self, values: dict[str, float], step: int) -> None:
+        """Hands figures on without waiting."""
+        if not self._names:
+            return
+        if self._thread is None:
+            # Not before the first figures: the processes that load data are forked by then.
+            self._thread = threading.Thread(target=self._work, name="trackers", daemon=True)
+            self._thread.start()
+        try:
+            self._queue.put_nowait((values, step))
+        except queue.Full:
+            return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is None:
+            return
+        try:
+            self._queue.put(None, timeout=_LAST_WORDS_S)
+        except queue.Full:
+            return
+        self._thread.join(_LAST_WORDS_S)
+
+    def _work(self) -> None:
+        try:
+            opened = self._open()
+            while (message := self._queue.get()) is not None:
+                for tracker in opened:
+                    tracker.log(*message)
+            for tracker in opened:
+                tracker.finish()
+        except (
+            BaseException
+        ) as error:  # whatever a tracker's package raises, SystemExit included, is no end of training
+            self._complain(f"the tracker ended ({type(error).__name__}: {error}); training goes on without it")
+            self._names = ()
+
+    def _open(self) -> list[Any]:
+        from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+        opened = []
+        for name in self._names:
+            kind = LOGGER_TYPE_TO_CLASS[name]
+            if kind.requires_logging_directory:
+                # The recipe lies beside it already.
+                opened.append(kind(name, self._folder))
+                opened[-1].start()
+                continue
+            opened.append(kind("fassd"))
+            opened[-1].start()
+            opened[-1].store_init_configuration(self._recipe)
+        return opened

@@ -1,0 +1,120 @@
+"""Two processes on this machine train as one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import torch
+
+from fassd.core.errors import UsageError
+from fassd.core.recipe import Recipe
+from fassd.data.batches import Samples
+from fassd.networks.build import fresh_network
+from fassd.networks.table import network_by_name
+from fassd.training.engine import Engine
+from fassd.training.update import Update
+
+SCRIPT = Path(__file__).with_name("together.py")
+PATIENCE_S = 120
+
+
+@pytest.fixture(scope="module")
+def data(make_camvid: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Five frames to learn from, and three to score: no even number."""
+    return f"camvid:{make_camvid(tmp_path_factory.mktemp('data'), {'train': 5, 'val': 3})}"
+
+
+@contextmanager
+def _started(processes: int, what: str, data: str, out: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    """The processes, told of each other as `torchrun` does."""
+    out.mkdir(parents=True, exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    around = {"WORLD_SIZE": processes, "MASTER_ADDR": "localhost", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
+    several = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error::FutureWarning", SCRIPT, what, data, out],
+            env={**os.environ, **{name: str(value) for name, value in around.items()}}
+            | ({"RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else {}),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(processes)
+    ]
+    try:
+        yield several
+    finally:
+        for process in several:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture(scope="module")
+def found(data: str, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]:
+    """What one process found, and what two did together."""
+    found = {}
+    for number in (1, 2):
+        out = tmp_path_factory.mktemp(f"by-{number}")
+        with _started(number, "both", data, out) as several:
+            said = [process.communicate(timeout=PATIENCE_S)[1] for process in several]
+            assert [process.returncode for process in several] == [0] * number, said
+        found[number] = json.loads((out / "found.json").read_text())
+    return found
+
+
+def test_two_processes_of_half_a_batch_learn_as_one_of_a_whole(found: dict[int, Any]) -> None:
+    """In float64; each update multiplies what the order of additions rounds away, so that gradients agree less."""
+    (one,) = found[1]["losses"]
+    assert len(set(one)) == 3
+    for rank in range(2):
+        for name, tolerance in {"losses": 1e-8, "gradients": 1e-5, "statistics": 1e-5}.items():
+            assert found[2][name][rank] == pytest.approx(found[1][name][0], rel=tolerance, abs=1e-7), name
+
+
+def test_two_processes_score_every_image_once(found: dict[int, Any]) -> None:
+    """The weights hardly move, so that the answers are the same; three images are shared by two processes."""
+    one, two = found[1], found[2]
+    assert one["step"] == two["step"] == 3
+    assert len(two["validated"]) == 1
+    assert two["validated"] == one["validated"]
+
+
+@pytest.mark.slow
+def test_if_a_process_is_killed_the_others_end_and_say_what_to_do(data: str, tmp_path: Path) -> None:
+    with _started(2, "endless", data, tmp_path) as (first, second):
+        deadline = time.monotonic() + PATIENCE_S
+        while not (tmp_path / "run" / "updates.csv").exists():
+            assert first.poll() is None, first.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.kill(second.pid, signal.SIGKILL)
+        said = first.communicate(timeout=60)[1]
+    assert first.returncode == 2
+    assert "process 0 of 2 lost contact with another one" in said
+    assert "start all of them again with --resume" in said
+    assert "Traceback" not in said
+    assert list((tmp_path / "run" / "states").glob("state-*.safetensors"))
+
+
+@pytest.mark.parametrize(("batch", "accumulate", "processes"), [(3, 1, 2), (4, 4, 2), (6, 2, 2)])
+def test_a_batch_that_cannot_be_shared_out_evenly_is_refused(
+    recipe: Recipe, samples: Samples, batch: int, accumulate: int, processes: int
+) -> None:
+    engine = Engine(torch.device("cpu"))
+    engine.processes = processes
+    uneven = msgspec.structs.replace(recipe, batch=batch, accumulate=accumulate)
+    with pytest.raises(UsageError, match=f"multiple of {accumulate * processes}"):
+        Update(fresh_network(network_by_name("baseline"), 3), uneven, samples, engine)

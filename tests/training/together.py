@@ -1,0 +1,108 @@
+"""What the processes of `test_engine.py` run: trains, scores or waits, and writes what it found.
+
+python together.py WHAT DATA OUT
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fassd.core.checkpoint import Pixels
+from fassd.core.errors import FassdError
+from fassd.core.recipe import recipe_from
+from fassd.core.types import Event
+from fassd.data.batches import Samples, training_batches
+from fassd.data.kinds import open_dataset
+from fassd.networks import inference
+from fassd.networks.build import fresh_network
+from fassd.networks.table import network_by_name
+from fassd.tasks.train import train
+from fassd.tasks.training_order import TrainingOrder
+from fassd.training import update as updates
+from fassd.training.curves import Curves
+from fassd.training.engine import Engine
+
+VALUES = {
+    "network": "fassd-net-l2",
+    "iterations": 3,
+    "batch": 4,
+    "precision": "float32",
+    "average": 0.9,
+    "validate_every": 3,
+    "augmentation": {"crop": (64, 96), "scale": (0.9, 1.5)},
+    "loss": {"kept": 512, "auxiliary": 0.3, "class_weights": "inverse-log"},
+    "optimiser": {"clip": 10.0},
+}
+
+
+def exact_losses(data: str, out: Path) -> dict[str, object]:
+    """Losses and gradients of three updates in float64, in which nothing is lost but by a fault."""
+
+    def normalise(images: Tensor, pixels: Pixels) -> Tensor:
+        return inference.normalise(images, pixels).double()
+
+    updates.normalise = normalise  # type: ignore[attr-defined]
+    recipe = recipe_from(VALUES, "test")
+    samples = Samples([open_dataset(data, "train")])
+    engine = Engine(torch.device("cpu"))
+    torch.set_default_dtype(torch.float64)
+    network = fresh_network(network_by_name(recipe.network), 11, seed=1)
+    update = updates.Update(network, recipe, samples, engine)
+    share = (engine.rank, engine.processes)
+    batches = training_batches(samples, recipe, 0, 0, share)
+    outcomes = [update(next(batches), step) for step in range(recipe.iterations)]
+    statistics = [float(value.sum()) for name, value in network.named_buffers() if "running" in name]
+    torch.set_default_dtype(torch.float32)
+    updates.normalise = inference.normalise  # type: ignore[attr-defined]
+    return {
+        "losses": engine.gather([one.loss for one in outcomes]),
+        "gradients": engine.gather([one.gradient for one in outcomes]),
+        "statistics": engine.gather(statistics),
+    }
+
+
+def whole_training(data: str, out: Path) -> dict[str, object]:
+    """A training with its validation, as users start it."""
+    Curves.draw = lambda self: None  # type: ignore[method-assign]
+    found: list[object] = []
+
+    def watch(event: Event) -> None:
+        if event.kind == "validated":
+            found.append([event.values["mean_iou"], event.values["iou"]])
+
+    recipe = recipe_from({**VALUES, "optimiser": {"rate": 1e-12}}, "test")
+    progress = train(TrainingOrder(recipe, [data], out / "run", workers=0, trackers=()), watch)
+    return {"step": progress.step, "validated": found}
+
+
+def endless_training(data: str, out: Path) -> object:
+    """Trains until something stops it."""
+    Curves.draw = lambda self: None  # type: ignore[method-assign]
+    endless = recipe_from({**VALUES, "iterations": 100_000, "validate_every": 100_000}, "test")
+    train(TrainingOrder(endless, [data], out / "run", workers=0, trackers=()))
+    return None
+
+
+def both(data: str, out: Path) -> object:
+    """The first two, for starting a process takes longer than either."""
+    return {**exact_losses(data, out), **whole_training(data, out)}
+
+
+WHAT: dict[str, Callable[[str, Path], object]] = {"both": both, "endless": endless_training}
+
+if __name__ == "__main__":
+    what, data, out = sys.argv[1:]
+    try:
+        result = WHAT[what](data, Path(out))
+    except FassdError as error:
+        print(f"fassd: {error}", file=sys.stderr)
+        sys.exit(2)
+    if os.environ.get("RANK", "0") == "0":
+        (Path(out) / "found.json").write_text(json.dumps(result))
