@@ -23,17 +23,17 @@ from typing import Any
 
 import numpy as np
 
-from fassd.core.labels import CITYSCAPES
 from fassd.checks.alignment import Alignment
 from fassd.checks.check import check_dataset
-from fassd.data.coding import by_value
-from fassd.data.dataset import Dataset, Pair
-from fassd.data.kinds import scan_dataset
 from fassd.checks.leaks import repeated_pictures
 from fassd.checks.likeness import Likeness
 from fassd.checks.pair_facts import MaskFacts, PairFacts, inspect
-from fassd.checks.split_findings import value_findings
 from fassd.checks.split_tally import SplitTally
+from fassd.checks.value_causes import value_findings
+from fassd.core.labels import CITYSCAPES
+from fassd.data.coding import by_value
+from fassd.data.dataset import Dataset, Pair
+from fassd.data.kinds import scan_dataset
 
 ROUNDS, FRAMES, SAMPLE = 3, 48, 48
 
@@ -105,7 +105,7 @@ def _memory(count: int) -> dict[str, Any]:
     for index in range(count):
         tally.add(index, _facts(random, len(space)))
     added = _resident()
-    found = [*repeated_pictures([tally], lambda paths: []), *value_findings(tally)]
+    found = [*repeated_pictures([tally], lambda paths: []), *value_findings([tally])[0]]
     return {
         "pairs": count,
         "seconds": round(time.perf_counter() - begun, 1),
@@ -121,7 +121,7 @@ def _facts(random: np.random.Generator, classes: int) -> PairFacts:
         (),
         (1024, 2048),
         Likeness(random.bytes(8), random.bytes(32)),
-        MaskFacts(codes, random.bytes(8), "", 0),
+        MaskFacts(codes, random.bytes(8), "", 0, 10, (1024, 2048)),
         Alignment(12.0, (3.0, 3.0, 3.0), 12.0, (0.0, 0.0)),
         random.integers(-20, 20, classes + 1).astype(np.int8),
     )

@@ -241,6 +241,15 @@ def _swap_masks(town: Town) -> list[Culprit]:
     return [town.pair(2), town.pair(5)]
 
 
+def _swap_sizes(town: Town) -> list[Culprit]:
+    """Two masks are exchanged, of images of which one was cut to another size before."""
+    with PIL.Image.open(town.image(5)) as picture:
+        cut = picture.crop((0, 0, 140, 110))
+    cut.save(town.image(5), quality=95)
+    save(town.mask(5), _read(town.mask(5))[:110, :140])
+    return _swap_masks(town)
+
+
 def _slip_masks(town: Town) -> list[Culprit]:
     """Every mask of a split lies under the name of the next frame."""
     contents = [path.read_bytes() for path in town.masks["train"]]
@@ -378,13 +387,17 @@ def _camvid_colours(town: Town) -> list[Culprit]:
 
 
 def _beside(ending: str, folder: str = "gtFine") -> Do:
-    """Another of Cityscapes' label files in place of every labelIds file."""
+    """Another of Cityscapes' label files in place of every labelIds file; the same where there are no objects."""
 
     def do(town: Town) -> list[Culprit]:
-        for paths in town.masks.values():
-            for path in paths:
-                path.write_bytes(path.with_name(path.name.replace("labelIds", ending)).read_bytes())
-        return town.pairs()
+        culprits = []
+        for split, paths in town.masks.items():
+            for number, path in enumerate(paths):
+                other = path.with_name(path.name.replace("labelIds", ending))
+                if not np.array_equal(_read(path), _read(other)):
+                    culprits.append(town.pair(number, split))
+                path.write_bytes(other.read_bytes())
+        return culprits
 
     return do
 
@@ -680,6 +693,7 @@ DAMAGES = (
     Damage("a mask is shifted down", "values", _mask(_moved(0, 11)), ("shifted-mask",), r"shift|move"),
     Damage("every mask is shifted", "values", _mask(_moved(-12, 9), every=True), ("shifted-mask",), r"shift|move"),
     Damage("two masks are exchanged", "values", _swap_masks, ("swapped-mask",), r"its own mask|exchange"),
+    Damage("two masks of other sizes are exchanged", "values", _swap_sizes, ("swapped-mask",), r"exchange"),
     Damage("two lines name each other's masks", "list", _listed_crosswise, ("swapped-mask",), r"its own mask|exchange"),
     Damage("every mask lies one frame late", "values", _slip_masks, ("swapped-mask",), r"its own mask|exchange"),
     # --- values

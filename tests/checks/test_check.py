@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL.Image import Transpose
+from tests.checks.damages import DAMAGES, Town
 from tests.checks.scenes import make_cityscapes, make_values
 
+from fassd.checks.alignment import Alignment
 from fassd.checks.check import Checked, check_dataset
+from fassd.checks.misplaced import misplaced_masks, usual_flip
+from fassd.checks.pair_facts import PairFacts
+from fassd.checks.split_tally import SplitTally
+from fassd.cli.main import run
 from fassd.core.errors import DataError, FassdError, FileError, UsageError
-from fassd.core.labels import CITYSCAPES_RAW
+from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW
 from fassd.core.types import Event
+from fassd.data.coding import by_value
+from fassd.data.dataset import Dataset, Pair
 
 
 def _kinds(checked: Checked) -> set[str]:
@@ -50,7 +60,18 @@ def test_counts_sizes_and_shares_are_told(town: Path) -> None:
 def test_every_pair_is_watched(town: Path) -> None:
     events: list[Event] = []
     check_dataset(f"folder:{town}", watch=events.append)
-    assert events[-1].values["done"] == events[-1].values["total"] == 12
+    pairs = [one for one in events if one.kind == "pair"]
+    assert pairs[-1].values["done"] == pairs[-1].values["total"] == 12
+    assert [one.values["split"] for one in events if one.kind == "masks"] == ["train", "val"]
+
+
+def test_pictures_that_are_compared_across_splits_are_watched(own: Path) -> None:
+    with Pillow.open(own / "images/train/train_0.jpg") as picture:
+        picture.save(own / "images/val/val_0.jpg", quality=50)
+    events: list[Event] = []
+    check_dataset(f"folder:{own}", watch=events.append)
+    copies = [one for one in events if one.kind == "copies"]
+    assert copies[-1].values["done"] == copies[-1].values["total"] >= 1
 
 
 def test_only_the_splits_that_were_asked_for_are_read(own: Path) -> None:
@@ -67,6 +88,73 @@ def test_processes_change_nothing(own: Path) -> None:
     here, spread = (check_dataset(f"folder:{own}", processes=count) for count in (1, 2))
     assert here == spread
     assert "empty-file" in _kinds(here)
+
+
+def _killed(dataset: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_told_in_a_sentence(
+    town: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fassd.checks.check._inspect_all", _killed)
+    monkeypatch.setattr("fassd.checks.check._FEW", 0)
+    assert run(["data", "check", f"folder:{town}", "--workers", "2"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "was killed" in err
+    assert "--workers 1" in err
+    assert "Traceback" not in err
+
+
+def test_masks_of_other_sizes_are_told_with_the_image_that_they_fit(own: Path) -> None:
+    row = next(one for one in DAMAGES if one.name == "two masks of other sizes are exchanged")
+    row.do(Town(own, "values"))
+    told = {one.files[0].name: one.found for one in check_dataset(f"folder:{own}").faults}
+    assert told == {
+        "train_2.png": "140x110 and fits train_5.jpg, while train_2.jpg is 160x120",
+        "train_5.png": "160x120 and fits train_2.jpg, while train_5.jpg is 140x110",
+    }
+
+
+def test_a_mask_that_fits_badly_is_turned_with_all_others() -> None:
+    dataset = Dataset(
+        "folder:x", "val", CITYSCAPES, by_value(CITYSCAPES), (Pair("a", Path("a.jpg"), Path("a.png")),) * 4
+    )
+    tally = SplitTally(dataset)
+    for index, flips in enumerate([(9.0, 1.0, 1.0)] * 3 + [(3.2, 1.0, 1.0)]):
+        tally.add(index, PairFacts((), alignment=Alignment(2.0, flips, 9.0, (0.0, 0.0))))
+    usual = usual_flip([tally])
+    assert usual == Transpose.FLIP_LEFT_RIGHT
+    for flip, count in ((None, 3), (usual, 4)):
+        found = [one for one in misplaced_masks(tally, (), flip, lambda _: []) if one.turn is not None]
+        assert len(found) == count
+
+
+def test_how_many_doubtful_masks_were_compared_is_told(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fassd.checks.misplaced._MOST_SUSPECTS", 3)
+    for number in range(5):
+        path = own / f"masks/train/train_{number}.png"
+        Pillow.fromarray(np.array(Pillow.open(path))[::2]).save(path)
+    (note,) = [one for one in check_dataset(f"folder:{own}").findings if one.kind.name == "not-compared"]
+    assert note.found == "5 masks that may be another image's, of which the first 3 were compared"
+
+
+def test_how_many_like_pictures_were_compared_is_told(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fassd.checks.leaks._MOST_CLOSE_LOOKS", 1)
+    for number in range(2):
+        with Pillow.open(own / f"images/train/train_{number}.jpg") as picture:
+            picture.save(own / f"images/val/val_{number}.jpg", quality=50)
+    (note,) = [one for one in check_dataset(f"folder:{own}").findings if one.kind.name == "not-compared"]
+    assert note.found == "2 pairs of like pictures across splits, of which 1 were compared"
+
+
+def test_pictures_that_are_like_too_many_others_are_told(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fassd.checks.leaks._CROWD", 1)
+    with Pillow.open(own / "images/train/train_0.jpg") as picture:
+        picture.save(own / "images/val/val_0.jpg", quality=97)
+    found = [one.found for one in check_dataset(f"folder:{own}").findings if one.kind.name == "not-compared"]
+    assert found == ["2 pictures so like hundreds of others that near copies in other splits were not looked for"]
 
 
 def test_one_cause_in_all_masks_is_one_finding(own: Path) -> None:

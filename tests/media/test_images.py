@@ -218,6 +218,31 @@ def test_exif_behind_the_pixels_of_a_png_counts(tmp_path: Path) -> None:
     assert read_size(path) == (7, 5)
 
 
+@pytest.mark.parametrize("piece", [100, 5000, 1 << 17])
+@pytest.mark.parametrize("before", [b"", b"tEXt"])
+def test_exif_behind_many_pixels_of_a_png_counts(tmp_path: Path, piece: int, before: bytes) -> None:
+    """However its writer cut the pixels into chunks, and whatever stands between."""
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    content = encoded(PIL.Image.fromarray(noise), "PNG")
+    pixels = b"".join(content[8:][at + 4 + 4 : at + 4 + 4 + length] for at, length in _chunks(content))
+    cut = b"".join(chunk(b"IDAT", pixels[at : at + piece]) for at in range(0, len(pixels), piece))
+    text = chunk(before, b"Comment\0IDAT" + b"x" * 70_000) if before else b""
+    block = chunk(b"eXIf", exif(6).tobytes().removeprefix(b"Exif\0\0"))
+    path = stored(tmp_path, content[:33] + cut + text + block + content[-12:])
+    assert read_size(path) == (300, 200)
+    assert np.array_equal(read_image(path), UPRIGHT[6](noise))
+
+
+def _chunks(content: bytes) -> list[tuple[int, int]]:
+    """Where the chunks of pixels begin behind the signature, and their lengths."""
+    place, found = 8, []
+    while place < len(content):
+        length = int.from_bytes(content[place : place + 4])
+        found += [(place - 8, length)] if content[place + 4 : place + 8] == b"IDAT" else []
+        place += 12 + length
+    return found
+
+
 @pytest.mark.parametrize("block", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0garbage"])
 def test_damaged_exif_does_not_spoil_the_picture(tmp_path: Path, block: bytes) -> None:
     for kind, options in LOSSLESS.items():

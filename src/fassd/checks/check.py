@@ -7,17 +7,20 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from PIL.Image import Transpose
+
 from fassd.checks.channel_order import exchanged_channels
 from fassd.checks.check_files import USUAL_SPLITS, file_findings, missing_instances
 from fassd.checks.empty_splits import empty_splits
 from fassd.checks.findings import FINDING_KINDS, Finding
 from fassd.checks.in_parallel import Spread, workers
 from fassd.checks.leaks import repeated_pictures
-from fassd.checks.likeness import difference
-from fassd.checks.misplaced import misplaced_masks, owners
+from fassd.checks.likeness import difference as difference_of
+from fassd.checks.misplaced import misplaced_masks, owners, usual_flip
 from fassd.checks.pair_facts import PairFacts, inspect
-from fassd.checks.split_findings import lone_mask_findings, notes, value_findings
+from fassd.checks.split_findings import lone_mask_findings, notes
 from fassd.checks.split_tally import SplitTally
+from fassd.checks.value_causes import value_findings
 from fassd.core.errors import DataError
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.data.dataset import Dataset, Scan
@@ -74,7 +77,8 @@ def check_dataset(spec: str, splits: Sequence[str] = (), processes: int = 1, wat
         spec: "kind:PATH".
         splits: which; all there are by default.
         processes: that read; above 1 the caller's main module must be importable.
-        watch: gets "pair" after each pair.
+        watch: gets "pair" as pairs are read, then "masks" before the masks of each split are compared, then "copies" as
+            pictures that look alike are.
 
     Raises:
         UsageError, FileError: there is no data set to check, or its description is wrong.
@@ -92,9 +96,11 @@ def check_dataset(spec: str, splits: Sequence[str] = (), processes: int = 1, wat
     try:
         with workers(processes if total > _FEW else 1) as spread:
             tallies = list(_tallies(scans, spread, total, watch))
-            for scan, tally in zip(scans, tallies, strict=True):
-                findings += _of_split(scan, tally, spread)
-            findings += repeated_pictures(tallies, lambda paths: spread(_difference, paths))
+            values, flip = _values(scans, tallies), usual_flip(tallies)
+            for place, (scan, tally) in enumerate(zip(scans, tallies, strict=True)):
+                watch(Event("masks", {"done": place, "total": len(scans), "split": scan.dataset.split}))
+                findings += _of_split(scan, tally, values[place], flip, spread)
+            findings += repeated_pictures(tallies, lambda paths: _differences(paths, spread, watch))
     except BrokenProcessPool:
         problem = "a process that read it was killed, most likely for want of memory; try again with --workers 1"
         raise DataError(root, problem) from None
@@ -117,18 +123,28 @@ def _tallies(scans: Iterable[Scan], spread: Spread, total: int, watch: Watch) ->
         yield tally
 
 
-def _of_split(scan: Scan, tally: SplitTally, spread: Spread) -> list[Finding]:
+def _values(scans: Sequence[Scan], tallies: Sequence[SplitTally]) -> list[list[Finding]]:
+    """What the values of each split's masks tell; nothing where labels are hidden."""
+    shown = [place for place, scan in enumerate(scans) if not _hides_labels(scan.dataset)]
+    told = dict(zip(shown, value_findings([tallies[place] for place in shown]), strict=True))
+    return [told.get(place, []) for place in range(len(scans))]
+
+
+def _of_split(
+    scan: Scan, tally: SplitTally, values: list[Finding], flip: Transpose | None, spread: Spread
+) -> list[Finding]:
     findings = tally.findings
     findings.add(file_findings(scan))
-    wrong: list[Finding] = []
+    findings.add(values)
+    explained = {file for one in values for file in one.files}
+    # A table keeps borders where they are; values without one may be anything.
+    unclear = {file for one in values if not one.table for file in one.files}
     if not _hides_labels(scan.dataset):
-        wrong = list(value_findings(tally))
-        findings.add(wrong)
-        findings.add(lone_mask_findings(tally))
-    tally.forget_classes(file for one in wrong for file in one.files)
-    findings.add(misplaced_masks(tally, lambda suspects: next(spread(owners, [suspects]))))
+        findings.add(lone_mask_findings(tally, explained))
+    tally.forget_classes(explained)
+    findings.add(misplaced_masks(tally, unclear, flip, lambda suspects: next(spread(owners, [suspects]))))
     findings.add(exchanged_channels(tally))
-    findings.add(notes(tally, sum(len(one.files) for one in wrong)))
+    findings.add(notes(tally, len(explained)))
     if scan.dataset.spec.startswith("cityscapes:"):
         findings.add(missing_instances(scan))
     return findings.all()
@@ -147,8 +163,14 @@ def _inspect_all(dataset: Dataset) -> list[PairFacts]:
     return [inspect(dataset, pair) for pair in dataset.pairs]
 
 
+def _differences(paths: Sequence[tuple[Path, Path]], spread: Spread, watch: Watch) -> Iterator[float]:
+    for done, difference in enumerate(spread(_difference, paths), 1):
+        watch(Event("copies", {"done": done, "total": len(paths)}))
+        yield difference
+
+
 def _difference(paths: tuple[Path, Path]) -> float:
-    return difference(*paths)
+    return difference_of(*paths)
 
 
 def _split_findings(spec: str, found: Sequence[str]) -> Iterator[Finding]:

@@ -101,6 +101,7 @@ FINDING_KINDS = {
         FindingKind("unseen-class", "note", "classes that a split never shows"),
         FindingKind("partly-marked", "note", "frames on which only some classes were marked"),
         FindingKind("missing-instances", "note", "masks without instanceIds, which the official scores need"),
+        FindingKind("not-compared", "note", "more likenesses than are looked at one by one"),
         FindingKind("skipped-file", "note", "files that are no pictures by their names, and are skipped"),
     )
 }

@@ -121,13 +121,21 @@ def _leak(pictures: _Pictures, place: int, other: int, found: str, name: str = "
 
 
 def _near_copies(pictures: _Pictures, compare: Compare) -> Iterator[Finding]:
-    alike = [(one, other) for one, other in _alike(pictures) if pictures.digests[one] != pictures.digests[other]]
+    alike, crowded = _alike(pictures)
+    alike = [(one, other) for one, other in alike if pictures.digests[one] != pictures.digests[other]]
     pairs = [(pictures.pair(one), pictures.pair(other)) for one, other in alike[:_MOST_CLOSE_LOOKS]]
     differences = compare([(one.image, other.image) for one, other in pairs])
     for places, (one, other), difference in zip(alike, pairs, differences, strict=False):
         if difference <= (NEAR_LEVELS_ON_A_DRIVE if _follow(one, other) else NEAR_LEVELS):
             kept, dropped = sorted(places, key=lambda place: pictures.split_name(place) == "train")
             yield _leak(pictures, dropped, kept, "looks like a copy (saved anew, scaled or cut) of", "near-leak")
+    remedy = "mend what was found, and check again"
+    if len(alike) > _MOST_CLOSE_LOOKS:
+        text = f"{len(alike):,} pairs of like pictures across splits, of which {_MOST_CLOSE_LOOKS:,} were compared"
+        yield Finding(FINDING_KINDS["not-compared"], "", (), text, "few such pairs", remedy)
+    if crowded:
+        text = f"{crowded:,} pictures so like hundreds of others that near copies in other splits were not looked for"
+        yield Finding(FINDING_KINDS["not-compared"], "", (), text, "pictures that differ", remedy)
 
 
 def _follow(one: Pair, other: Pair) -> bool:
@@ -136,22 +144,26 @@ def _follow(one: Pair, other: Pair) -> bool:
     return first[0] == second[0] != "" and first[1] != second[1]
 
 
-def _alike(pictures: _Pictures) -> list[tuple[int, int]]:
-    """Pictures of different splits whose hashes differ in few bits.
+def _alike(pictures: _Pictures) -> tuple[list[tuple[int, int]], int]:
+    """Pictures of different splits whose hashes differ in few bits, and how many pictures could not be looked up.
 
     Hashes that differ in fewer than 16 of 256 bits have one of 16 parts in common, and mostly also those that differ in
     40; so only pictures that share a part are compared. Bits are dealt out at random, lest a part be one piece of sky.
     """
     hashes, split = pictures.hashes, pictures.split
     if len(np.unique(split)) < 2:
-        return []
+        return [], 0
     order = np.random.default_rng(0).permutation(hashes.shape[1] * 8)
     dealt = [np.packbits(np.unpackbits(some, axis=1)[:, order], axis=1) for some in np.array_split(hashes, _PIECES)]
     parts = np.ascontiguousarray(np.concatenate(dealt)).view(np.uint16)
     found: set[tuple[int, int]] = set()
+    crowds = np.zeros(len(hashes), np.uint8)
     for part in parts[:, :_BANDS].T:
         for group in _equal(part):
-            if len(group) > _CROWD or len(np.unique(split[group])) < 2:
+            if len(np.unique(split[group])) < 2:
+                continue
+            if len(group) > _CROWD:
+                crowds[group] += 1
                 continue
             near = np.argwhere(
                 (_distances(np.unpackbits(hashes[group], axis=1)) <= NEAR_BITS)
@@ -159,8 +171,8 @@ def _alike(pictures: _Pictures) -> list[tuple[int, int]]:
             )
             found.update((int(group[one]), int(group[other])) for one, other in near)
             if len(found) > _MOST_ALIKE:
-                return sorted(found)
-    return sorted(found)
+                return sorted(found), 0
+    return sorted(found), int((crowds >= _BANDS // 2).sum())
 
 
 def _distances(bits: Any) -> Any:

@@ -138,10 +138,10 @@ def _off_by_one(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Exp
     top = max(table)
     if top not in codes or 0 in codes or not codes - {IGNORE} <= table.keys():
         return None
-    return off_by_one(coding, f"values 1 to {top}, never 0")
+    return one_too_high(coding, f"values 1 to {top}, never 0")
 
 
-def off_by_one(coding: Coding, found: str) -> Explanation:
+def one_too_high(coding: Coding, found: str) -> Explanation:
     """Values that count from 1; 0, where it occurs, means "no class" then."""
     table = {**shifted_table(coding), IGNORE: IGNORE}
     if IGNORE in code_of_class(coding):
@@ -152,6 +152,19 @@ def off_by_one(coding: Coding, found: str) -> Explanation:
 def shifted_table(coding: Coding) -> dict[int, int]:
     """Each code plus 1 to itself, without 255."""
     return {code + 1: code for code in coding.classes if code != IGNORE}
+
+
+def one_too_low(coding: Coding, found: str) -> Explanation:
+    """Values that count from 0 where the table counts from 1."""
+    table = lowered_table(coding)
+    return Explanation("off-by-one", found, "add 1 to every value below 255; --fix does it", table)
+
+
+def lowered_table(coding: Coding) -> dict[int, int]:
+    """Each class's code less 1 to itself; 255 stays what it is, unless 0 is a class and may have become 255."""
+    table = {code - 1: code for code, label in coding.classes.items() if code not in (0, IGNORE) and label != IGNORE}
+    kept = IGNORE in coding.classes and coding.classes.get(0, IGNORE) == IGNORE
+    return {**table, IGNORE: IGNORE} if kept else table
 
 
 def _stretched(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Explanation | None:

@@ -24,6 +24,8 @@ _MOST_CODES = 64
 
 Redness: TypeAlias = Int8[np.ndarray[Any, Any], " classes_and_one"]
 UNSEEN = -128
+Size: TypeAlias = tuple[int, int]
+"""Height and width."""
 
 _INVERSE = {Transpose.ROTATE_90: Transpose.ROTATE_270, Transpose.ROTATE_270: Transpose.ROTATE_90}
 """The turns that are not their own inverse."""
@@ -42,13 +44,17 @@ class MaskFacts:
         counts: pixels of each code; of codes outside the table only the `_MOST_CODES` lowest.
         digest: 8 bytes, equal for equal masks.
         mixed: the row of `FINDING_KINDS`, where values were averaged; "" for a sound mask.
-        middle: the most frequent code at the lower middle, where streets have road.
+        middle: the most frequent code at the lower middle, where streets have road; -1 if there is no pixel.
+        top: the same at the upper middle.
+        size: as it is upright.
     """
 
     counts: dict[int, int]
     digest: bytes
     mixed: str
     middle: int
+    top: int
+    size: Size
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class PairFacts:
 
     Attributes:
         findings: what can be said without the other pairs; each has one file.
-        size: height and width of the upright image; None where it cannot be read.
+        size: of the upright image; None where it cannot be read.
         likeness: of the image.
         mask: None where it cannot be read.
         alignment: of both; None where it cannot be told.
@@ -66,11 +72,16 @@ class PairFacts:
     """
 
     findings: tuple[Finding, ...]
-    size: tuple[int, int] | None = None
+    size: Size | None = None
     likeness: Likeness | None = None
     mask: MaskFacts | None = None
     alignment: Alignment | None = None
     redness: Redness | None = None
+
+    @property
+    def turned(self) -> bool:
+        """EXIF turns one of both alone."""
+        return any(one.kind.name == "turned-by-exif" for one in self.findings)
 
 
 def inspect(dataset: Dataset, pair: Pair) -> PairFacts:
@@ -90,14 +101,16 @@ def inspect(dataset: Dataset, pair: Pair) -> PairFacts:
     if codes is None:
         return PairFacts(found, size, look)
     if image.shape[:2] != codes.shape:
-        return PairFacts((*found, _size_differs(dataset, pair, picture, labelled)), size, look, mask)
-    fit = None if mask and mask.mixed else alignment(grey, codes, factor)
+        if _differs_by_exif(picture, labelled):
+            found = (*found, _turned(dataset, pair, picture, labelled))
+        return PairFacts(found, size, look, mask)
+    if mask and mask.mixed:
+        return PairFacts(found, size, look, mask)
+    fit = alignment(grey, codes, factor)
     if fit is not None and fit.flip is not None and fit.flip in {picture.turn, labelled.turn}:
         return PairFacts((*found, _turned(dataset, pair, picture, labelled)), size, look, mask)
-    labels = dataset.coding.labels(codes)
-    redness = _redness(
-        np.asarray(small), labels[factor // 2 :: factor, factor // 2 :: factor], len(dataset.label_space)
-    )
+    labels = dataset.coding.labels(codes)[factor // 2 :: factor, factor // 2 :: factor]
+    redness = _redness(np.asarray(small), labels, len(dataset.label_space))
     return PairFacts(found, size, look, mask, fit, redness)
 
 
@@ -108,11 +121,15 @@ def _mask_facts(codes: Codes, dataset: Dataset) -> MaskFacts:
     dropped = set(foreign[_MOST_CODES:])
     counts = {code: count for code, count in zip(found.tolist(), sums.tolist(), strict=True) if code not in dropped}
     height, width = codes.shape
-    middle, often = np.unique(
-        codes[height * 4 // 5 : height * 9 // 10, width * 2 // 5 : width * 3 // 5], return_counts=True
-    )
-    road = int(middle[often.argmax()]) if len(middle) else -1
-    return MaskFacts(counts, pixel_digest(codes), mixture(codes).cause, road)
+    across = slice(width * 2 // 5, width * 3 // 5)
+    low, high = codes[height * 4 // 5 : height * 9 // 10, across], codes[height // 10 : height // 5, across]
+    size = (height, width)
+    return MaskFacts(counts, pixel_digest(codes), mixture(codes).cause, _commonest(low), _commonest(high), size)
+
+
+def _commonest(codes: Codes) -> int:
+    found, sums = _counted(codes) if codes.size else ((), ())
+    return int(found[int(np.argmax(sums))]) if len(found) else -1
 
 
 def _counted(codes: Codes) -> tuple[Any, Any]:
@@ -133,17 +150,8 @@ def _mixed(dataset: Dataset, pair: Pair, kind: str) -> Finding:
     return finding(kind, dataset.split, pair.mask, _MIXED[kind], "one class at each pixel", remedy)
 
 
-def _size_differs(dataset: Dataset, pair: Pair, image: ReadFile, mask: ReadFile) -> Finding:
-    turned = EXCHANGING.__contains__
-    if (turned(image.turn) or turned(mask.turn)) and image.stored == mask.stored:
-        return _turned(dataset, pair, image, mask)
-    assert image.pixels is not None and mask.pixels is not None
-    (height, width), (rows, columns) = image.pixels.shape[:2], mask.pixels.shape
-    text = f"{columns}x{rows}"
-    remedy = "export the mask at its image's size; enlarging one without smoothing (nearest neighbour) is second best"
-    if (rows, columns) == (width, height):
-        remedy = "turn the mask by a quarter; it seems to lie on its side"
-    return finding("size-differs", dataset.split, pair.mask, text, f"{width}x{height}, as its image", remedy)
+def _differs_by_exif(image: ReadFile, mask: ReadFile) -> bool:
+    return (image.turn in EXCHANGING or mask.turn in EXCHANGING) and image.stored == mask.stored
 
 
 def _turned(dataset: Dataset, pair: Pair, image: ReadFile, mask: ReadFile) -> Finding:

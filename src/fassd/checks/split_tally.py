@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fassd.checks.alignment import Alignment
+from fassd.checks.alignment import FLIPS, Alignment
 from fassd.checks.findings import Finding
 from fassd.checks.likeness import HASH_BYTES
-from fassd.checks.pair_facts import UNSEEN, MaskFacts, PairFacts
+from fassd.checks.pair_facts import UNSEEN, MaskFacts, PairFacts, Size
 from fassd.core.arrays import IGNORE
 from fassd.data.dataset import Dataset
 
@@ -55,11 +55,16 @@ class SplitTally:
         sizes: images of each height and width.
         pixels: (classes + 1,) int64, pixels of each class and, last, ignored ones.
         codes: the pairs by the set of codes in their masks, of masks that are not mixed.
+        amounts: pixels of each code in masks without any code outside the table.
+        foreign_amounts: the same of masks with such codes.
         middles: (pairs,) int64, the commonest code at the lower middle; -1 where there is none.
+        tops: the same at the upper middle.
+        other_sizes: height and width of image and mask, by pair, where they differ without EXIF's doing.
         constant: pairs whose mask has one code everywhere.
         ignored: pairs of which nearly everything is ignored.
         misplaced: alignments that speak against the mask, by pair.
         fits: (pairs,) float32, how well each mask lies; NaN where it cannot be told.
+        flips: (pairs, 3) float32, the same after each of `alignment.FLIPS`.
         digests: (pairs,) uint64, equal for equal images; 0 where there is none.
         masks: (pairs,) uint64, equal for equal masks; 0 where there is none.
         hashes: (pairs, 32) uint8, `Likeness.brighter`.
@@ -70,14 +75,19 @@ class SplitTally:
         count, classes = len(dataset), len(dataset.label_space)
         self.dataset = dataset
         self.findings = Merged()
-        self.sizes: Counter[tuple[int, int]] = Counter()
+        self.sizes: Counter[Size] = Counter()
         self.pixels = np.zeros(classes + 1, np.int64)
         self.codes: defaultdict[frozenset[int], array[int]] = defaultdict(lambda: array("I"))
+        self.amounts: Counter[int] = Counter()
+        self.foreign_amounts: Counter[int] = Counter()
         self.middles = np.full(count, -1, np.int64)
+        self.tops = np.full(count, -1, np.int64)
+        self.other_sizes: dict[int, tuple[Size, Size]] = {}
         self.constant: list[int] = []
         self.ignored: list[int] = []
         self.misplaced: dict[int, Alignment] = {}
         self.fits = np.full(count, np.nan, np.float32)
+        self.flips = np.full((count, len(FLIPS)), np.nan, np.float32)
         self.digests = np.zeros(count, np.uint64)
         self.masks = np.zeros(count, np.uint64)
         self.hashes = np.zeros((count, HASH_BYTES), np.uint8)
@@ -92,10 +102,12 @@ class SplitTally:
             self.hashes[index] = np.frombuffer(facts.likeness.brighter, np.uint8)
         if facts.mask is not None:
             self._add_mask(index, facts.mask)
+            if facts.size is not None and facts.size != facts.mask.size and not facts.turned:
+                self.other_sizes[index] = facts.size, facts.mask.size
         if facts.redness is not None:
             self.redness[index] = facts.redness
         if facts.alignment is not None:
-            self.fits[index] = facts.alignment.here
+            self.fits[index], self.flips[index] = facts.alignment.here, facts.alignment.flips
             if facts.alignment.flip is not None or facts.alignment.is_shifted:
                 self.misplaced[index] = facts.alignment
 
@@ -122,7 +134,8 @@ class SplitTally:
         if mask.mixed:
             return
         self.codes[frozenset(mask.counts)].append(index)
-        self.middles[index] = mask.middle
+        (self.amounts if mask.counts.keys() <= coding.classes.keys() else self.foreign_amounts).update(mask.counts)
+        self.middles[index], self.tops[index] = mask.middle, mask.top
         total = sum(mask.counts.values())
         ignored = 0
         for code, count in mask.counts.items():

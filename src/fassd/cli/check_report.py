@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +12,6 @@ from fassd.tasks.check import below, root_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
     from rich.text import Text
 
     from fassd.checks.check import Checked, SplitSummary
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _LISTED = 4
 """Files, or causes, that are shown of one kind."""
 _SIZES = 3
+_INDENT, _WORD, _NARROWEST = 6, 10, 20
+"""Columns before a row, of its first word, and of what it says at least."""
 _STYLE = {"fault": "red", "note": "yellow"}
 
 
@@ -44,13 +46,14 @@ def print_repaired(repaired: Repaired, root: Path, console: Console | None = Non
     console = console or _console()
     console.print()
     console.print(_plain(f"corrected copy: {repaired.spec}"), style="bold", soft_wrap=True)
-    rows = [("mended" if one.what else "", one.finding, one.what) for one in repaired.done]
-    rows += [("left", one, one.remedy) for one in repaired.left]
-    table = _grid()
-    for word, finding, what in rows:
-        style = "green" if word == "mended" else "yellow"
-        table.add_row(f"[{style}]{word}[/]", _plain(f"{_subject(finding, root)}: {what}"))
-    console.print(table if rows else "nothing to mend: a plain copy")
+    for one in repaired.done:
+        _print_row(console, "mended", f"{one.finding.kind.title}: {one.what}", 0, "green")
+        _print_files(console, "", _files(one.finding, root, 1), 0)
+    for left in repaired.left:
+        _print_row(console, "left", f"{left.kind.title}: {left.remedy}", 0, "yellow")
+        _print_files(console, "", _files(left, root, 1), 0)
+    if not (repaired.done or repaired.left):
+        console.print("nothing to mend: a plain copy")
 
 
 def _console() -> Console:
@@ -101,8 +104,6 @@ def _percent(share: float) -> str:
 
 def _print_kind(console: Console, findings: Sequence[Finding], root: Path) -> None:
     """One kind in one split: what it is, the files with what was found, what to do."""
-    from rich.padding import Padding
-
     kind, split = findings[0].kind, findings[0].split
     count = sum(len(one.files) for one in findings)
     files = f", {count:,} file{'s' * (count != 1)}" if count else ""
@@ -110,43 +111,57 @@ def _print_kind(console: Console, findings: Sequence[Finding], root: Path) -> No
     heading.stylize(f"bold {_STYLE[kind.grade]}")
     heading.append(kind.title, style="bold").append(f"  {split}{files}", style="dim")
     console.print(heading)
-    table = _grid()
-    for one in findings[:_LISTED] if len(findings) > 1 else ():
-        table.add_row("found", _plain(f"{_names(one, root, 1)}: {one.found}"))
+    for one in findings[:_LISTED]:
+        _print_row(console, "found", one.found)
+        _print_files(console, "in", _files(one, root, _LISTED if len(findings) == 1 else 1))
     if len(findings) > _LISTED:
-        table.add_row("", _plain(f"and {len(findings) - _LISTED:,} more"))
-    if len(findings) == 1:
-        table.add_row("found", _plain(findings[0].found))
-        if findings[0].files:
-            table.add_row("in", _plain(_names(findings[0], root, _LISTED)))
-    expected, remedies = _several(one.expected for one in findings), _several(one.remedy for one in findings)
-    for word, texts in (("expected", expected), ("remedy", remedies)):
-        for place, text in enumerate(texts):
-            table.add_row("" if place else word, _plain(text))
-    console.print(Padding(table, (0, 0, 0, 6)))
+        _print_row(console, "", f"and {len(findings) - _LISTED:,} more")
+    for word, texts in (("expected", (one.expected for one in findings)), ("remedy", (one.remedy for one in findings))):
+        for place, text in enumerate(_several(texts)):
+            _print_row(console, "" if place else word, text)
+
+
+def _print_row(console: Console, word: str, text: str, indent: int = _INDENT, style: str = "dim") -> None:
+    """A word and, beside it, what it says in as many lines as it takes."""
+    room = max(_NARROWEST, console.width - indent - _WORD)
+    for place, line in enumerate(_plain(text).wrap(console, room)):
+        _print_line(console, "" if place else word, line, indent, style)
+
+
+def _print_files(console: Console, word: str, names: Sequence[str], indent: int = _INDENT) -> None:
+    """A line for each file, and another behind a slash where there is no room: never within a part of a name."""
+    room = max(_NARROWEST, console.width - indent - _WORD)
+    for place, name in enumerate(names):
+        line, *more = (_plain(part) for part in _folded(name, room))
+        _print_line(console, "" if place else word, line, indent, "dim")
+        for part in more:
+            _print_line(console, "", part, indent + 2, "dim")
+
+
+def _print_line(console: Console, word: str, text: Text, indent: int, style: str) -> None:
+    console.print(f"{'':{indent}}[{style}]{word:<{_WORD}}[/]", text, sep="", soft_wrap=True)
+
+
+def _folded(name: str, room: int) -> list[str]:
+    """A path in parts that end behind slashes, as long as there is room for."""
+    parts = re.findall(r"[^/]*/|[^/]+$", name)
+    lines = [""]
+    for part in parts:
+        if lines[-1] and len(lines[-1]) + len(part) > room:
+            lines.append("")
+        lines[-1] += part
+    return lines
 
 
 def _several(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))[:_LISTED]
 
 
-def _names(finding: Finding, root: Path, most: int) -> str:
-    shown = ", ".join(below(file, root) for file in finding.files[:most])
+def _files(finding: Finding, root: Path, most: int) -> list[str]:
+    """The first files, one for each line, so that they can be copied."""
+    shown = [below(file, root) for file in finding.files[:most]]
     more = len(finding.files) - most
-    return f"{shown} and {more:,} more" if more > 0 else shown
-
-
-def _subject(finding: Finding, root: Path) -> str:
-    return f"{finding.kind.title} ({_names(finding, root, 1)})" if finding.files else finding.kind.title
-
-
-def _grid() -> Table:
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True, width=8)
-    table.add_column(overflow="fold")
-    return table
+    return [*shown, f"and {more:,} more"] if more > 0 else shown
 
 
 def _verdict(checked: Checked) -> Text:

@@ -11,9 +11,17 @@ import click
 from fassd.cli import options
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from fassd.core.types import Event, Watch
+
+_WORK = {
+    "pair": "reading pairs",
+    "masks": "comparing the masks of each split",
+    "copies": "comparing pictures across splits",
+    "file": "writing the copy",
+}
+"""What a bar says for each kind of event."""
 
 
 @click.command("check")
@@ -53,10 +61,11 @@ def check_command(
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as progress:
-        checked = check(data, splits, workers, _advance(progress, "pairs"))
+        watch = _bars(progress)
+        checked = check(data, splits, workers, watch)
         if page is not None:
             write_page(page, checked)
-        repaired = None if out is None else repair(checked, out, _advance(progress, "files"))
+        repaired = None if out is None else repair(checked, out, watch)
     if as_json:
         click.echo(json.dumps(report_of(checked, repaired), indent=2))
     else:
@@ -68,10 +77,13 @@ def check_command(
     return 1 if checked.faults else 0
 
 
-def _advance(progress: Progress, what: str) -> Watch:
-    bar = progress.add_task(what, total=None)
+def _bars(progress: Progress) -> Watch:
+    """A bar for each kind of work, from its first event on."""
+    bars: dict[str, TaskID] = {}
 
     def advance(event: Event) -> None:
-        progress.update(bar, completed=event.values["done"], total=event.values["total"])
+        if event.kind not in bars:
+            bars[event.kind] = progress.add_task(_WORK[event.kind])
+        progress.update(bars[event.kind], completed=event.values["done"], total=event.values["total"])
 
     return advance

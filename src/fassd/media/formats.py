@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,6 +33,7 @@ MAX_PIXELS = 200_000_000
 
 _MOST_PIXELS_IN_RUNS = 16_000_000
 _MAX_SCANS, _MOST_JPEG_BYTES = 100, 1 << 28
+_FIRST_CHUNK, _TAIL, _MOST_EXIF_BYTES = 8, 1 << 16, 1 << 20
 _JPEG_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])", re.DOTALL)
 """What opens a segment; 0xFF in pixels is followed by 0, or by 0xD0 to 0xD7 where decoding may restart."""
 
@@ -229,10 +231,29 @@ def _turn(picture: ImageFile) -> Transpose | None:
 
 def _png_exif(stream: Any) -> bytes | None:
     """The content of a PNG's eXIf chunk, wherever it stands. Moves the stream, which Pillow positions itself."""
-    for kind, length in _png_chunks(stream):
+    for kind, length in _png_chunks(stream, _last_pixels(stream)):
         if kind == b"eXIf":
-            return bytes(stream.read(min(length, 1 << 20)))
+            return bytes(stream.read(min(length, _MOST_EXIF_BYTES)))
     return None
+
+
+def _last_pixels(stream: Any) -> int:
+    """Where a PNG's last chunk of pixels begins, told from the file's end; else where its first chunk does.
+
+    libpng cuts pixels into chunks of 8 KiB: stepping over them all takes longer than anything else in a header.
+    """
+    start = max(_FIRST_CHUNK, int(stream.seek(0, SEEK_END)) - _TAIL)
+    stream.seek(start)
+    tail = stream.read(_TAIL)
+    place = int(tail.rfind(b"IDAT")) - 4
+    following = place
+    while 0 <= following <= len(tail) - 12:
+        length, kind = struct.unpack_from(">I4s", tail, following)
+        following += 12 + length
+        # Four bytes of pixels may spell IDAT, but hardly be followed by chunk after chunk up to the end.
+        if kind == b"IEND":
+            return start + place
+    return _FIRST_CHUNK
 
 
 def _png_is_broken(stream: Any) -> bool:
@@ -247,9 +268,8 @@ def _png_is_broken(stream: Any) -> bool:
     return broken
 
 
-def _png_chunks(stream: Any) -> Iterator[tuple[bytes, int]]:
-    """The kind and length of each chunk, the stream standing at its content."""
-    place = 8
+def _png_chunks(stream: Any, place: int = _FIRST_CHUNK) -> Iterator[tuple[bytes, int]]:
+    """The kind and length of each chunk from a place on, the stream standing at its content."""
     stream.seek(place)
     while len(head := stream.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)

@@ -1,0 +1,206 @@
+"""Why masks hold values that they should not: one finding for each cause in each split.
+
+A cause that one split shows is tried on the others, too, where few masks may not show it: a split is read in the way
+that makes its classes as common as they are in the split that knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fassd.checks.findings import Finding
+from fassd.checks.habits import habit, train_ids_at_road
+from fassd.checks.mask_values import Explanation, Table, black_and_white, explain_values
+from fassd.checks.split_findings import about_masks
+from fassd.checks.split_tally import SplitTally
+from fassd.core.arrays import IGNORE
+from fassd.core.labels import LabelSpace
+from fassd.data.coding import Coding
+
+_SPELLED = 6
+_PLAINLY = 0.1
+"""By how much more alike (0..1) a split without any foreign value must become to be read otherwise."""
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How to read the masks of a split; `everywhere`: also those in which the reason cannot be seen."""
+
+    reason: Explanation
+    everywhere: bool
+
+
+def value_findings(tallies: Sequence[SplitTally]) -> list[list[Finding]]:
+    """For each split, the values that mean something else than the description says; one finding for each cause."""
+    readings = [_own_reading(tally) for tally in tallies]
+    knowing = [place for place, reading in enumerate(readings) if reading is not None and reading.reason.table]
+    if knowing:
+        known = max(knowing, key=lambda place: int((tallies[place].masks != 0).sum()))
+        shares = _shares(tallies[known], readings[known])
+        others = [one for one in readings if one is not None and one.reason.table]
+        readings = [
+            own if place == known else _most_alike(tally, own, others, shares)
+            for place, (tally, own) in enumerate(zip(tallies, readings, strict=True))
+        ]
+    return [list(_told(tally, reading)) for tally, reading in zip(tallies, readings, strict=True)]
+
+
+def _own_reading(tally: SplitTally) -> _Reading | None:
+    """What a split shows by itself."""
+    usual = habit(tally)
+    if usual is not None:
+        return _Reading(usual, everywhere=True)
+    foreign, coding = _foreign(tally), tally.dataset.coding
+    reason = _common_reason(tally, foreign)
+    if reason is None:
+        return None
+    if not reason.table:
+        masks = sum(map(len, tally.codes.values()))
+        return _Reading(reason, everywhere=2 * sum(map(len, foreign.values())) >= masks)
+    # What was done to these masks was done to those, too, that look like them as they are and not once mended.
+    mended = _class_shares(tally.foreign_amounts, reason.table, coding, len(tally.dataset.label_space))
+    plain = [
+        _class_shares(tally.amounts, table, coding, len(tally.dataset.label_space)) for table in ({}, reason.table)
+    ]
+    as_it_is, once_mended = (_likeness(one, mended) for one in plain)
+    return _Reading(reason, everywhere=once_mended > as_it_is)
+
+
+def _most_alike(tally: SplitTally, own: _Reading | None, others: Sequence[_Reading], shares: Any) -> _Reading | None:
+    """The split's own reading, or that of another under which it resembles the split that knows more."""
+    best, likeness = own, _likeness(_shares(tally, own), shares)
+    if own is None and not tally.foreign_amounts:
+        likeness += _PLAINLY
+    for other in others:
+        for everywhere in (True, False):
+            reading = _Reading(other.reason, everywhere)
+            alike = _likeness(_shares(tally, reading), shares)
+            if alike > likeness:
+                best, likeness = reading, alike
+    return best
+
+
+def _told(tally: SplitTally, reading: _Reading | None) -> Iterator[Finding]:
+    coding, space = tally.dataset.coding, tally.dataset.label_space
+    foreign, told = _foreign(tally), set[frozenset[int]]()
+    if reading is not None:
+        groups = tally.codes if reading.everywhere else foreign
+        known = reading.reason.table.keys() or frozenset[int]().union(*groups)
+        told = {codes for codes in groups if codes <= known}
+        altered = [codes for codes in told if not _stays(codes, reading.reason.table)]
+        masks = [index for codes in altered for index in groups[codes]]
+        if masks:
+            yield _about(tally, reading.reason, masks)
+    for codes, group in foreign.items():
+        if codes not in told:
+            yield _about(tally, explain_values(codes, coding, space) or _unexplained(codes, coding, len(space)), group)
+    if reading is None and not coding.by_colour:
+        yield from _lone_habits(tally)
+
+
+def _stays(codes: frozenset[int], table: Table) -> bool:
+    """Whether a table leaves these masks as they are, in which nothing is wrong then."""
+    return bool(table) and all(table[code] == code for code in codes)
+
+
+def _foreign(tally: SplitTally) -> dict[frozenset[int], Sequence[int]]:
+    """The masks with values outside the table, by the set of their values."""
+    allowed = tally.dataset.coding.classes.keys()
+    return {codes: pairs for codes, pairs in tally.codes.items() if not codes <= allowed}
+
+
+def _shares(tally: SplitTally, reading: _Reading | None) -> Any:
+    """The share of each class and, last, of ignored pixels, read in this way."""
+    coding, classes = tally.dataset.coding, len(tally.dataset.label_space)
+    table = {} if reading is None else reading.reason.table
+    plain = _class_amounts(tally.amounts, table if reading and reading.everywhere else {}, coding, classes)
+    return _normalised(plain + _class_amounts(tally.foreign_amounts, table, coding, classes))
+
+
+def _class_shares(amounts: Mapping[int, int], table: Table, coding: Coding, classes: int) -> Any:
+    return _normalised(_class_amounts(amounts, table, coding, classes))
+
+
+def _class_amounts(amounts: Mapping[int, int], table: Table, coding: Coding, classes: int) -> Any:
+    found = np.zeros(classes + 1)
+    for code, amount in amounts.items():
+        found[min(coding.classes.get(table.get(code, code), IGNORE), classes)] += amount
+    return found
+
+
+def _normalised(amounts: Any) -> Any:
+    return amounts / max(1.0, float(amounts.sum()))
+
+
+def _likeness(one: Any, other: Any) -> float:
+    """0 for shares of which nothing agrees, 1 for equal ones (Bhattacharyya's coefficient)."""
+    return float(np.sqrt(one * other).sum())
+
+
+def _common_reason(tally: SplitTally, foreign: Mapping[frozenset[int], Sequence[int]]) -> Explanation | None:
+    """One reason for all masks with values outside the table, or for most of them."""
+    coding, space = tally.dataset.coding, tally.dataset.label_space
+    together = frozenset[int]().union(*foreign)
+    if not together:
+        return None
+    reason = explain_values(together, coding, space)
+    if reason is None and 0 in together and not coding.by_colour:
+        # Counted from 1, with 0 for pixels of no class; these are rarer than a class would be.
+        masks = sum(map(len, tally.codes.values()))
+        with_zero = sum(len(pairs) for codes, pairs in tally.codes.items() if 0 in codes)
+        rest = explain_values(together - {0}, coding, space)
+        if rest is not None and rest.kind == "off-by-one" and 2 * with_zero < masks:
+            return rest
+    return reason or _reason_of_most(foreign, coding, space)
+
+
+def _reason_of_most(
+    foreign: Mapping[frozenset[int], Sequence[int]], coding: Coding, space: LabelSpace
+) -> Explanation | None:
+    reasons = (explain_values(codes, coding, space) for codes in foreign)
+    tables = [reason for reason in reasons if reason is not None and reason.table]
+
+    def covered(reason: Explanation) -> int:
+        return sum(len(pairs) for codes, pairs in foreign.items() if codes <= reason.table.keys())
+
+    best = max(tables, key=covered, default=None)
+    return best if best is not None and 2 * covered(best) > sum(map(len, foreign.values())) else None
+
+
+def _lone_habits(tally: SplitTally) -> Iterator[Finding]:
+    """Masks of allowed values that are unlike all others."""
+    coding, space = tally.dataset.coding, tally.dataset.label_space
+    total = sum(map(len, tally.codes.values()))
+    plain = [codes for codes in tally.codes if black_and_white(codes, coding, space)]
+    lone = sorted(index for codes in plain for index in tally.codes[codes] if {0, IGNORE} == codes)
+    others = [codes for codes in tally.codes if codes not in plain]
+    two = len(space) == 2 and not any({1, IGNORE} <= codes for codes in others)
+    many = len(space) > 2 and len(lone) <= max(2, total / 20) and bool(others) and np.median([*map(len, others)]) >= 4
+    reason = black_and_white(frozenset({0, IGNORE}), coding, space)
+    if lone and reason is not None and (two or many):
+        yield _about(tally, reason, lone)
+    for reason, masks in train_ids_at_road(tally):
+        yield _about(tally, reason, masks)
+
+
+def _unexplained(codes: frozenset[int], coding: Coding, classes: int) -> Explanation:
+    foreign = sorted(codes - coding.classes.keys())
+    what = "colour" if coding.by_colour else "value"
+    spelled = ("  " if coding.by_colour else ", ").join(map(coding.spell, foreign[:_SPELLED]))
+    more = f" and {len(foreign) - _SPELLED} more" if len(foreign) > _SPELLED else ""
+    text = f"the {what}{'s' * (len(foreign) > 1)} {spelled}{more}"
+    remedy = f"correct the masks; if the {what} has a meaning, give it under [codes] in dataset.toml"
+    if len(foreign) == 1 and not coding.by_colour:
+        remedy = f"correct the masks; if {foreign[0]} means no class, say ignore = {foreign[0]} in dataset.toml"
+        if foreign[0] == classes:
+            remedy += f"; if 0 means no class and the classes count from 1 to {classes}, subtract 1"
+    return Explanation("foreign-values", text, remedy)
+
+
+def _about(tally: SplitTally, reason: Explanation, pairs: Sequence[int]) -> Finding:
+    expected = tally.dataset.coding.spell_all()
+    return about_masks(reason.kind, tally, pairs, reason.found, expected, reason.remedy, reason.table)
