@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+
+from fassd.core.errors import DataError
+from fassd.core.labels import CAMVID, CITYSCAPES, LabelSpace
+from fassd.data.kinds import open_dataset
+from fassd.tasks.saved_predictions import read_record
+from fassd.tasks.score_predictions import score_predictions
 
 Fassd = Callable[..., tuple[int, str, str]]
 HEAVY = {"torch", "openvino", "onnxruntime", "matplotlib"}
@@ -83,17 +93,150 @@ def test_explain_says_whether_a_convention_gives_the_number(fassd: Fassd, city: 
     assert found == code
     assert ("none of the conventions" in printed) == bool(code)
     assert any(one["meets"] for one in values["conventions"]) == (not code)
-    distances = [abs(one["score"] - values["number"]) for one in values["conventions"]]
+    meets = [one["meets"] for one in values["conventions"]]
+    assert meets == sorted(meets, reverse=True)
+    distances = [abs(one["score"] - values["number"]) for one in values["conventions"] if not one["meets"]]
     assert distances == sorted(distances)
 
 
-def test_saved_predictions_score_like_the_weights_that_made_them(fassd: Fassd, world: Path, tmp_path: Path) -> None:
-    data = ["--data", f"camvid:{world / 'camvid'}", "--json"]
-    kept = tmp_path / "kept"
-    network = json.loads(fassd("evaluate", world / "tiny.safetensors", *data, "--save-predictions", kept)[1])
-    folder = json.loads(fassd("evaluate", "--predictions", kept, *data)[1])
-    assert network["confusion"] == folder["confusion"]
-    assert network["boundary"] == folder["boundary"]
+OWN = 'name = "own"\n[[classes]]\nname = "way"\ncolour = [1, 2, 3]\n[[classes]]\nname = "wall"\ncolour = [4, 5, 6]\n'
+
+
+@pytest.fixture(scope="module")
+def large_city(tmp_path_factory: pytest.TempPathFactory, make_pairs: Callable[..., None]) -> Path:
+    """Two frames in Cityscapes' layout, large enough for a network."""
+    root = tmp_path_factory.mktemp("large")
+    places = root / "leftImg8bit/val/ulm", root / "gtFine/val/ulm"
+    make_pairs(*places, [f"ulm_{number:06}_000019" for number in range(2)], 34)
+    for place, ending in zip(places, ("leftImg8bit", "gtFine_labelIds"), strict=True):
+        for path in list(place.iterdir()):
+            path.rename(path.with_name(f"{path.stem}_{ending}.png"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def own_set(tmp_path_factory: pytest.TempPathFactory, make_folder: Callable[..., Path]) -> Path:
+    """A data set of one's own with a table into CamVid's classes."""
+    table = '[to.camvid]\nway = "Road"\nwall = "Building"\n'
+    return make_folder(tmp_path_factory.mktemp("own"), OWN + table, {"val": ["a", "b"]}, 2)
+
+
+@pytest.mark.parametrize(
+    ("data", "space", "holds"),
+    [
+        ("camvid:{w}/camvid", CAMVID, "class indices"),
+        ("folder:{own}", CAMVID, "class indices"),
+        ("cityscapes:{city}", CAMVID, "class indices"),
+        ("cityscapes:{city}", CITYSCAPES, "raw ids"),
+    ],
+)
+def test_saved_predictions_score_like_the_weights_that_made_them(
+    fassd: Fassd,
+    world: Path,
+    tmp_path: Path,
+    own_set: Path,
+    large_city: Path,
+    make_checkpoint: Callable[..., Path],
+    data: str,
+    space: LabelSpace,
+    holds: str,
+) -> None:
+    weights, kept = make_checkpoint(tmp_path / "w.safetensors", space=space), tmp_path / "kept"
+    common = ["--data", data.format(w=world, own=own_set, city=large_city), "--json"]
+    network = json.loads(fassd("evaluate", weights, *common, "--save-predictions", kept)[1])
+    folder = json.loads(fassd("evaluate", "--predictions", kept, *common)[1])
+    made_by = ("network", "weights", "runtime", "precision", "predictions")
+    assert {key: value for key, value in folder.items() if key not in made_by} == {
+        key: value for key, value in network.items() if key not in made_by
+    }
+    record = json.loads((kept / "predictions.json").read_text())
+    assert (record["label_space"]["name"], record["values"]) == (space.name, holds)
+
+
+def test_predictions_are_refused_for_data_that_their_record_does_not_fit(
+    fassd: Fassd,
+    large_city: Path,
+    tmp_path: Path,
+    make_folder: Callable[..., Path],
+    make_checkpoint: Callable[..., Path],
+) -> None:
+    root = make_folder(tmp_path / "own", OWN, {"val": ["a"]}, 2)
+    nineteen = make_folder(tmp_path / "19", 'label_space = "cityscapes"', {"val": ["a"]}, 19)
+    kept = {name: tmp_path / f"by-{name}" for name in ("camvid", "cityscapes")}
+    for space in (CAMVID, CITYSCAPES):
+        weights = make_checkpoint(tmp_path / f"{space.name}.safetensors", space=space)
+        data = ["--data", f"cityscapes:{large_city}", "--save-predictions", kept[space.name]]
+        assert fassd("evaluate", weights, *data)[0] == 0
+    for name, more, complaint in (
+        ("camvid", ["--data", f"folder:{root}"], "predictions in 'camvid', but .*no table"),
+        ("camvid", ["--data", f"cityscapes:{large_city}", "--ids", "train"], "--ids train is for"),
+        ("cityscapes", ["--data", f"folder:{nineteen}"], "raw ids, made for cityscapes:.*takes class indices"),
+        ("cityscapes", ["--data", f"cityscapes:{large_city}", "--ids", "train"], "the files hold raw ids"),
+    ):
+        code, _, said = fassd("evaluate", "--predictions", kept[name], *more)
+        assert code == 2
+        assert re.search(complaint, said)
+    dataset = open_dataset(f"cityscapes:{large_city}", "val")
+    with pytest.raises(DataError, match=r"in 'camvid' \(11 classes\)"):
+        score_predictions(kept["camvid"], dataset)
+    (tmp_path / "up").mkdir()
+    kept["camvid"] = kept["camvid"].rename(tmp_path / "up/camvid")
+    above = read_record(tmp_path / "up")
+    assert above is not None
+    assert above == read_record(kept["camvid"])
+    kept["cityscapes"].rename(tmp_path / "up/cityscapes")
+    with pytest.raises(DataError, match=r"names other classes or values than .*camvid"):
+        read_record(tmp_path / "up")
+    record = kept["camvid"] / "predictions.json"
+    record.write_text(record.read_text()[:50])
+    code, _, said = fassd("evaluate", "--predictions", kept["camvid"], "--data", f"cityscapes:{large_city}")
+    assert (code, "is damaged" in said) == (2, True)
+
+
+def test_another_programs_file_of_that_name_says_nothing(fassd: Fassd, city: Path) -> None:
+    record = city / "said/predictions.json"
+    record.write_text('[{"image_id": 1}]')
+    code, _, said = fassd("evaluate", "--predictions", city / "said", "--data", f"cityscapes:{city}")
+    record.unlink()
+    assert (code, said) == (0, "")
+
+
+TELLING = """
+import sys, time
+from contextlib import contextmanager
+from fassd.cli.main import run
+from fassd.core import processes
+
+held = processes._interrupts_held
+
+@contextmanager
+def telling():
+    with held():
+        yield
+    print("processes were started, and import", flush=True)
+    time.sleep(60)  # ended by the interrupt
+
+processes._interrupts_held = telling
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process group")
+@pytest.mark.parametrize("seconds", [0.05, 0.2])
+def test_ctrl_c_ends_several_processes_without_a_traceback(city: Path, seconds: float) -> None:
+    command = ["evaluate", "--predictions", str(city / "said"), "--data", f"cityscapes:{city}", "--workers", "2"]
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{TELLING}\nsys.exit(run({command}))"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        time.sleep(seconds)  # which finds them at different imports
+        os.killpg(running.pid, signal.SIGINT)
+        said = running.communicate(timeout=60)[1]
+    assert (running.returncode, said.strip()) == (130, "fassd: interrupted")
 
 
 def test_averaged_looks_are_named_in_the_header(fassd: Fassd, world: Path) -> None:
@@ -120,6 +263,16 @@ BAD = {
     "flip of files": ("--predictions x --flip --data {data}", "for WEIGHTS"),
     "ids of a network": ("tiny --ids raw --data {data}", "--ids"),
     "a report of two sets": ("tiny --report {out} --data {data} --data {data}", "single --data"),
+    "a report that cannot be": (
+        "{w}/tiny.safetensors --report /proc/x --data {data}",
+        "/proc/x/report.json: cannot be",
+    ),
+    "predictions that cannot be": (
+        "{w}/tiny.safetensors --save-predictions /proc/x --data {data}",
+        "/proc/x/predictions.json: cannot be",
+    ),
+    "ids of other data": ("--predictions {w} --ids raw --data {data}", "--ids raw is for data in Cityscapes' layout"),
+    "one of what": ("tiny --explain 1 --data {data}", "--explain 1: is it a share or per cent?"),
     "no number": ("tiny --explain high --data {data}", "--explain high"),
     "no scale": ("{w}/tiny.safetensors --scales a --data {data}", "--scales is a"),
     "a report among other things": ("{w}/tiny.safetensors --report {w} --data {data}", "is not empty"),

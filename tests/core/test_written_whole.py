@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fassd.core.errors import FileError
-from fassd.core.files import written_whole
+from fassd.core.files import check_writable, written_whole
 
 
 def test_the_file_appears_under_its_name_and_nothing_else_does(tmp_path: Path) -> None:
@@ -58,3 +58,13 @@ def test_a_name_that_a_folder_has_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="taken: cannot be written"), written_whole(tmp_path / "taken") as temporary:
         temporary.write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_whether_a_file_can_be_written_is_told_without_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("old")
+    check_writable(tmp_path / "note.txt")
+    check_writable(tmp_path / "deep" / "er" / "note.txt")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("note.txt", "old")]
+    for impossible in (tmp_path / "note.txt" / "x", tmp_path / "note.txt" / "deep" / "x", Path("/proc/x/y")):
+        with pytest.raises(FileError, match="cannot be written"):
+            check_writable(impossible)

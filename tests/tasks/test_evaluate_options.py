@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from fassd.tasks.averaging import Averaging, averaged_answer, parse_averaging
 from fassd.tasks.evaluate import NetworkAnswers, evaluate, evaluate_answers
 from fassd.tasks.evaluation_report import check_report_folder, write_report
 from fassd.tasks.explain import explain, parse_number
-from fassd.tasks.prediction_files import SavedPredictions, order_of
+from fassd.tasks.saved_predictions import SavedPredictions, order_of
 from fassd.tasks.score_predictions import FileAnswers, score_predictions
 
 Map = np.ndarray[Any, Any]
@@ -104,10 +105,18 @@ def test_an_interrupted_evaluation_goes_on_where_its_answers_end(
         saved = SavedPredictions(tmp_path / "kept", dataset, facts)
         assert evaluate_answers(NetworkAnswers(runtime, dataset, saved=saved)).as_json("x") == plain
         assert runtime.asked == expected
-    next((tmp_path / "kept").glob("*.png")).unlink()
-    runtime = Counting(tiny_runtime)
-    evaluate_answers(NetworkAnswers(runtime, dataset, saved=SavedPredictions(tmp_path / "kept", dataset, facts)))
-    assert runtime.asked == 1
+    kept = sorted((tmp_path / "kept").glob("*.png"))
+    spoilt: list[Callable[[], Any]] = [
+        kept[0].unlink,
+        lambda: kept[0].write_bytes(kept[0].read_bytes()[:99]),
+        lambda: Pillow.new("L", (5, 5)).save(kept[1]),
+        lambda: os.utime(dataset.pairs[1].image, ns=(0, 1)),
+    ]
+    for spoil in spoilt:
+        spoil()
+        runtime = Counting(tiny_runtime)
+        evaluate_answers(NetworkAnswers(runtime, dataset, saved=SavedPredictions(tmp_path / "kept", dataset, facts)))
+        assert runtime.asked == 1
     folder = score_predictions(tmp_path / "kept", dataset)[0].as_json("x")
     assert {key: folder[key] for key in ("iou", "confusion", "trimap")} == {
         key: plain[key] for key in ("iou", "confusion", "trimap")
@@ -163,7 +172,8 @@ NUMBERS = [
     ("76.3", 0.763, 3),
     ("0.763", 0.763, 3),
     ("76.30 %", 0.763, 4),
-    ("1", 1.0, 0),
+    ("1%", 0.01, 2),
+    ("1.0", 1.0, 1),
     ("0.5%", 0.005, 3),
     ("80", 0.8, 2),
 ]
@@ -176,7 +186,7 @@ def test_numbers_are_read_as_people_write_them(text: str, value: float, digits: 
     assert number.digits == digits
 
 
-@pytest.mark.parametrize("text", ["", "high", "-1", "101", "nan", "inf"])
+@pytest.mark.parametrize("text", ["", "high", "-1", "101", "nan", "inf", "0", "1"])
 def test_what_is_no_score_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--explain"):
         parse_number(text)
@@ -238,6 +248,7 @@ def conventions(labels: list[Map], answers: list[Map]) -> dict[str, float]:
     each = [ious(a, b) for a, b in zip(labels, answers, strict=True)]
     share = [float((true[known] == label).mean()) for label in range(4)]
     small = [np.concatenate([one[::2, ::2].ravel() for one in maps]) for maps in (labels, answers)]
+    centres = [np.concatenate([one[4::8, 4::8].ravel() for one in maps]) for maps in (labels, answers)]
     with_void = [*ious(true, said, ignore=False), 0.0]
     return {
         "mean IoU: one matrix": mean(split),
@@ -255,7 +266,8 @@ def conventions(labels: list[Map], answers: list[Map]) -> dict[str, float]:
         "mean over images, absent classes counted as 1": mean([mean(scores, 1.0) for scores in each]),
         "mean over images, absent classes counted as 0": mean([mean(scores, 0.0) for scores in each]),
         "each class averaged": mean([mean([one[i] for one in each]) for i in range(3)]),
-        "made 2 times smaller": mean(ious(small[0], small[1])),
+        "made 2 times smaller (nearest, the first": mean(ious(small[0], small[1])),
+        "made 8 times smaller (nearest, as Pillow, the centre": mean(ious(centres[0], centres[1])),
     }
 
 
@@ -270,6 +282,18 @@ def test_every_convention_is_its_definition_and_is_found_by_its_own_number(
         assert found[0].score == pytest.approx(expected, abs=1e-9), name
         assert any(name in one.what and one.score == pytest.approx(expected, abs=1e-12) for one in found[:3]), name
     assert not any(parse_number("0.999").is_met_by(one.score or 0.0) for one in found)
+
+
+def test_the_plain_mean_comes_first_where_several_conventions_give_the_number(
+    tiny_runtime: Runtime, dataset: Dataset
+) -> None:
+    report = evaluate(tiny_runtime, dataset)
+    answers = NetworkAnswers(tiny_runtime, dataset)
+    plain = report.parts[0].mean_iou or 0.0
+    for text in (f"{100 * plain:.1f}", f"{100 * plain:.9f}", f"{100 * plain + 0.0049:.2f}"):
+        found = explain(parse_number(text), report, answers)
+        assert found[0].what.startswith("mean IoU: one matrix")
+        assert any(parse_number(text).is_met_by(one.score or 0.0) for one in found[1:])
 
 
 def test_a_network_is_asked_again_in_the_ways_people_mix_up(tiny_runtime: Runtime, dataset: Dataset) -> None:
@@ -319,7 +343,7 @@ def test_raw_and_train_ids_are_mixed_up_both_ways(tmp_path: Path) -> None:
     dataset = open_dataset(f"cityscapes:{root}", "val")
     report, answers = score_predictions(root / "said", dataset)
     assert isinstance(answers, FileAnswers)
-    found = {one.what: one.score for one in explain(parse_number("0"), report, answers)}
+    found = {one.what: one.score for one in explain(parse_number("0%"), report, answers)}
     # Raw 7, 8, 11 stand for the train ids 7, 8, 11, which nobody answered; 23 and 26 are ignored.
     assert found["raw ids in the labels taken for train ids"] == 0.0
     assert found["train ids in the labels, raw ids in the answers"] == 0.0

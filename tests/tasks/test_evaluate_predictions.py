@@ -23,7 +23,7 @@ from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW
 from fassd.data.dataset import Dataset
 from fassd.data.kinds import open_dataset
 from fassd.metrics.cityscapes import raw_ids_of
-from fassd.tasks.prediction_files import SavedPredictions
+from fassd.tasks.saved_predictions import SavedPredictions
 from fassd.tasks.score_predictions import score_predictions
 from fassd.tasks.scores import Report
 from fassd.tasks.scoring import Answer
@@ -204,7 +204,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], type[FileError], str]] = {
     "half the size": (paint(lambda values: values[::2, ::2]), DataError, "is 36x20 but the labels .* are 72x40"),
     "a value beyond the table": (paint(with_value(34)), DataError, "holds the value 34; raw ids .* 0-33"),
     "255 for no answer": (paint(with_value(255)), DataError, "holds the value 255; .*--ids train"),
-    "colours": (paint(lambda values: values[..., None].repeat(3, 2)), DataError, "holds colours"),
+    "colours": (
+        paint(lambda values: values[..., None].repeat(3, 2)),
+        DataError,
+        r"holds colours .*; a prediction is a PNG with one channel of raw ids of Cityscapes, 0-33$",
+    ),
     "16 bits beyond the table": (paint(lambda values: values.astype(np.uint16) + 300), DataError, "holds the value 30"),
     "cut short": (lambda root: first(root).write_bytes(first(root).read_bytes()[:80]), PictureError, "cut short"),
     "empty": (lambda root: first(root).write_bytes(b""), PictureError, "is empty"),
@@ -269,10 +273,10 @@ def test_saved_answers_are_what_the_owners_program_takes(city: Path) -> None:
     for index, sample in enumerate(dataset):
         class_map = np.minimum(sample.labels, 18)
         saved.write(index, Answer(class_map, raw_ids_of(class_map)))
-        kept = saved.read(index)
+        kept = saved.read(index, SIZE)
         assert kept is not None
         assert kept.raw is not None
-    assert saved.read(0) is not None
+    assert saved.read(0, SIZE) is not None
     options = copy.copy(owners.args)
     options.predictionPath, options.predictionWalk = str(city / "written"), None
     for pair in dataset.pairs:
@@ -286,7 +290,7 @@ def test_a_folder_with_other_things_is_not_written_into(city: Path) -> None:
         SavedPredictions(city / "predicted", opened(city), {})
     begun = city / "begun"
     SavedPredictions(begun, opened(city), {"weights": "mine"})
-    assert SavedPredictions(begun, opened(city), {"weights": "mine"}).read(0) is None
+    assert SavedPredictions(begun, opened(city), {"weights": "mine"}).read(0, SIZE) is None
     with pytest.raises(FileError, match="weights mine instead of theirs"):
         SavedPredictions(begun, opened(city), {"weights": "theirs"})
     (city / "a file").touch()

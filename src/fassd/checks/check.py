@@ -11,9 +11,8 @@ from PIL.Image import Transpose
 
 from fassd.checks.channel_order import exchanged_channels
 from fassd.checks.check_files import USUAL_SPLITS, file_findings, missing_instances
-from fassd.checks.empty_splits import empty_splits
+from fassd.checks.empty_splits import empty_splits, unmatched_partials
 from fassd.checks.findings import FINDING_KINDS, Finding
-from fassd.checks.in_parallel import Spread, workers
 from fassd.checks.leaks import repeated_pictures
 from fassd.checks.likeness import difference as difference_of
 from fassd.checks.misplaced import misplaced_masks, owners, usual_flip
@@ -22,8 +21,10 @@ from fassd.checks.split_findings import lone_mask_findings, notes
 from fassd.checks.split_tally import SplitTally
 from fassd.checks.value_causes import value_findings
 from fassd.core.errors import DataError
+from fassd.core.processes import Spread, worker_processes
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.data.dataset import Dataset, Scan
+from fassd.data.description import read_description
 from fassd.data.kinds import scan_dataset, splits_of
 
 _CHUNK = 8
@@ -90,11 +91,13 @@ def check_dataset(spec: str, splits: Sequence[str] = (), processes: int = 1, wat
         raise DataError(root, "there is no such folder; give kind:PATH with the data set's folder")
     scans = [scan_dataset(spec, split) for split in found]
     findings = [] if splits else list(_split_findings(spec, found))
+    if not splits:
+        findings += unmatched_partials(spec, scans)
     if not scans:
         raise DataError(root, _nothing(spec, findings))
     total = sum(len(scan.dataset) for scan in scans)
     try:
-        with workers(processes if total > _FEW else 1) as spread:
+        with worker_processes(processes if total > _FEW else 1) as spread:
             tallies = list(_tallies(scans, spread, total, watch))
             values, flip = _values(scans, tallies), usual_flip(tallies)
             for place, (scan, tally) in enumerate(zip(scans, tallies, strict=True)):
@@ -187,6 +190,9 @@ def _split_findings(spec: str, found: Sequence[str]) -> Iterator[Finding]:
 def _nothing(spec: str, findings: Sequence[Finding]) -> str:
     kind = spec.partition(":")[0]
     why = "; ".join(one.found for one in findings)
+    if kind == "folder" and not why:
+        description = read_description(Path(spec.partition(":")[2]).expanduser())
+        why = f"nothing matches {(description.pairs or description.images).format(split='*')}"
     return f"holds no data set of the kind '{kind}': no split has images{f' ({why})' if why else ''}"
 
 

@@ -51,7 +51,8 @@ class _Order:
 @click.option(
     "--ids",
     type=click.Choice(["raw", "train"]),
-    help="What --predictions for cityscapes: hold.  [default: raw ids, and a sentence if they look like train ids]",
+    help="What --predictions for cityscapes: hold.  [default: what predictions.json says, or raw ids, and a sentence "
+    "if they look like train ids]",
 )
 @click.option(
     "--save-predictions",
@@ -84,10 +85,10 @@ def evaluate_command(
 ) -> int:
     """Score WEIGHTS (a shipped name or a checkpoint file), or a folder of predictions, on labelled images.
 
-    One integer confusion matrix over the whole split, at the labels' own resolution, one scale. Ignored pixels never
-    count; classes that occur neither in labels nor answers are left out of the mean. Partly marked frames are
-    reported apart. Data in Cityscapes' layout also get the official scores. With --explain, exit code 1 says that no
-    convention gives the number.
+    One integer confusion matrix over the whole split, at the labels' own resolution; each picture is looked at once,
+    as it is, unless --scales or --flip say otherwise. Ignored pixels never count; classes that occur neither in labels
+    nor answers are left out of the mean. Partly marked frames are reported apart. Data in Cityscapes' layout also get
+    the official scores. With --explain, exit code 1 says that no convention gives the number.
     """
     from fassd.checks.quick_check import quick_check
     from fassd.tasks.evaluation_report import check_report_folder
@@ -140,16 +141,22 @@ _Answering = Callable[["Dataset", "Watch"], tuple["Report", "NetworkAnswers | Fi
 @contextmanager
 def _opened(order: _Order, data: tuple[str, ...], split: str) -> Iterator[tuple[list[Dataset], _Answering]]:
     """The data sets, all opened before the first is scored, and what scores one."""
-    from fassd.data.kinds import open_dataset
-    from fassd.tasks.averaging import parse_averaging
-
     if order.predictions is not None:
-        yield [open_dataset(spec, split) for spec in data], lambda dataset, watch: _score_folder(order, dataset, watch)
+        from fassd.tasks.saved_predictions import open_predicted
+
+        datasets = [open_predicted(order.predictions, spec, split) for spec in data]
+        yield datasets, lambda dataset, watch: _score_folder(order, dataset, watch)
         return
+    from fassd.core.files import check_writable
+    from fassd.data.kinds import open_dataset
     from fassd.runtimes.open import open_runtime
+    from fassd.tasks.averaging import parse_averaging
+    from fassd.tasks.saved_predictions import RECORD
 
     assert order.weights is not None
     averaging = parse_averaging(order.scales, order.flip)
+    if order.save_predictions is not None:
+        check_writable(order.save_predictions / RECORD)
     with open_runtime(order.weights, runtime=order.runtime, device=order.device, precision=order.precision) as runtime:
         datasets = [open_dataset(spec, split, runtime.label_space) for spec in data]
         yield datasets, lambda dataset, watch: _score_network(order, runtime, averaging, dataset, watch)
@@ -170,7 +177,7 @@ def _score_network(
     order: _Order, runtime: Runtime, averaging: Averaging, dataset: Dataset, watch: Watch
 ) -> tuple[Report, NetworkAnswers]:
     from fassd.tasks.evaluate import NetworkAnswers, evaluate_answers
-    from fassd.tasks.prediction_files import SavedPredictions, order_of
+    from fassd.tasks.saved_predictions import SavedPredictions, order_of
 
     saved = None
     if order.save_predictions is not None:

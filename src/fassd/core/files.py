@@ -37,3 +37,27 @@ def written_whole(path: Path) -> Iterator[Path]:
         # Where the folder that was asked for is a file, nothing was made in it.
         with suppress(NotADirectoryError):
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Refuses, before hours are spent, a file that could not be written afterwards; leaves nothing behind.
+
+    Raises:
+        FileError: the folder cannot be made or written.
+    """
+    probe = path.with_name(f".{secrets.token_hex(8)}")
+    made: list[Path] = []
+    try:
+        made += [folder for folder in path.parents if not folder.exists()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch(exist_ok=False)
+    except OSError as error:
+        raise FileError(
+            path, f"cannot be written ({error.strerror or error}); choose another folder or make room"
+        ) from None
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()

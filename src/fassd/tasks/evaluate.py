@@ -11,7 +11,7 @@ from fassd.core.types import Event, Sample, Watch, ignore_events
 from fassd.data.dataset import Dataset
 from fassd.runtimes.runtime import Runtime
 from fassd.tasks.averaging import ONE_LOOK, Averaging, averaged_answer
-from fassd.tasks.prediction_files import SavedPredictions
+from fassd.tasks.saved_predictions import SavedPredictions
 from fassd.tasks.scores import Origin, Report, Tally
 from fassd.tasks.scoring import Answer, answer_of, score, truth_of
 
@@ -38,7 +38,7 @@ class NetworkAnswers:
         Raises:
             DataError: the image is too small for the network.
         """
-        if self.saved is not None and (kept := self.saved.read(index)) is not None:
+        if self.saved is not None and (kept := self.saved.read(index, sample.labels.shape)) is not None:
             return kept
         marked = None if sample.marked is None else tuple(np.flatnonzero(sample.marked).tolist())
         try:

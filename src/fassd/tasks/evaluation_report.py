@@ -14,7 +14,7 @@ import numpy as np
 import PIL.Image
 
 from fassd.core.errors import FileError, MissingExtra
-from fassd.core.files import written_whole
+from fassd.core.files import check_writable, written_whole
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.data.dataset import Dataset
 from fassd.tasks.evaluation_plots import confusion_plot, error_panels, trimap_plot
@@ -32,7 +32,7 @@ def check_report_folder(folder: Path) -> None:
     """Refuses, before hours are spent, a folder in which a report cannot be put.
 
     Raises:
-        FileError: the folder holds other things.
+        FileError: the folder holds other things, or cannot be written.
         MissingExtra: there is no matplotlib.
     """
     try:
@@ -42,11 +42,12 @@ def check_report_folder(folder: Path) -> None:
     try:
         taken = any(folder.iterdir()) and not (folder / _SCORES).is_file()
     except FileNotFoundError:
-        return
+        taken = False
     except OSError as error:
         raise FileError(folder, f"cannot hold a report ({error.strerror}); name another folder") from None
     if taken:
         raise FileError(folder, "is not empty and holds no earlier report; name a new folder for the report")
+    check_writable(folder / _SCORES)
 
 
 def write_report(

@@ -85,7 +85,7 @@ def parse_number(text: str) -> GivenNumber:
     """Reads "76.3", "76.3%" or "0.763": above 1, or with a per cent sign, it is per cent.
 
     Raises:
-        UsageError: not a number from 0 to 100.
+        UsageError: not a number from 0 to 100, or a lone 0 or 1, which may mean either.
     """
     try:
         given = Decimal(text.strip().rstrip("%").strip())
@@ -96,13 +96,19 @@ def parse_number(text: str) -> GivenNumber:
     exponent = given.as_tuple().exponent
     assert isinstance(exponent, int)
     per_cent = "%" in text or given > 1
+    if not per_cent and exponent >= 0:
+        raise UsageError(
+            f"--explain {text}: is it a share or per cent? Write {given}% or {100 * given}%, or more digits"
+        )
     return GivenNumber(float(given / 100 if per_cent else given), max(0, -exponent) + 2 * per_cent, text.strip())
 
 
 def explain(
     number: GivenNumber, report: Report, answers: NetworkAnswers | FileAnswers, watch: Watch = ignore_events
 ) -> list[Convention]:
-    """Scores the fully marked frames under every convention, the nearest to the number first.
+    """Scores the fully marked frames under every convention.
+
+    Those that give the number come first, the most ordinary of them at the top; then the others, the nearest first.
 
     Args:
         number: what is to be explained.
@@ -115,9 +121,11 @@ def explain(
         if sample.marked is None:
             _count(tallies, answers, index, sample)
         watch(Event("image", {"done": index + 1, "total": len(answers.dataset), "name": sample.name}))
-    found = [*_from_counts(tallies), *_from_images(tallies), *_from_other_counts(tallies), *_from_official(report)]
-    told = [convention for convention in found if convention.score is not None]
-    return sorted(told, key=lambda convention: abs((convention.score or 0.0) - number.value))
+    found = [*_from_counts(tallies), *_from_official(report), *_from_images(tallies), *_from_other_counts(tallies)]
+    told = [(convention, convention.score) for convention in found if convention.score is not None]
+    # Asked from the most ordinary to the least, which a stable sort keeps among those that give the number.
+    told.sort(key=lambda one: -1.0 if number.is_met_by(one[1]) else abs(one[1] - number.value))
+    return [convention for convention, _ in told]
 
 
 def _count(tallies: _Tallies, answers: NetworkAnswers | FileAnswers, index: int, sample: Sample) -> None:
@@ -144,13 +152,18 @@ def _other_maps(
         table[: len(CITYSCAPES)] = [label.raw_id for label in CITYSCAPES.classes]
         yield "train ids in the labels, raw ids in the answers", sample.labels, table[answer]
     for factor in SHRUNK:
-        rows, columns = (np.arange(side // factor) * factor for side in (height, width))
-        if rows.size and columns.size:
-            place = np.ix_(rows, columns)
-            name = f"labels and class maps made {factor} times smaller (nearest) before scoring"
-            yield name, sample.labels[place], answer[place]
+        if min(height, width) >= factor:
+            made = f"labels and class maps made {factor} times smaller (nearest, {{}} of each block) before scoring"
+            yield made.format("the first pixel"), sample.labels[::factor, ::factor], answer[::factor, ::factor]
+            yield made.format("as Pillow, the centre"), _centres(sample.labels, factor), _centres(answer, factor)
     if isinstance(answers, NetworkAnswers):
         yield from _other_answers(answers, sample)
+
+
+def _centres(labels: Labels, factor: int) -> Labels:
+    height, width = labels.shape
+    size = width // factor, height // factor
+    return np.array(PIL.Image.fromarray(labels).resize(size, PIL.Image.Resampling.NEAREST))
 
 
 def _other_answers(answers: NetworkAnswers, sample: Sample) -> Iterator[tuple[str, Labels, ClassMap]]:

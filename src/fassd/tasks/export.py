@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fassd.core.catalog import locate_weights
 from fassd.core.checkpoint import Checkpoint, read_checkpoint
 from fassd.core.errors import CheckpointError, FileError, UnknownName, UsageError
@@ -27,6 +29,7 @@ from fassd.runtimes.rows import AUTO, CHECKPOINT, PRECISIONS, RUNTIMES
 from fassd.runtimes.runtime import Runtime
 from fassd.tasks.agreement import CONTRACTS, Agreement, compare
 from fassd.tasks.drift import Drift, drift_of
+from fassd.tasks.export_bound import bound_of
 from fassd.tasks.export_images import Calibration, Cases, calibration_images, comparison_cases
 
 
@@ -41,6 +44,7 @@ class Order:
         precision: "float32", "bfloat16" or "int8".
         logits: end in coarse logits instead of class maps.
         calibrate: for int8, "KIND:PATH" (its split train), or pictures as `find_pictures` takes them.
+        at_most: for int8, points of mean IoU on `data` that it may lose; layers that cost more stay in floating point.
         data: "KIND:PATH" whose labelled images are compared too; None: none.
         split: of these.
         images: pictures to compare on, as `find_pictures` takes them; without these and `data`, those that ship.
@@ -53,6 +57,7 @@ class Order:
     precision: str = "float32"
     logits: bool = False
     calibrate: str | None = None
+    at_most: float | None = None
     data: str | None = None
     split: str = "val"
     images: tuple[str, ...] = ()
@@ -69,6 +74,7 @@ class Exported:
         source: name and precision of the runtime that the file was compared with.
         facts: of the written file.
         agreement: how the two compare.
+        available: how many labelled images there are; `agreement` says how many of them were compared.
         drift: where they part; None where the contract is kept.
         bytes: of the files, together.
         digest: SHA-256 of the first file.
@@ -80,6 +86,7 @@ class Exported:
     source: str
     facts: Facts
     agreement: Agreement
+    available: int
     drift: Drift | None
     bytes: int
     digest: str
@@ -95,6 +102,12 @@ class Exported:
     def kept(self) -> bool:
         """Whether the file was left on disk."""
         return not self.agreement.breaches
+
+    @property
+    def labelled_images(self) -> str:
+        """What the mean IoU was measured on, for people."""
+        count, data = self.agreement.labelled, f"{self.order.data} {self.order.split}"
+        return f"{count} images of {data}" if count == self.available else f"{count} of {self.available} in {data}"
 
     @property
     def reports(self) -> tuple[Path, Path]:
@@ -131,7 +144,9 @@ def export(order: Order, watch: Watch = ignore_events) -> Exported:
         assert order.calibrate is not None
         calibration = calibration_images(order.calibrate, header)
     cases = comparison_cases(header, order.data, order.split, order.images)
-    draft = Draft(checkpoint, LOGITS if order.logits else CLASS_MAP, order.precision, calibration)
+    ending = LOGITS if order.logits else CLASS_MAP
+    bound = None if order.at_most is None else bound_of(order.at_most, len(header.label_space or ()), cases)
+    draft = Draft(checkpoint, ending, order.precision, calibration, bound)
     with _workshop(out) as folder, _source(path) as source:
         made = folder / out.name
         watch(Event("writing", {}))
@@ -145,8 +160,9 @@ def export(order: Order, watch: Watch = ignore_events) -> Exported:
         replaced = not agreement.breaches and out.exists()
         size = sum(made.with_suffix(suffix).stat().st_size for suffix in kind.suffixes)
         order = replace(order, out=out)
+        digest = hashlib.sha256(made.read_bytes()).hexdigest()
         by = f"{source.name} in {source.precision}"
-        done = Exported(order, checkpoint, by, facts, agreement, drift, size, _digest(made), replaced)
+        done = Exported(order, checkpoint, by, facts, agreement, cases.available, drift, size, digest, replaced)
         _write_reports(done)
         if done.kept:
             _move(made, out, kind)
@@ -164,6 +180,13 @@ def _checked(order: Order) -> tuple[ExportKind, Path, Checkpoint]:
         raise UsageError(f"there are no {kind.name} files in {order.precision}: {kind.instead}")
     if (order.precision == "int8") != (order.calibrate is not None):
         raise UsageError("int8 and --calibrate go together: the images that the ranges of int8 are measured on")
+    if order.at_most is not None:
+        if order.precision != "int8" or order.to != "openvino" or order.data is None:
+            raise UsageError(
+                "--at-most goes with --to openvino --precision int8, and with --data to measure the loss on"
+            )
+        if not 0 <= order.at_most <= 100:
+            raise UsageError(f"--at-most {order.at_most:g}: it is points of mean IoU, 0 to 100")
     path = locate_weights(order.weights)
     if path.suffix.lower() != CHECKPOINT and any(path.suffix.lower() in row.suffixes for row in EXPORT_KINDS.values()):
         raise CheckpointError(path, "is an exported file already; export the checkpoint that it was made of")
@@ -195,8 +218,10 @@ def _compare(source: Runtime, opened: ExportedFile, draft: Draft, cases: Cases, 
     def show(event: Event) -> None:
         watch(Event(event.kind, {**event.values, "total": len(cases)}))
 
-    classes = len(source.label_space)
-    return compare(source, opened, draft.ending, classes, cases, CONTRACTS[draft.precision], show)
+    classes, contract = len(source.label_space), CONTRACTS[draft.precision]
+    if draft.bound is not None:
+        contract = replace(contract, iou_drop=draft.bound.largest_drop)
+    return compare(source, opened, draft.ending, classes, cases, contract, show)
 
 
 @contextmanager
@@ -229,10 +254,6 @@ def _write_reports(done: Exported) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def as_json(done: Exported) -> dict[str, Any]:
     """The report for programs: shares are fractions, sizes pixels."""
     order, agreement, drift = done.order, done.agreement, done.drift
@@ -260,6 +281,7 @@ def as_json(done: Exported) -> dict[str, Any]:
             "data": order.data,
             "split": order.split,
             "images": agreement.labelled,
+            "available": done.available,
             "source": agreement.source_iou,
             "export": agreement.export_iou,
             "drop": drop,
@@ -268,13 +290,5 @@ def as_json(done: Exported) -> dict[str, Any]:
         "layers": [asdict(one) for one in drift.layers] if drift else None,
         "cases": [asdict(one) for one in agreement.cases],
         "details": done.facts,
-        "machine": _machine(),
+        "machine": msgspec.to_builtins(describe_machine()),
     }
-
-
-def _machine() -> dict[str, Any]:
-    """The machine that the comparison ran on."""
-    import msgspec
-
-    values: dict[str, Any] = msgspec.to_builtins(describe_machine())
-    return values

@@ -73,7 +73,7 @@ def _facts(done: Exported) -> Iterator[str]:
     ]
     if agreement.source_iou is not None and agreement.export_iou is not None:
         ious = f"{agreement.source_iou:.2%} of the source, {agreement.export_iou:.2%} of the file"
-        rows.append(("mean IoU", f"{ious}, on {agreement.labelled} images of {order.data} {order.split}"))
+        rows.append(("mean IoU", f"{ious}, on {done.labelled_images}"))
     rows += [(key.replace("_", " "), _value(value)) for key, value in done.facts.items()]
     rows += [("breach", one) for one in agreement.told]
     yield "<dl>"

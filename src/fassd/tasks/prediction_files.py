@@ -1,4 +1,4 @@
-"""Predictions as files: how they are called, found, read and written.
+"""Predictions as files: how they are called, found and checked.
 
 For data in Cityscapes' layout they are what the owners' program and the test server take: raw ids, in a PNG whose name
 begins with city_sequence_frame. For other data they are class indices in STEM.png.
@@ -6,93 +6,27 @@ begins with city_sequence_frame. For other data they are class indices in STEM.p
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import PIL.Image
 
 from fassd.core.arrays import IGNORE, Codes
-from fassd.core.catalog import locate_weights
 from fassd.core.errors import DataError, FileError
-from fassd.core.files import written_whole
 from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW
 from fassd.data.dataset import Dataset, Pair
-from fassd.media.masks import read_values
 from fassd.metrics.cityscapes import raw_ids_of, train_ids_of
-from fassd.runtimes.runtime import Runtime
-from fassd.tasks.averaging import Averaging
 from fassd.tasks.scoring import Answer, answer_of, has_official_scores
 
 Ids: TypeAlias = Literal["raw", "train"]
 """What prediction files for Cityscapes hold: raw ids, 0..33, or train ids, 0..18 and 255."""
 
-_ORDER = "predictions.json"
 _OWN_ENDINGS = (".png", "_classmap.png")  # the second is what `fassd predict` writes
 _HIGHEST_RAW_ID = max(row.raw_id for row in CITYSCAPES_RAW)
 _SHOWN = 3
-
-
-def order_of(weights: str, runtime: Runtime, averaging: Averaging) -> dict[str, Any]:
-    """The facts that decide a network's answers, for `SavedPredictions`."""
-    path = locate_weights(weights)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
-    return {
-        "weights": f"{Path(weights).name} {digest}",
-        "runtime": runtime.name,
-        "precision": runtime.precision,
-        "scales": list(averaging.scales),
-        "flip": averaging.flip,
-    }
-
-
-class SavedPredictions:
-    """A folder into which an evaluation writes its answers, and from which an interrupted one goes on.
-
-    Args:
-        folder: new, empty, or begun by an evaluation with the same facts.
-        dataset: whose images are answered.
-        facts: whatever decides the answers; kept beside them.
-
-    Raises:
-        FileError: the folder holds other things, or cannot be written.
-    """
-
-    def __init__(self, folder: Path, dataset: Dataset, facts: Mapping[str, Any]) -> None:
-        self.folder, self._dataset = folder, dataset
-        wanted = {"data": dataset.spec, "split": dataset.split, **facts}
-        if _is_empty(folder):
-            with written_whole(folder / _ORDER) as temporary:
-                temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
-            return
-        found = _read_order(folder / _ORDER)
-        if found is None:
-            problem = "holds files that are not from an earlier run of this command"
-            raise FileError(folder, f"{problem}; name a new or empty folder for the predictions")
-        changed = [key for key in wanted if found.get(key) != wanted[key]]
-        if changed:
-            differences = ", ".join(f"{key} {found.get(key)} instead of {wanted[key]}" for key in changed)
-            raise FileError(folder, f"holds the predictions of another run ({differences}); name another folder")
-
-    def read(self, index: int) -> Answer | None:
-        """The answer that was written for an image; None if there is none yet."""
-        path = self._path(index)
-        return _answer(path, read_values(path), self._dataset, "raw") if path.is_file() else None
-
-    def write(self, index: int, answer: Answer) -> None:
-        """Writes an answer whole or not at all."""
-        with written_whole(self._path(index)) as temporary:
-            values = answer.class_map if answer.raw is None else answer.raw
-            PIL.Image.fromarray(values).save(temporary, "PNG")
-
-    def _path(self, index: int) -> Path:
-        ending = "_pred.png" if has_official_scores(self._dataset) else ".png"
-        return self.folder / f"{_stem(self._dataset.pairs[index])}{ending}"
 
 
 def find_predictions(folder: Path, dataset: Dataset) -> list[Path]:
@@ -107,8 +41,8 @@ def find_predictions(folder: Path, dataset: Dataset) -> list[Path]:
     walked = [(name, Path(root) / name) for root, _, names in os.walk(folder) for name in names]
     files = sorted((name, path) for name, path in walked if name.endswith(".png"))
     official = has_official_scores(dataset)
-    candidates = [_candidates(files, _stem(pair), official) for pair in dataset.pairs]
-    missing = [_stem(pair) for pair, found in zip(dataset.pairs, candidates, strict=True) if not found]
+    candidates = [_candidates(files, stem_of(pair), official) for pair in dataset.pairs]
+    missing = [stem_of(pair) for pair, found in zip(dataset.pairs, candidates, strict=True) if not found]
     if missing:
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise DataError(
@@ -119,7 +53,7 @@ def find_predictions(folder: Path, dataset: Dataset) -> list[Path]:
     for pair, found in zip(dataset.pairs, candidates, strict=True):
         if len(found) > 1:
             shown = " and ".join(str(path.relative_to(folder)) for path in found[:2])
-            raise DataError(folder, f"has {len(found)} predictions for {_stem(pair)}: {shown}; leave one of them")
+            raise DataError(folder, f"has {len(found)} predictions for {stem_of(pair)}: {shown}; leave one of them")
     return [found[0] for found in candidates]
 
 
@@ -148,6 +82,14 @@ def checked_prediction(
     return _answer(path, values, dataset, ids)
 
 
+def expected_values(dataset: Dataset, ids: Ids) -> str:
+    """What a prediction holds, in words."""
+    classes = len(dataset.label_space)
+    if not has_official_scores(dataset):
+        return f"class indices, 0-{classes - 1}"
+    return f"raw ids of Cityscapes, 0-{_HIGHEST_RAW_ID}" if ids == "raw" else f"train ids, 0-{classes - 1} and {IGNORE}"
+
+
 def refuse_train_ids(folder: Path, predicted: Sequence[int]) -> None:
     """Raises if all predictions of a folder together look like train ids where raw ids were expected.
 
@@ -165,11 +107,13 @@ def refuse_train_ids(folder: Path, predicted: Sequence[int]) -> None:
             folder,
             f"the predictions hold no value above {classes - 1}, but some below {lowest}, which are void as raw ids: "
             "they look like train ids, which the official program and the test server would score as wrong; add "
-            "--ids train to score them as train ids, or --ids raw if they are raw ids after all",
+            "--ids train if they are train ids indeed (not indices into other classes), or --ids raw if they are raw "
+            "ids after all",
         )
 
 
-def _stem(pair: Pair) -> str:
+def stem_of(pair: Pair) -> str:
+    """How the files of an image's predictions begin."""
     return pair.name.rpartition("/")[2]
 
 
@@ -205,20 +149,3 @@ def _refuse_above(path: Path, values: np.ndarray[Any, Any], highest: int, expect
         foreign = np.unique(values[values > highest])
         shown = ", ".join(map(str, foreign[:_SHOWN].tolist())) + (" ..." if len(foreign) > _SHOWN else "")
         raise DataError(path, f"holds the value {shown}; {expected}")
-
-
-def _is_empty(folder: Path) -> bool:
-    try:
-        return not any(folder.iterdir())
-    except FileNotFoundError:
-        return True
-    except OSError as error:
-        raise FileError(folder, f"cannot be used for predictions ({error.strerror}); name another folder") from None
-
-
-def _read_order(path: Path) -> dict[str, Any] | None:
-    try:
-        order = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return order if isinstance(order, dict) else None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Generator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fassd.core.errors import DataError
+from fassd.core.processes import worker_processes
 from fassd.core.types import Event, Sample, Watch, ignore_events
 from fassd.data.dataset import Dataset
 from fassd.media.masks import read_values
-from fassd.tasks.prediction_files import Ids, checked_prediction, find_predictions, refuse_train_ids
+from fassd.tasks.prediction_files import Ids, checked_prediction, expected_values, find_predictions, refuse_train_ids
+from fassd.tasks.saved_predictions import ids_in
 from fassd.tasks.scores import Origin, Report, Tally
 from fassd.tasks.scoring import Answer, ReadValues, Scored, score, truth_of
 
@@ -55,7 +57,13 @@ class FileAnswers:
 
     def _read(self, index: int, shape: tuple[int, ...]) -> Answer:
         path, mask = self.files[index], self.dataset.pairs[index].mask
-        return checked_prediction(path, self.read(path), self.dataset, mask, shape, self.ids)
+        try:
+            values = self.read(path)
+        except DataError as error:
+            # The reader's advice is for labels.
+            problem, expected = error.problem.partition("; ")[0], expected_values(self.dataset, self.ids)
+            raise DataError(path, f"{problem}; a prediction is a PNG with one channel of {expected}") from None
+        return checked_prediction(path, values, self.dataset, mask, shape, self.ids)
 
 
 def score_predictions(
@@ -73,8 +81,9 @@ def score_predictions(
 
     Args:
         folder: PNGs as `SavedPredictions` writes them, or anybody else's; see `find_predictions`.
-        dataset: what is predicted.
-        ids: what the files hold, for data in Cityscapes' layout; None means raw ids unless they look otherwise.
+        dataset: what is predicted, in the classes in which it was; see `open_predicted`.
+        ids: what the files hold, for data in Cityscapes' layout; None means what the record beside them says, or else
+            raw ids unless they look otherwise.
         workers: processes; above 1 the caller's main module must be importable (`if __name__ == "__main__"`).
         watch: gets "image" for each image.
         borders: whether to look near borders as well, which is half of the work.
@@ -84,14 +93,20 @@ def score_predictions(
 
     Raises:
         DataError, PictureError: a prediction is missing, there are two, or one is not what was expected.
+        UsageError, DataError: as `ids_in`.
     """
+    ids = ids_in(folder, dataset, ids)
     files = tuple(find_predictions(folder, dataset))
     answers = FileAnswers(dataset, files, ids or "raw", _reader(len(files)), borders)
     tally = Tally(dataset, borders)
-    with _scored(answers, workers) as scores:
-        for index, scored in enumerate(scores):
-            tally.add(index, scored)
-            watch(Event("image", {"done": index + 1, "total": len(dataset), "name": dataset.pairs[index].name}))
+    try:
+        with closing(_scored(answers, workers)) as scores:
+            for index, scored in enumerate(scores):
+                tally.add(index, scored)
+                watch(Event("image", {"done": index + 1, "total": len(dataset), "name": dataset.pairs[index].name}))
+    except BrokenProcessPool:
+        problem = "a process that read them was killed, most likely for want of memory; try again with --workers 1"
+        raise DataError(folder, problem) from None
     if ids is None and tally.official is not None:
         refuse_train_ids(folder, tally.official.confusion.sum(0).tolist())
     return tally.report(Origin(predictions=str(folder))), answers
@@ -106,21 +121,14 @@ def _reader(files: int) -> ReadValues:
     return read_values_quickly
 
 
-@contextmanager
-def _scored(answers: FileAnswers, workers: int) -> Iterator[Iterator[Scored]]:
+def _scored(answers: FileAnswers, workers: int) -> Generator[Scored]:
     """The images in order, counted here or by processes."""
     total = len(answers.dataset)
-    if workers <= 1 or total <= 1:
-        yield (answers.score(index) for index in range(total))
-        return
-    # Spawned, not forked: a fork of a process that has threads may hang.
     step = min(_CHUNK, -(-total // workers))
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-    try:
-        chunks = [answers.part(begin, begin + step) for begin in range(0, total, step)]
-        yield (scored for chunk in pool.map(_score_all, chunks) for scored in chunk)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    chunks = [answers.part(begin, begin + step) for begin in range(0, total, step)]
+    with worker_processes(min(workers, len(chunks))) as spread:
+        for chunk in spread(_score_all, chunks):
+            yield from chunk
 
 
 def _score_all(answers: FileAnswers) -> list[Scored]:

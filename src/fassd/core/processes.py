@@ -1,4 +1,4 @@
-"""Work on many files in several processes, in order, with bounded memory."""
+"""Work shared by several processes, in order, with bounded memory; Ctrl-C ends it without a word from them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AHEAD = 3
 
 
 @contextmanager
-def workers(count: int) -> Iterator[Spread]:
+def worker_processes(count: int) -> Iterator[Spread]:
     """Yields what spreads work over processes; with `count` 1 it works in this one.
 
     With more, functions, items and results travel between processes, and the caller's main module must be importable
@@ -42,7 +42,8 @@ def workers(count: int) -> Iterator[Spread]:
     def spread(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
         waiting: deque[Future[B]] = deque()
         rest = iter(items)
-        waiting.extend(pool.submit(work, item) for item in islice(rest, count * _AHEAD))
+        with _interrupts_held():  # a pool that spawns starts all its processes with the first task
+            waiting.extend(pool.submit(work, item) for item in islice(rest, count * _AHEAD))
         while waiting:
             result = waiting.popleft().result()
             waiting.extend(pool.submit(work, item) for item in islice(rest, 1))
@@ -56,6 +57,22 @@ def workers(count: int) -> Iterator[Spread]:
 
 def _here(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
     return (work(item) for item in items)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Keeps Ctrl-C waiting, here until the block ends, in processes started meanwhile until they leave it to us.
+
+    Their imports, of a second or more, come before their initializer; a blocked signal stays blocked in a new process.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _leave_interrupts() -> None:
