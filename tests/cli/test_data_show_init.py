@@ -55,6 +55,8 @@ def test_a_check_writes_its_page(fassd: Fassd, make_camvid: Callable[..., Path],
     assert code == 1
     assert f"{page}: the findings with their pictures" in out
     assert "valannot/val_000.png" in page.read_text(encoding="utf-8")
+    code, _, err = fassd("data", "check", f"camvid:{root}", "--html", tmp_path / "set/train/train_000.png/page.html")
+    assert (code, "cannot be written" in err) == (2, True)
     code, out, _ = fassd("data", "check", f"camvid:{root}", "--workers", 1, "--html", page, "--json")
     assert json.loads(out)["faults"]
 

@@ -73,12 +73,24 @@ def _as_onnx(checkpoint: Path, folder: Path) -> Path:
     return folder / "net.onnx"
 
 
+def _as_onnx_int8(checkpoint: Path, folder: Path) -> Path:
+    from fassd.runtimes.onnx import write_model
+    from fassd.runtimes.onnx_graph import draw_model
+    from fassd.runtimes.onnx_quantize import quantize
+
+    read = read_checkpoint(checkpoint)
+    model = quantize(draw_model(read.header, read.arrays), [_images(1, 96, 128, seed) for seed in range(4)])
+    write_model(model, folder / "net.onnx")
+    return folder / "net.onnx"
+
+
 KINDS = {
     "pytorch": Kind("pytorch", "float32"),
     "openvino": Kind("openvino", "float32"),
     "openvino in bfloat16": Kind("openvino", "bfloat16"),
     "openvino file": Kind("auto", "float32", _as_openvino),
     "onnx": Kind("onnx", "float32"),
+    "onnx file in int8": Kind("auto", "int8", _as_onnx_int8),
 }
 SLOW_KINDS = {
     "pytorch in bfloat16": Kind("pytorch", "bfloat16"),

@@ -126,16 +126,16 @@ def test_int8_is_calibrated_and_compared(
 def test_int8_keeps_to_the_loss_that_was_allowed(
     order: Callable[..., Order], tmp_path: Path, pictures: str, camvid_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two layers stand for all: ranking each of them takes minutes."""
+    """Ranking the layers takes minutes: here they are put back from the last to the first."""
     monkeypatch.setattr("fassd.runtimes.quantize._ranked", lambda model, quantized, layers, images: [*layers][::-1])
     asked = order("openvino", tmp_path / "net.xml", precision="int8", calibrate=pictures)
-    done = export(replace(asked, images=(), data=f"camvid:{camvid_root}", at_most=0.0))
+    done = export(replace(asked, images=(), data=f"camvid:{camvid_root}", at_most=0.1))
     agreement = done.agreement
-    assert agreement.contract.iou_drop == 0
+    assert agreement.contract.iou_drop == 0.001
     assert agreement.source_iou is not None
     assert agreement.export_iou is not None
     assert done.kept, agreement.breaches
-    assert agreement.export_iou >= agreement.source_iou
+    assert agreement.export_iou >= agreement.source_iou - 0.001
 
 
 @pytest.mark.slow

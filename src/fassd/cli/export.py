@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 @click.option(
     "--calibrate",
     metavar="KIND:PATH|FOLDER",
-    help="For int8: measure the ranges on a data set's split train, or on pictures; 300 at most.",
+    help="For int8: measure the ranges on a data set's split train, or on pictures; 100 at most.",
+)
+@click.option(
+    "--at-most",
+    type=float,
+    metavar="POINTS",
+    help="For int8 in OpenVINO: keep layers in floating point until the mean IoU on --data drops by no more.",
 )
 @click.option("--data", metavar="KIND:PATH", help="Compare on these images too, and by their labels' mean IoU.")
 @click.option("--split", default="val", show_default=True, help="Which part of --data.")
@@ -120,7 +126,8 @@ def _print(done: Exported) -> None:
     )
     if agreement.source_iou is not None and agreement.export_iou is not None:
         click.echo(
-            f"mean IoU {agreement.export_iou:.2%}, the source's {agreement.source_iou:.2%} "
-            f"({agreement.labelled} images of {done.order.data} {done.order.split})"
+            f"mean IoU {agreement.export_iou:.2%}, the source's {agreement.source_iou:.2%} ({done.labelled_images})"
         )
+    if floating := done.facts.get("floating_layers"):
+        click.echo(f"in floating point: {', '.join(floating)}")
     click.echo(f"report: {page}")

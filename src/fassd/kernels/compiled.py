@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import pickle
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -33,7 +32,8 @@ def kept(function: _Function) -> _Function:
     def call(*arguments: Any) -> Any:
         try:
             return dispatcher(*arguments)
-        except (EOFError, pickle.UnpicklingError):  # cut short, by a full disk for example
+        except Exception:
+            # Unpickling damaged files raises nearly anything; what was wrong with the arguments is raised once more.
             dispatcher._cache.flush()  # type: ignore[attr-defined]  # no public way to drop one function's files
             return dispatcher(*arguments)
 

@@ -6,7 +6,7 @@ would do faster with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -42,6 +42,19 @@ class ExportedFile(Protocol):
 
 
 @dataclass(frozen=True)
+class Bound:
+    """How much int8 may cost; layers that cost more stay in floating point.
+
+    Attributes:
+        score: of a file that ends in logits, for example its mean IoU (0 to 1) on labelled images; higher is better.
+        largest_drop: of that score, below the network in float32.
+    """
+
+    score: Callable[[ExportedFile], float]
+    largest_drop: float
+
+
+@dataclass(frozen=True)
 class Draft:
     """What is to be written.
 
@@ -50,12 +63,14 @@ class Draft:
         ending: `graph.LOGITS` or `graph.CLASS_MAP`.
         precision: "float32", "bfloat16" or "int8".
         calibration: for int8, the images that ranges are measured on, (1, H, W, 3) uint8 each.
+        bound: for int8, what it may cost; None: whatever it costs.
     """
 
     checkpoint: Checkpoint
     ending: str
     precision: str
     calibration: Sequence[Images] = ()
+    bound: Bound | None = None
 
 
 @dataclass(frozen=True)
@@ -121,9 +136,9 @@ _ROWS = (
         "onnx",
         "fassd.runtimes.onnx_export",
         (".onnx",),
-        ("float32",),
+        ("float32", "int8"),
         (("onnx", "onnx"), ("onnxruntime", "onnx")),
-        "ONNX Runtime computes convolutions in float32 on processors; for other precisions use --to openvino",
+        "on processors ONNX Runtime computes convolutions in float32 or int8; for bfloat16 use --to openvino",
     ),
     ExportKind(
         "torch",
@@ -131,7 +146,7 @@ _ROWS = (
         (".pt2",),
         ("float32", "bfloat16"),
         (("torch", "torch"),),
-        "for int8 use --to openvino",
+        "for int8 use --to openvino or --to onnx",
     ),
 )
 

@@ -14,16 +14,23 @@ from fassd.networks.graph import IMAGES
 from fassd.runtimes.exported import Array, Draft, Facts, LayerMaps
 from fassd.runtimes.onnx import write_model
 from fassd.runtimes.onnx_graph import draw_model
+from fassd.runtimes.onnx_quantize import quantize, told_apart
 
 _SUMMANDS = ("Conv", "Resize", "Slice")
+_ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 
 
 def write(draft: Draft, path: Path) -> Facts:
     """Writes a network as ONNX, checked by ONNX's own rules."""
     model = draw_model(draft.checkpoint.header, draft.checkpoint.arrays, draft.ending)
+    facts: Facts = {"opset": model.opset_import[0].version}
+    if draft.precision == "int8":
+        model = quantize(model, draft.calibration)
+        inside, outside = told_apart(model)
+        facts |= {"calibrated_on": len(draft.calibration), "int8_layers": inside, "floating_layers": outside}
     onnx.checker.check_model(model, full_check=True)
     write_model(model, path)
-    return {"opset": model.opset_import[0].version}
+    return facts
 
 
 def open_alone(path: Path, precision: str) -> ONNXFile:
@@ -70,10 +77,18 @@ def _layer_values(graph: onnx.GraphProto) -> dict[str, str]:
         for value in node.input:
             readers[value].append(node)
 
+    def unrounded(value: str) -> str:
+        while value in makers and makers[value].op_type in _ROUNDING:
+            value = makers[value].input[0]
+        return value
+
     def completed(value: str) -> str:
-        if len(readers[value]) == 1 and (reader := readers[value][0]).op_type == "Add":
-            (other,) = [one for one in reader.input if one != value] or [value]
-            if other in makers and makers[other].op_type in _SUMMANDS:
+        read = value
+        while len(readers[read]) == 1 and readers[read][0].op_type in _ROUNDING:
+            read = readers[read][0].output[0]
+        if len(readers[read]) == 1 and (reader := readers[read][0]).op_type == "Add":
+            (other,) = [one for one in reader.input if one != read] or [read]
+            if (source := unrounded(other)) in makers and makers[source].op_type in _SUMMANDS:
                 return completed(reader.output[0])
         return value
 

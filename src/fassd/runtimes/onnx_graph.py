@@ -32,7 +32,9 @@ class ONNXOperations:
     def centre(self, images: str, mean: Array) -> str:
         """See `Operations`."""
         pixels = self._node("Cast", [images], to=TensorProto.FLOAT)
-        centred = self._node("Sub", [pixels, self._floats(mean)])
+        # A row of means: subtracting rows that lie in one piece is several times as fast as three values at a time.
+        row = self._node("Expand", [self._floats(mean), self._node("Shape", [images], start=2)])
+        centred = self._node("Sub", [pixels, row])
         return self._node("Transpose", [centred], perm=[0, 3, 1, 2])
 
     def convolve(self, maps: str, convolution: Convolution) -> str:

@@ -9,11 +9,11 @@ from openvino import opset13 as op
 
 from fassd.core.arrays import Images
 from fassd.networks.graph import CLASS_MAP
-from fassd.runtimes.exported import Array, Draft, Facts, LayerMaps
+from fassd.runtimes.exported import Array, Bound, Draft, Facts, LayerMaps
 from fassd.runtimes.openvino import best_precision, core, has_bfloat16
-from fassd.runtimes.openvino_file import write_model
+from fassd.runtimes.openvino_file import is_quantised, write_model
 from fassd.runtimes.openvino_graph import draw_logits, with_class_map
-from fassd.runtimes.quantize import quantize
+from fassd.runtimes.quantize import AccuracyControl, quantize
 from fassd.runtimes.quiet import openvino
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -24,7 +24,7 @@ def write(draft: Draft, path: Path) -> Facts:
     """Writes a network as the pair .xml and .bin."""
     model, facts = draw_logits(draft.checkpoint.header, draft.checkpoint.arrays), {}
     if draft.precision == "int8":
-        model, report = quantize(model, draft.calibration)
+        model, report = quantize(model, draft.calibration, control=_control(draft.bound))
         facts = {
             "calibrated_on": report.images,
             "int8_layers": list(report.quantized),
@@ -34,6 +34,14 @@ def write(draft: Draft, path: Path) -> Facts:
         _store_in_bfloat16(model)
     write_model(with_class_map(model) if draft.ending == CLASS_MAP else model, path)
     return facts
+
+
+def _control(bound: Bound | None) -> AccuracyControl | None:
+    def score(model: openvino.Model) -> float:
+        assert bound is not None
+        return bound.score(OpenVINOFile(model, best_precision() if is_quantised(model) else "float32"))
+
+    return None if bound is None else AccuracyControl(score, bound.largest_drop)
 
 
 def _store_in_bfloat16(model: openvino.Model) -> None:

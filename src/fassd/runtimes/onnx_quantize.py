@@ -1,0 +1,85 @@
+"""Networks in int8 for ONNX Runtime, by its own post-training quantisation, calibrated on the user's own images.
+
+Every value between two operations is rounded, not only what convolutions read: a convolution whose result is not
+rounded is computed in float32 here, which left half of the network as slow as it was (docs/int8.md). Kernels keep half
+of int8's range, for processors without VNNI: see `quantize`. The classifier stays in float32: rounded logits cost
+answers and win no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import onnx
+from onnx import helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from fassd.core.arrays import Images
+from fassd.core.checkpoint import METADATA_KEY
+from fassd.core.errors import UsageError
+from fassd.networks.graph import IMAGES
+
+_ROUNDED = ["Conv", "Concat", "Add", "AveragePool", "Relu", "Resize", "Slice"]
+_IN_FLOAT32 = ["classifier"]
+# Says that the graph needs no preparation; the library would print advice.
+_PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}
+
+
+def quantize(model: onnx.ModelProto, images: Sequence[Images]) -> onnx.ModelProto:
+    """An int8 form of a model, in ONNX's own operations (QuantizeLinear, DequantizeLinear).
+
+    Args:
+        model: of `onnx_graph.draw_model`, in float32; it is left as it is.
+        images: to calibrate on, each (1, H, W, 3) uint8, of any sizes.
+
+    Returns:
+        A model that takes and gives what `model` does, the header inside.
+
+    Raises:
+        UsageError: there are no images.
+    """
+    if not images:
+        raise UsageError("there are no images to calibrate on; name a data set or a folder of pictures")
+    prepared = onnx.ModelProto()
+    prepared.CopyFrom(model)
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    helper.set_model_props(prepared, said | _PREPARED)
+    with TemporaryDirectory() as folder:
+        made = Path(folder) / "net.onnx"
+        quantize_static(
+            prepared,
+            made,
+            _Reader(images),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,
+            op_types_to_quantize=_ROUNDED,
+            nodes_to_exclude=_IN_FLOAT32,
+        )
+        quantized = onnx.load(made)
+    helper.set_model_props(quantized, {METADATA_KEY: said[METADATA_KEY]})
+    quantized.producer_name = model.producer_name
+    return quantized
+
+
+def told_apart(model: onnx.ModelProto) -> tuple[list[str], list[str]]:
+    """The names of the convolutions in int8 and of those that are not, in the order of computation."""
+    unpacked = {value for node in model.graph.node if node.op_type == "DequantizeLinear" for value in node.output}
+    found = {node.name: node.input[1] in unpacked for node in model.graph.node if node.op_type == "Conv"}
+    return [name for name, inside in found.items() if inside], [name for name, inside in found.items() if not inside]
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc] # a class without types
+    """Gives the images, one after the other."""
+
+    def __init__(self, images: Sequence[Images]) -> None:
+        self._left: Iterator[Images] = (images[place] for place in range(len(images)))
+
+    def get_next(self) -> dict[str, Images] | None:
+        """The next image by the name of the graph's input; None behind the last."""
+        image = next(self._left, None)
+        return None if image is None else {IMAGES: image}
