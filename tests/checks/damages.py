@@ -141,6 +141,17 @@ def _bytes(of: Callable[[Town], Path], change: Callable[[bytes], bytes]) -> Do:
     return do
 
 
+def _describe(more: str) -> Do:
+    """Adds to the description."""
+
+    def do(town: Town) -> list[Culprit]:
+        path = town.root / "dataset.toml"
+        path.write_text(path.read_text() + more)
+        return []
+
+    return do
+
+
 def _remove(of: Callable[[Town], Path]) -> Do:
     def do(town: Town) -> list[Culprit]:
         of(town).unlink()
@@ -208,6 +219,21 @@ def _moved(right: int, down: int) -> Callable[[Array], Array]:
         return moved
 
     return move
+
+
+def _noise(values: Array) -> Array:
+    noise: Array = np.random.default_rng(0).integers(0, _COUNT, values.shape, np.uint8)
+    return noise
+
+
+def _quarter(town: Town) -> list[Culprit]:
+    """All pairs cut to squares, and a mask laid on its side."""
+    for path in (path for files in (town.images, town.masks) for paths in files.values() for path in paths):
+        pixels = _read(path)
+        side = min(pixels.shape[:2])
+        save(path, pixels[:side, :side], quality=95)
+    save(town.mask(), np.rot90(_read(town.mask())))
+    return [town.pair()]
 
 
 def _resized(values: Array, filtering: PIL.Image.Resampling) -> Array:
@@ -526,7 +552,7 @@ DAMAGES = (
         "values",
         _rename(Town.mask, lambda path: f"{path.stem}.PNG"),
         ("missing-mask", "extra-mask"),
-        r"name",
+        r"train_3\.PNG lies there: rename it",
     ),
     Damage("every mask is named otherwise", "values", _other_names, ("missing-mask", "extra-mask"), r"name|pattern"),
     Damage(
@@ -534,14 +560,14 @@ DAMAGES = (
         "values",
         _link_to_nowhere(Town.mask),
         ("missing-mask", "unreadable-mask"),
-        r"take it out|link",
+        r"is a link to a file that is not there",
     ),
     Damage(
         "an image links to nowhere",
         "values",
         _link_to_nowhere(Town.image),
         ("unreadable-image", "extra-mask"),
-        r"image",
+        r"link or copy the right image",
     ),
     Damage(
         "a folder lies where a mask should",
@@ -681,6 +707,7 @@ DAMAGES = (
         r"mirror|flip|turn",
         fixed=True,
     ),
+    Damage("a square mask lies on its side", "values", _quarter, ("flipped-mask",), r"by a quarter, clockwise"),
     Damage(
         "every mask is mirrored",
         "values",
@@ -698,6 +725,42 @@ DAMAGES = (
     Damage("every mask lies one frame late", "values", _slip_masks, ("swapped-mask",), r"its own mask|exchange"),
     # --- values
     Damage("a value without a meaning", "values", _mask(_spot(200)), ("foreign-values",), r"200|\[codes\]|correct"),
+    Damage(
+        "another value beside the one that is ignored",
+        "camvid",
+        _mask(_spot(12)),
+        ("foreign-values",),
+        r"write 11 in its place",
+    ),
+    Damage(
+        "colours were turned into grey",
+        "values",
+        _mask(lambda v: np.array(PIL.Image.fromarray(painted(v)).convert("L")), every=True),
+        ("colours-for-values",),
+        r"in place of their greys",
+        fixed=True,
+    ),
+    Damage(
+        "a mask is noise",
+        "values",
+        _mask(_noise),
+        ("noise-mask",),
+        r"export it again",
+    ),
+    Damage(
+        "an image is black",
+        "values",
+        _image(lambda i: PIL.Image.new("RGB", i.size)),
+        ("blank-image",),
+        AGAIN,
+    ),
+    Damage(
+        "a mask has another suffix",
+        "values",
+        _rename(Town.mask, lambda path: f"{path.stem}.tiff"),
+        ("missing-mask", "extra-mask"),
+        r"train_3\.tiff lies there: rename it",
+    ),
     Damage("one class too many", "values", _mask(_spot(_COUNT)), ("foreign-values",), r"ignore = 9|correct"),
     Damage("a colour without a meaning", "colours", _mask(_spot((1, 2, 3))), ("foreign-values",), r"\[codes\]|correct"),
     Damage(
@@ -876,7 +939,14 @@ DAMAGES = (
         ("foreign-values", "colours-for-values"),
         r"colour|export|correct",
     ),
-    Damage("an indexed PNG of a graphics program", "values", _indexed, ("colours-for-values",), r"palette|colour"),
+    Damage(
+        "an indexed PNG of a graphics program",
+        "values",
+        _indexed,
+        ("colours-for-values",),
+        r"palette|colour",
+        fixed=True,
+    ),
     Damage(
         "values spread for viewing",
         "values",
@@ -1047,6 +1117,13 @@ DAMAGES = (
         _twice(lambda v: np.where(v == CAR, 0, v)),
         ("two-masks",),
         r"mask|one of",
+    ),
+    Damage(
+        "partly marked frames are named wrongly",
+        "values",
+        _describe('[[partial]]\nframes = "street_*"\nmarked = ["car"]\n'),
+        ("unmatched-partial",),
+        r"correct the pattern",
     ),
     # --- worth knowing
     Damage("a picture is twice in a split", "values", _twice(lambda v: v), ("duplicate",), r"", grade="note"),

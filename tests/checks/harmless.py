@@ -117,6 +117,56 @@ def _another_split(town: Town) -> None:
         save(town.root / f"masks/night/night_{number}.png", street.labels)
 
 
+def _from_the_pavement(first: int) -> Callable[[Town], None]:
+    """Road and pavement exchanged in masks, as whoever walks on the pavement sees a street."""
+
+    def do(town: Town) -> None:
+        exchanged = np.arange(256, dtype=np.uint8)
+        exchanged[[first, first + 1]] = first + 1, first
+        for path in (*town.masks["train"], *town.masks["val"]):
+            with PIL.Image.open(path) as picture:
+                labels = np.array(picture)
+            save(path, exchanged[labels])
+
+    return do
+
+
+def _from_the_air(top: int) -> Callable[[Town], None]:
+    """Roads, grass, trees and water from above; `top` is what the upper middle shows."""
+
+    def do(town: Town) -> None:
+        rows = zip(("road", "grass", "tree", "water"), ((1, 2, 3), (0, 200, 0), (0, 90, 0), (0, 0, 200)), strict=True)
+        classes = "".join(f'[[classes]]\nname = "{name}"\ncolour = {list(colour)}\n' for name, colour in rows)
+        (town.root / "dataset.toml").write_text(f'name = "air"\n{classes}')
+        for number, path in enumerate((*town.masks["train"], *town.masks["val"])):
+            random = np.random.default_rng(number)
+            labels = np.ones((120, 160), np.uint8)
+            labels[:40] = top
+            for kind in (0, 2, 3):
+                y, x = random.integers(0, 100), random.integers(0, 140)
+                labels[y : y + 20, x : x + 20] = kind
+            save(path, labels)
+            save((*town.images["train"], *town.images["val"])[number], _SHADES[labels] + _grain(random), quality=95)
+
+    return do
+
+
+_SHADES = np.array([(90, 90, 95), (80, 140, 60), (40, 90, 40), (60, 90, 160)], np.uint8)
+
+
+def _grain(random: np.random.Generator) -> Any:
+    return random.integers(0, 20, (120, 160, 1)).astype(np.uint8)
+
+
+def _black_and_white(town: Town) -> None:
+    """As `fassd data init` describes masks of 0 and 255."""
+    path = town.root / "dataset.toml"
+    path.write_text(path.read_text() + '[codes]\n"0" = "rest"\n"255" = "car"\n')
+    for mask in (*town.masks["train"], *town.masks["val"]):
+        with PIL.Image.open(mask) as picture:
+            save(mask, np.array(picture) * np.uint8(255))
+
+
 HARMLESS: dict[str, tuple[str, Callable[[Town], Any]]] = {
     "leftovers of macOS and Windows": ("values", _leftovers),
     "masks with a palette": ("values", _masks(_palette)),
@@ -136,6 +186,12 @@ HARMLESS: dict[str, tuple[str, Callable[[Town], Any]]] = {
     "a pair of another size": ("values", _other_sizes),
     "a class in one mask alone": ("values", _rare_class),
     "a third split": ("values", _another_split),
+    "streets filmed from the pavement": ("values", _from_the_pavement(0)),
+    "Cityscapes filmed from the pavement": ("cityscapes", _from_the_pavement(7)),
+    "CamVid filmed from the pavement": ("camvid", _from_the_pavement(3)),
+    "roads and grass from the air": ("values", _from_the_air(1)),
+    "roads and a lake from the air": ("values", _from_the_air(3)),
+    "255 is a class": ("binary", _black_and_white),
 }
 """Name -> form of the set, what is done to it."""
 
@@ -149,10 +205,35 @@ def _emptied(root: Path) -> None:
         shutil.rmtree(path)
 
 
+def _unlisted(root: Path) -> None:
+    for name in ("train.csv", "val.csv"):
+        (root / name).unlink()
+
+
 UNUSABLE: dict[str, tuple[str, Callable[[Path], Any], str]] = {
-    "no such folder": ("values", shutil.rmtree, "dataset.toml"),
+    "no such folder": ("values", shutil.rmtree, "there is no such folder"),
     "no description": ("values", lambda root: (root / "dataset.toml").unlink(), r"fassd data init"),
     "a description that is no TOML": ("values", _write("dataset.toml", lambda _: "name = "), "not valid TOML"),
+    "an unknown coding": (
+        "values",
+        _write("dataset.toml", lambda text: 'coding = "colour"\n' + text),
+        "did you mean 'colours'",
+    ),
+    "an unknown key": (
+        "values",
+        _write("dataset.toml", lambda text: 'imagez = "a"\n' + text),
+        "did you mean 'images'",
+    ),
+    "an unknown key of a class": (
+        "values",
+        _write("dataset.toml", lambda text: text.replace("colour", "color", 1)),
+        "did you mean 'colour'",
+    ),
+    "no list of pairs": (
+        "list",
+        _unlisted,
+        r"nothing matches \*\.csv",
+    ),
     "an unknown label space": (
         "values",
         _write("dataset.toml", lambda _: 'label_space = "camvit"'),

@@ -7,7 +7,7 @@ import pytest
 from PIL.Image import Transpose
 from tests.checks.scenes import Array, scene
 
-from fassd.checks.alignment import FLIPS, alignment
+from fassd.checks.alignment import alignment
 
 TURNS = {
     Transpose.FLIP_LEFT_RIGHT: lambda labels: labels[:, ::-1],
@@ -31,10 +31,20 @@ def test_a_mask_on_its_image_agrees(seed: int) -> None:
     assert not fit.is_shifted
 
 
-@pytest.mark.parametrize("turn", FLIPS)
+@pytest.mark.parametrize("turn", TURNS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_flip_is_named_by_what_takes_it_back(seed: int, turn: Transpose) -> None:
     fit = alignment(_grey(seed), TURNS[turn](scene(seed).labels), 1)
+    assert fit
+    assert fit.flip == turn
+
+
+@pytest.mark.parametrize(("quarters", "turn"), [(0, None), (1, Transpose.ROTATE_270), (3, Transpose.ROTATE_90)])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_quarter_turn_of_a_square_is_named_by_what_takes_it_back(
+    seed: int, quarters: int, turn: Transpose | None
+) -> None:
+    fit = alignment(_grey(seed)[:, :120], np.rot90(scene(seed).labels[:, :120], quarters), 1)
     assert fit
     assert fit.flip == turn
 

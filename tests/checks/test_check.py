@@ -122,7 +122,7 @@ def test_a_mask_that_fits_badly_is_turned_with_all_others() -> None:
         "folder:x", "val", CITYSCAPES, by_value(CITYSCAPES), (Pair("a", Path("a.jpg"), Path("a.png")),) * 4
     )
     tally = SplitTally(dataset)
-    for index, flips in enumerate([(9.0, 1.0, 1.0)] * 3 + [(3.2, 1.0, 1.0)]):
+    for index, flips in enumerate([(9.0, 1.0, 1.0, -np.inf, -np.inf)] * 3 + [(3.2, 1.0, 1.0, 1.0, 1.0)]):
         tally.add(index, PairFacts((), alignment=Alignment(2.0, flips, 9.0, (0.0, 0.0))))
     usual = usual_flip([tally])
     assert usual == Transpose.FLIP_LEFT_RIGHT
@@ -231,8 +231,8 @@ def test_pictures_of_any_size_and_few_classes(tmp_path: Path, size: tuple[int, i
     rows = "".join(f'[[classes]]\nname = "{one}"\ncolour = [{one}, 0, 0]\n' for one in range(classes))
     (tmp_path / "dataset.toml").write_text(rows)
     faults = {one.kind.name for one in check_dataset(f"folder:{tmp_path}").faults}
-    # A speck of one class is a mask of one value, and noise has values between others.
-    assert faults <= {"constant-mask", "two-masks", "blurred-mask", "jpeg-mask"}
+    # A speck of one class is a mask of one value, and noise in a line has values between others.
+    assert faults <= {"constant-mask", "two-masks", "blurred-mask", "jpeg-mask", "noise-mask"}
 
 
 def test_a_file_that_vanishes_while_it_is_checked_is_a_finding(own: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 
 from fassd.checks.quick_check import quick_check
 from fassd.core.errors import DataError, FileError
+from fassd.core.labels import CAMVID
 from fassd.data.kinds import open_dataset
 
 
@@ -29,10 +30,20 @@ def test_a_sound_set_passes(camvid_root: Path) -> None:
     quick_check(open_dataset(f"camvid:{camvid_root}", "train"))
 
 
+def _renumbered(mask: Path) -> None:
+    """A palette that begins with the last class."""
+    values = np.array(Pillow.open(mask))
+    count = len(CAMVID)
+    picture = Pillow.fromarray(np.where(values < count, count - 1 - values, values).astype(np.uint8))
+    picture.putpalette([channel for one in reversed(CAMVID.classes) for channel in one.colour])
+    picture.save(mask)
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "size": (lambda mask: Pillow.open(mask).resize((64, 48)).save(mask), "is 64x48 but its image"),
     "values": (lambda mask: Pillow.fromarray(np.full((96, 128), 77, np.uint8)).save(mask), "holds the value 77"),
     "colours": (lambda mask: Pillow.open(mask).convert("RGB").save(mask), "holds colours"),
+    "palette": (_renumbered, "palette with the colours of 'camvid', whose indices are no classes"),
     "JPEG": (lambda mask: Pillow.open(mask).save(mask, "JPEG"), "JPEG-compressed"),
     "empty": (lambda mask: mask.write_bytes(b""), "is empty"),
 }

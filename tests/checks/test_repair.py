@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from tests.checks.scenes import MAKERS, TO_TRAIN
+from tests.checks.scenes import COLOURS, MAKERS, TO_TRAIN
 
 from fassd.checks.check import Checked, check_dataset
 from fassd.checks.repair import Repaired, repair
@@ -122,6 +123,41 @@ def test_what_has_no_certain_remedy_is_left_and_told(town: Callable[[str], Path]
     assert _faults(after) == {"size-differs"}
 
 
+@pytest.mark.parametrize("every", [True, False])
+def test_what_the_copy_still_has_is_not_called_mended(town: Callable[[str], Path], every: bool) -> None:
+    root = town("values")
+    masks = sorted(root.glob("masks/*/*" if every else "masks/train/*0.png"))
+    for path in masks:
+        values = np.array(Pillow.open(path))
+        Pillow.fromarray(np.where(values == 255, values, values + 1).astype(np.uint8)).save(path)
+    before = check_dataset(f"folder:{root}")
+    useless = tuple(replace(one, table={code: code for code in one.table}) for one in before.findings)
+    copy = repair(replace(before, findings=useless), root.with_name("copy"))
+    assert copy.done == ()
+    assert {file for one in copy.left for file in one.files} == set(masks)
+    assert not any("--fix" in one.remedy for one in copy.left)
+
+
+def test_palettes_numbered_anew_in_each_file_are_one_finding_and_mended(town: Callable[[str], Path]) -> None:
+    root = town("values")
+    truth = [sample.labels for sample in open_dataset(f"folder:{root}", "train")]
+    masks = sorted(root.glob("masks/train/*"))
+    for seed, path in enumerate(masks):
+        order = np.random.default_rng(seed).permutation(len(COLOURS) + 1).astype(np.uint8)
+        numbers = np.array(Pillow.open(path))
+        picture = Pillow.fromarray(order[np.minimum(numbers, len(COLOURS))])
+        palette = np.zeros((len(COLOURS) + 1, 3), np.uint8)
+        palette[order[:-1]] = COLOURS
+        picture.putpalette(palette.tobytes())
+        picture.save(path)
+    before, copy, after = _repaired(root)
+    assert [(one.kind.name, one.files) for one in before.faults] == [("colours-for-values", tuple(masks))]
+    assert after.faults == ()
+    assert all(
+        np.array_equal(one.labels, two) for one, two in zip(open_dataset(copy.spec, "train"), truth, strict=True)
+    )
+
+
 @pytest.mark.parametrize("place", ["town", "town/copy", ".", "full"])
 def test_a_place_that_would_spoil_something_is_refused(town: Callable[[str], Path], place: str) -> None:
     root = town("values")
@@ -142,7 +178,7 @@ def test_an_interrupted_copy_leaves_nothing(town: Callable[[str], Path]) -> None
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        repair(check_dataset(f"folder:{root}"), root.with_name("copy"), interrupt)
+        repair(check_dataset(f"folder:{root}"), root.with_name("copy"), watch=interrupt)
     assert [path.name for path in root.parent.iterdir()] == ["town"]
 
 

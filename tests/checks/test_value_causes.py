@@ -161,7 +161,8 @@ def test_streets_filmed_from_the_pavement_are_no_fault(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+# With seed 0 all upper middles are sky, which one too high is CamVid's building: nothing tells it from a sound set.
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", ["every mask counts from 1, 0 is ignored", "CamVid counts from 1"])
 def test_on_real_frames_a_split_of_few_is_mended_too(data_root: Path, tmp_path: Path, name: str, seed: int) -> None:
     with photographed(camvid_frames(data_root, seed)):

@@ -262,9 +262,16 @@ def test_damaged_machine_code_is_compiled_anew(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
     source = tmp_path / "double.py"
     source.write_text("def double(x):\n    return 2 * x\n")
-    for damaged in ("nothing yet", "*.nbc", "*.nbi"):
-        for file in tmp_path.rglob(damaged):
-            file.write_bytes(file.read_bytes()[:50])
+    damages = [
+        ("nothing yet", b""),
+        ("*.nbc", b""),
+        ("*.nbi", b""),
+        ("*.nbc", b"garbage\n"),
+        ("*.nbc", b"\x8c\x03\xed\xed"),
+    ]
+    for files, content in damages:
+        for file in tmp_path.rglob(files):
+            file.write_bytes(content or file.read_bytes()[:50])
         namespace: dict[str, Any] = {"__name__": "double"}
         exec(compile(source.read_text(), source, "exec"), namespace)
         assert kept(namespace["double"])(3) == 6

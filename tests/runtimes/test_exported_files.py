@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import onnx
 import pytest
 
 from fassd.core.checkpoint import RGB_PIXELS, Header, read_checkpoint
@@ -48,7 +49,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "weights altered": (
         "net.xml",
         lambda folder: _flip_a_bit(folder / "net.bin", 0.5),
-        "damaged or belongs to another",
+        "is damaged, or they do not belong together",
     ),
     "weights cut": ("net.xml", lambda folder: _cut(folder / "net.bin"), "damaged"),
     "model cut": ("net.xml", lambda folder: _cut(folder / "net.xml"), "damaged"),
@@ -83,6 +84,27 @@ def test_a_foreign_model_is_refused(tmp_path: Path) -> None:
         open_runtime(tmp_path / "net.xml")
 
 
+@pytest.mark.parametrize(
+    ("sound", "changed"),
+    [(b'dilations="8, 1"', b'dilations="9, 1"'), (b"Road", b"Toad"), (b'from-layer="9"', b'from-layer="8"')],
+)
+def test_a_graph_or_header_that_was_changed_is_refused(copy: Path, sound: bytes, changed: bytes) -> None:
+    content = (copy / "net.xml").read_bytes()
+    assert sound in content
+    (copy / "net.xml").write_bytes(content.replace(sound, changed))
+    with pytest.raises(CheckpointError, match="damaged"):
+        open_runtime(copy / "net.xml")
+
+
+def test_an_onnx_graph_that_was_changed_is_refused(copy: Path) -> None:
+    model = onnx.load(copy / "net.onnx")
+    convolution = next(node for node in model.graph.node if node.op_type == "Conv")
+    convolution.name += "x"
+    onnx.save(model, copy / "net.onnx")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        open_runtime(copy / "net.onnx")
+
+
 @pytest.mark.parametrize("name", ["net.xml", "net.onnx"])
 def test_a_precision_that_is_not_the_files_is_refused(exported: Path, name: str) -> None:
     with pytest.raises(UsageError, match="is no int8 network; leave --precision out"):
@@ -92,7 +114,7 @@ def test_a_precision_that_is_not_the_files_is_refused(exported: Path, name: str)
 def test_a_header_of_another_version_is_refused(copy: Path) -> None:
     text = (copy / "net.xml").read_text(encoding="utf-8")
     (copy / "net.xml").write_text(text.replace("fassd-net-l2", "fassd-net-l9"), encoding="utf-8")
-    with pytest.raises(CheckpointError, match="its contents are damaged or from another version"):
+    with pytest.raises(CheckpointError, match="is damaged"):
         open_runtime(copy / "net.xml")
 
 

@@ -47,18 +47,16 @@ def _as_openvino(checkpoint: Path, folder: Path) -> Path:
 
 def _as_int8(checkpoint: Path, folder: Path) -> Path:
     """Some of the convolutions in int8, between ranges wide enough for random weights."""
-    from openvino import opset13 as op
-
+    from fassd.runtimes import openvino_graph
     from fassd.runtimes.openvino_file import write_model
-    from fassd.runtimes.openvino_graph import draw_logits
 
     read = read_checkpoint(checkpoint)
-    model = draw_logits(read.header, read.arrays)
+    model = openvino_graph.draw_logits(read.header, read.arrays)
     for node in [node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution"][20:24]:
         largest = float(np.abs(node.input_value(1).get_node().data).max())
         ends = ((0.0, 2.0), (-largest, largest))
         for place, (low, high), levels in zip((0, 1), ends, (256, 255), strict=True):
-            quantised = op.fake_quantize(node.input_value(place), low, high, low, high, levels)
+            quantised = openvino_graph.op.fake_quantize(node.input_value(place), low, high, low, high, levels)
             node.input(place).replace_source_output(quantised.output(0))
     write_model(model, folder / "net.xml")
     return folder / "net.xml"

@@ -142,11 +142,9 @@ def test_int8_keeps_to_the_loss_that_was_allowed(
 def test_int8_that_saturates_is_refused(
     order: Callable[..., Order], tmp_path: Path, pictures: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from openvino import opset13 as op
-
     class Saturating(openvino_graph.OpenVINOOperations):
         def relu(self, maps: openvino_graph.Node) -> openvino_graph.Node:
-            return op.clamp(maps, 0.0, 1.0)
+            return openvino_graph.op.clamp(maps, 0.0, 1.0)
 
     monkeypatch.setattr(openvino_graph, "OpenVINOOperations", Saturating)
     done = export(order("openvino", tmp_path / "net.xml", precision="int8", calibrate=pictures))

@@ -20,12 +20,14 @@ from fassd.core.arrays import Codes
 SIDE = 256
 """Pixels of the longer side of the maps that are compared."""
 
-FLIPS = (Transpose.FLIP_LEFT_RIGHT, Transpose.FLIP_TOP_BOTTOM, Transpose.ROTATE_180)
-_REVERSED: tuple[tuple[slice, ...], ...] = (
-    (slice(None), slice(None, None, -1)),
-    (slice(None, None, -1), slice(None)),
-    (slice(None, None, -1), slice(None, None, -1)),
+FLIPS = (
+    Transpose.FLIP_LEFT_RIGHT,
+    Transpose.FLIP_TOP_BOTTOM,
+    Transpose.ROTATE_180,
+    Transpose.ROTATE_90,
+    Transpose.ROTATE_270,
 )
+"""What may have become of a mask; quarter turns, the last two, of square ones only."""
 _FEWEST = 40
 """Border pixels from which a judgement is possible."""
 _REACH = 3
@@ -43,13 +45,13 @@ class Alignment:
 
     Attributes:
         here: as it is, give or take some pixels.
-        flips: mirrored left to right, upside down, turned by half, in the order of `FLIPS`.
+        flips: in the order of `FLIPS`; minus infinity for quarter turns of what is no square.
         best: at the best of all shifts.
         shift: that shift, right and down, as shares of width and height; how the mask would have to be moved.
     """
 
     here: float
-    flips: tuple[float, float, float]
+    flips: tuple[float, ...]
     best: float
     shift: tuple[float, float]
 
@@ -83,9 +85,10 @@ def alignment(grey: Grey, codes: Codes, factor: int) -> Alignment | None:
         return None
     edges = edge_spectrum(grey, borders.shape)
     here, best, (down, right) = _agreement(edges, borders)
-    first, second, third = (_agreement(edges, borders[place])[0] for place in _REVERSED)
     height, width = borders.shape
-    return Alignment(here, (first, second, third), best, (right / width, down / height))
+    turned = borders[:, ::-1], borders[::-1], borders[::-1, ::-1], np.rot90(borders), np.rot90(borders, 3)
+    flips = [_agreement(edges, one)[0] if one.shape == borders.shape else -np.inf for one in turned]
+    return Alignment(here, tuple(flips), best, (right / width, down / height))
 
 
 def agreement(edges: Spectrum, borders: _Map) -> float:

@@ -22,6 +22,11 @@ def file_findings(scan: Scan) -> Iterator[Finding]:
     split = scan.dataset.split
     for pair in scan.lacking:
         remedy = "annotate the image, or take it out; if its mask has another name, rename that"
+        twin = _twin(pair.mask)
+        if twin is not None:
+            remedy = f"{twin.name} lies there: rename it, or save it as {pair.mask.suffix[1:].upper()} under that name"
+        if pair.mask.is_symlink():
+            remedy = f"{pair.mask.name} is a link to a file that is not there; link or copy the right one, or {remedy}"
         yield _one("missing-mask", split, (pair.image,), "no mask", f"{pair.mask.name} beside the others", remedy)
     if scan.orphans:
         remedy = "add the image, or take the mask out; check how both are named"
@@ -38,6 +43,15 @@ def file_findings(scan: Scan) -> Iterator[Finding]:
         )
     yield from _names(scan)
     yield from _skipped(scan)
+
+
+def _twin(mask: Path) -> Path | None:
+    """A picture beside a missing mask whose name differs in its suffix, or in capitals, alone."""
+    if not mask.parent.is_dir():
+        return None
+    wanted = mask.stem.casefold()
+    near = (one for one in mask.parent.iterdir() if one.stem.casefold() == wanted and one.name != mask.name)
+    return min((one for one in near if one.suffix.lower() in SUFFIXES and one.is_file()), default=None)
 
 
 def missing_instances(scan: Scan) -> Iterator[Finding]:
@@ -95,6 +109,11 @@ def _skipped(scan: Scan) -> Iterator[Finding]:
     for folder in sorted({pair.image.parent for pair in scan.dataset.pairs}):
         for entry in sorted(os.scandir(folder), key=lambda one: one.name):
             path = Path(entry.path)
+            if path.suffix.lower() in SUFFIXES and path.is_symlink() and not path.exists():
+                text, wanted = "a link to a file that is not there", "an image"
+                remedy = "link or copy the right image; if there is none, remove the pair"
+                yield _one("unreadable-image", scan.dataset.split, (path,), text, wanted, remedy)
+                continue
             if entry.name.startswith(".") or path.suffix.lower() in SUFFIXES or not entry.is_file():
                 continue
             found = _picture_all_the_same(path)

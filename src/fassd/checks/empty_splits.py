@@ -1,11 +1,14 @@
-"""Splits that a data set promises, by its description or its folders, and does not have."""
+"""What a data set promises, by its description or its folders, and does not have."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from fassd.data.description import Description, read_description
+from fassd.checks.findings import FINDING_KINDS, Finding
+from fassd.data.dataset import Scan
+from fassd.data.description import DESCRIPTION, Description, read_description
 
 _CAMVID = (("{split}", "{split}annot"), ("{split}", "{split}_labels"))
 _CAMVID_SPLITS = ("train", "val", "test")
@@ -25,6 +28,24 @@ def empty_splits(spec: str, found: Sequence[str]) -> dict[str, str]:
     root = Path(path).expanduser()
     lists = {"cityscapes": _of_cityscapes, "camvid": _of_camvid, "folder": _of_folder}
     return {split: what for split, what in lists[kind](root) if split not in found}
+
+
+def unmatched_partials(spec: str, scans: Sequence[Scan]) -> Iterator[Finding]:
+    """[[partial]] frames of the description that no image of any split is named as."""
+    kind, _, path = spec.partition(":")
+    if kind != "folder":
+        return
+    images = [
+        pair.image
+        for scan in scans
+        for pair in (*scan.dataset.pairs, *scan.lacking, *(pair for pair, _ in scan.repeated))
+    ]
+    for partial in read_description(Path(path).expanduser()).partial:
+        if not any(fnmatchcase(image.stem, partial.frames) for image in images):
+            found = f"[[partial]] frames = '{partial.frames}' in {DESCRIPTION}, which no image is named as"
+            wanted = "a pattern of image names without their suffix"
+            remedy = "correct the pattern, or take the entry out; without it, these frames count as wholly marked"
+            yield Finding(FINDING_KINDS["unmatched-partial"], "", (), found, wanted, remedy)
 
 
 def _of_cityscapes(root: Path) -> Iterator[tuple[str, str]]:

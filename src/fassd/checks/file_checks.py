@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 from PIL.Image import Transpose
 
 from fassd.checks.findings import Finding, finding
@@ -54,7 +55,11 @@ def read_picture(path: Path, split: str) -> ReadFile:
                     finding("animated-image", split, path, text, "one", "save the others as images of their own")
                 )
             turn, (width, height) = header.turn, header.picture.size
-        return ReadFile(tuple(found), read_image(path), turn, (height, width))
+        image = read_image(path)
+        if _is_blank(image):
+            text, wanted = "one colour at every pixel", "a picture"
+            found.append(finding("blank-image", split, path, text, wanted, _COPY_AGAIN))
+        return ReadFile(tuple(found), image, turn, (height, width))
     except PictureError as error:
         remedy = "convert it to PNG" if "cannot be read; convert" in error.problem else _COPY_AGAIN
         return ReadFile((finding("unreadable-image", split, path, _fact(error), "a whole picture", remedy),))
@@ -70,7 +75,7 @@ def read_mask(path: Path, dataset: Dataset) -> ReadFile:
             found = list(_wrong_suffix(path, split, header))
             turn, (width, height) = header.turn, header.picture.size
             pages, mode, name = _pages(header), header.picture.mode, header.format.name
-            palette = _used_palette(header) if mode == "P" and not dataset.coding.by_colour else {}
+            found += contradicting_palette(path, dataset, header)
             transparent = mode in ("RGBA", "LA", "PA") and _is_transparent(header)
         if name == "JPEG":
             text, wanted = "a JPEG file, which alters values along borders", "PNG, or another format without loss"
@@ -82,7 +87,6 @@ def read_mask(path: Path, dataset: Dataset) -> ReadFile:
             found.append(_alpha(path, split, transparent))
         if mode == "1" and len(dataset.label_space) > 2:
             found.append(_one_bit(path, dataset))
-        found += _contradicting(path, dataset, palette)
         wrong_channels = _wrong_channels(path, dataset, mode)
         if mode == "LA" or wrong_channels or any(one.kind.name == "colours-for-values" for one in found):
             return ReadFile((*found, *wrong_channels))
@@ -97,6 +101,11 @@ def read_mask(path: Path, dataset: Dataset) -> ReadFile:
 def _fact(error: FileError) -> str:
     """What was found, without the advice behind it."""
     return re.split(r"; |: it is ", error.problem)[0]
+
+
+def _is_blank(image: Image) -> bool:
+    # Some pixels tell for nearly every picture that it is not.
+    return image.shape[:2] != (1, 1) and all(bool((part == image[0, 0]).all()) for part in (image[::16, ::16], image))
 
 
 def _is_empty(path: Path) -> bool:
@@ -148,17 +157,20 @@ def _wrong_channels(path: Path, dataset: Dataset, mode: str) -> tuple[Finding, .
     return ()
 
 
-def _used_palette(header: Header) -> dict[int, int]:
-    """The colour, as a code, of each index that occurs."""
-    picture = header.upright()
-    colours = picture.getpalette("RGB") or []
-    used = [index for index, count in enumerate(picture.histogram()) if count and 3 * index + 2 < len(colours)]
-    return {index: code_of((colours[3 * index], colours[3 * index + 1], colours[3 * index + 2])) for index in used}
+def palette_of(picture: PIL.Image.Image) -> dict[int, int]:
+    """The colour, as a code, of each index; nothing for a picture without a palette."""
+    numbers = picture.getpalette("RGB") or [] if picture.mode == "P" else []
+    colours = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=False)
+    return {index: code_of(colour) for index, colour in enumerate(colours)}
 
 
-def _contradicting(path: Path, dataset: Dataset, palette: dict[int, int]) -> list[Finding]:
-    """A palette that shows the classes' own colours, but at other indices than the classes'."""
-    coding = dataset.coding
+def contradicting_palette(path: Path, dataset: Dataset, header: Header) -> list[Finding]:
+    """A palette that shows the classes' own colours, but at other indices than the classes'; at most one finding."""
+    coding, colours = dataset.coding, palette_of(header.picture)
+    if coding.by_colour or not colours:
+        return []
+    counts = enumerate(header.upright().histogram())
+    palette = {index: colours[index] for index, count in counts if count and index in colours}
     if len(set(palette.values())) < 2:
         return []
     owner, table = explain_colours(frozenset(palette.values()), coding, dataset.label_space)

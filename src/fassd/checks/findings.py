@@ -38,6 +38,7 @@ class Finding:
         remedy: what to do.
         partner: the other file of the two that the finding is about, such as the frame that a leak repeats.
         table: the right code for each that the masks hold, where one table mends them.
+        tables: the same for single files, where each has a table of its own.
         turn: what makes the masks fit, where a turn or a flip does.
     """
 
@@ -49,7 +50,12 @@ class Finding:
     remedy: str
     partner: Path | None = None
     table: Mapping[int, int] = field(default_factory=dict)
+    tables: Mapping[Path, Mapping[int, int]] = field(default_factory=dict)
     turn: Transpose | None = None
+
+    def table_of(self, file: Path) -> Mapping[int, int]:
+        """What mends one of the files; empty where no table does."""
+        return self.tables.get(file, self.table)
 
 
 FINDING_KINDS = {
@@ -67,6 +73,7 @@ FINDING_KINDS = {
         FindingKind("several-pages", "fault", "masks with several frames or pages"),
         FindingKind("animated-image", "note", "images with several frames or pages"),
         FindingKind("empty-split", "fault", "splits without images"),
+        FindingKind("unmatched-partial", "fault", "partly marked frames that are not there"),
         FindingKind("no-such-split", "note", "usual splits that are not there"),
         # Masks whose pixels do not lie on their image's.
         FindingKind("size-differs", "fault", "masks of another size than their image"),
@@ -87,10 +94,12 @@ FINDING_KINDS = {
         FindingKind("stretched-values", "fault", "values that were multiplied, as for viewing"),
         FindingKind("jpeg-mask", "fault", "masks that went through JPEG"),
         FindingKind("blurred-mask", "fault", "masks with mixed values along borders"),
+        FindingKind("noise-mask", "fault", "masks of noise"),
         FindingKind("alpha-mask", "fault", "masks with transparency"),
         FindingKind("mostly-ignored", "fault", "masks in which nearly everything is ignored"),
         FindingKind("constant-mask", "fault", "masks with one value everywhere"),
         # Images.
+        FindingKind("blank-image", "fault", "images of one colour"),
         FindingKind("channel-order", "fault", "images whose red and blue look exchanged"),
         FindingKind("leak", "fault", "the same picture in two splits"),
         FindingKind("near-leak", "fault", "nearly the same picture in two splits"),

@@ -34,12 +34,17 @@ def habit(tally: SplitTally) -> Explanation | None:
         return None
     codes = frozenset[int]().union(*tally.codes)
     plain = black_and_white(codes, coding, space)
-    road = _road_code(tally)
+    # Without a sky among its classes it may be the ground seen from the air, where roads lie anywhere.
+    road = _road_code(tally) if any(name.lower() == "sky" for name in space.names) else None
     if plain is not None or road is None or total < _FEWEST or (tally.middles == road).sum() > total / 20:
         return plain
     reason = _from_road(tally, road, total)
-    # Whoever films from the pavement has no road there, but buildings and trees where they belong.
-    return reason if reason is not None and _above(tally, reason.table) >= _above(tally, {}) else None
+    if reason is None:
+        return None
+    # Whoever films from the pavement has no road there, but buildings and trees where they belong. Only where the
+    # upper middle, too, becomes what streets have there are the values wrong.
+    as_it_is, once_mended = _above(tally, {}), _above(tally, reason.table)
+    return reason if once_mended > as_it_is + total / 10 and once_mended > total / 2 else None
 
 
 def _from_road(tally: SplitTally, road: int, total: int) -> Explanation | None:

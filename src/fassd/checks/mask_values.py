@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import gcd
@@ -13,6 +14,8 @@ from fassd.data.coding import Coding, code_of, colour_of
 Table = Mapping[int, int]
 """The right code for each that masks hold."""
 
+_TELLING = 4
+"""Greys that are hardly those of the classes' colours by chance."""
 _INSTANCES = 1000
 """In instanceIds files an object's value is a thousand times its class and its number."""
 
@@ -49,7 +52,7 @@ def explain_values(codes: frozenset[int], coding: Coding, space: LabelSpace) -> 
     if coding.by_colour:
         reasons = (_exchanged_channels, _other_palette)
     else:
-        reasons = (black_and_white, _instance_ids, train_ids, _raw_ids, _off_by_one, _stretched)
+        reasons = (black_and_white, _instance_ids, train_ids, _raw_ids, _off_by_one, _stretched, _luminances)
     return next((found for reason in reasons if (found := reason(codes, coding, space))), None)
 
 
@@ -88,6 +91,8 @@ def black_and_white(codes: frozenset[int], coding: Coding, space: LabelSpace) ->
     """0 and 255, of which 255 means "ignored"; also where both are in the table."""
     if not {IGNORE} <= codes <= {0, IGNORE} or len(space) < 2 or 0 not in coding.classes:
         return None
+    if coding.classes.get(IGNORE, IGNORE) != IGNORE:
+        return None  # 255 is a class.
     second = code_of_class(coding).get(1)
     if len(space) == 2 and second is not None:
         return Explanation(
@@ -197,6 +202,30 @@ def _stretches(codes: frozenset[int], small: list[int]) -> Iterable[tuple[float,
                     round(code * top / last): code for code in small
                 }
                 yield top / last, back | table
+
+
+def _luminances(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Explanation | None:
+    """The classes' colours as a picture in grey shows them."""
+    places = code_of_class(coding)
+    for owner, palette in _palettes(space):
+        behind = defaultdict[int, set[int]](set)
+        for colour, label in palette.items():
+            behind[_luminance(colour)].add(label)
+        if len(codes) < _TELLING or not codes <= behind.keys():
+            continue
+        found = f"the colours of {owner}, turned into grey"
+        table = {grey: places[label] for grey, (label, *others) in behind.items() if not others and label in places}
+        if codes <= table.keys():
+            remedy = "write the classes' values, or the colours, in place of their greys; --fix writes values"
+            return Explanation("colours-for-values", found, remedy, table)
+        return Explanation("colours-for-values", found, "export the masks again; some classes have the same grey")
+    return None
+
+
+def _luminance(colour: int) -> int:
+    """As Pillow makes grey of a colour (ITU-R BT.601, in steps of 1/65536)."""
+    red, green, blue = colour_of(colour)
+    return (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
 
 
 def _exchanged_channels(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Explanation | None:

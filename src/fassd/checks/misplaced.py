@@ -22,6 +22,8 @@ from fassd.media.images import read_image
 _SPELLED = {
     Transpose.FLIP_LEFT_RIGHT: ("mirrored left to right", "mirror the mask"),
     Transpose.FLIP_TOP_BOTTOM: ("upside down", "flip the mask upside down"),
+    Transpose.ROTATE_90: ("a quarter turned clockwise", "turn the mask by a quarter, counter-clockwise"),
+    Transpose.ROTATE_270: ("a quarter turned counter-clockwise", "turn the mask by a quarter, clockwise"),
     Transpose.ROTATE_180: ("turned by 180 degrees", "turn the mask by 180 degrees"),
 }
 _WANTED = "borders on the edges of its image"

@@ -30,9 +30,14 @@ Size: TypeAlias = tuple[int, int]
 _INVERSE = {Transpose.ROTATE_90: Transpose.ROTATE_270, Transpose.ROTATE_270: Transpose.ROTATE_90}
 """The turns that are not their own inverse."""
 
+_EXPORT_AGAIN = "export the mask again, as PNG, and resize it without smoothing (nearest neighbour)"
 _MIXED = {
-    "jpeg-mask": "values between classes along borders, as JPEG leaves them",
-    "blurred-mask": "values between classes along borders, as smooth resizing leaves them",
+    "jpeg-mask": ("values between classes along borders, as JPEG leaves them", _EXPORT_AGAIN),
+    "blurred-mask": ("values between classes along borders, as smooth resizing leaves them", _EXPORT_AGAIN),
+    "noise-mask": (
+        "another value at most pixels than at the one before, as in noise",
+        "look at the mask; export it again, or take the pair out",
+    ),
 }
 
 
@@ -107,7 +112,7 @@ def inspect(dataset: Dataset, pair: Pair) -> PairFacts:
     if mask and mask.mixed:
         return PairFacts(found, size, look, mask)
     fit = alignment(grey, codes, factor)
-    if fit is not None and fit.flip is not None and fit.flip in {picture.turn, labelled.turn}:
+    if fit is not None and fit.flip is not None and fit.flip in {picture.turn, _back(labelled.turn)}:
         return PairFacts((*found, _turned(dataset, pair, picture, labelled)), size, look, mask)
     labels = dataset.coding.labels(codes)[factor // 2 :: factor, factor // 2 :: factor]
     redness = _redness(np.asarray(small), labels, len(dataset.label_space))
@@ -146,8 +151,8 @@ def _counted(codes: Codes) -> tuple[Any, Any]:
 
 
 def _mixed(dataset: Dataset, pair: Pair, kind: str) -> Finding:
-    remedy = "export the mask again, as PNG, and resize it without smoothing (nearest neighbour)"
-    return finding(kind, dataset.split, pair.mask, _MIXED[kind], "one class at each pixel", remedy)
+    found, remedy = _MIXED[kind]
+    return finding(kind, dataset.split, pair.mask, found, "one class at each pixel", remedy)
 
 
 def _differs_by_exif(image: ReadFile, mask: ReadFile) -> bool:
@@ -161,8 +166,13 @@ def _turned(dataset: Dataset, pair: Pair, image: ReadFile, mask: ReadFile) -> Fi
     assert turn is not None
     text = f"an EXIF orientation that turns it ({turn.name.lower().replace('_', ' ')}), while its {other} has none"
     remedy = "turn the mask as its image, and save both without EXIF; --fix turns the mask"
-    back = _INVERSE.get(turn, turn) if on_mask else turn
+    back = _back(turn) if on_mask else turn
     return replace(finding("turned-by-exif", dataset.split, which, text, "both upright", remedy), turn=back)
+
+
+def _back(turn: Transpose | None) -> Transpose | None:
+    """The turn that takes one back."""
+    return turn if turn is None else _INVERSE.get(turn, turn)
 
 
 def _redness(image: Image, labels: Labels, classes: int) -> Redness | None:

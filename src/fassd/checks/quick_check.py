@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from fassd.checks.file_checks import contradicting_palette, palette_of
 from fassd.core.errors import DataError, FileError
+from fassd.data.coding import code_of
 from fassd.data.dataset import Dataset, Pair
 from fassd.media.formats import EXCHANGING, Header, opened
 
@@ -28,7 +30,7 @@ def quick_check(dataset: Dataset) -> None:
         failed = [error for error in pool.map(lambda pair: _problem(dataset, pair), dataset.pairs) if error]
     if failed:
         first, more = failed[0], len(failed) - 1
-        others = f", and {more} more of {len(dataset)} pairs cannot be read" if more else ""
+        others = f", and {more} more of {len(dataset)} pairs cannot be used" if more else ""
         advice = f"{others}; 'fassd data check {dataset.spec}' tells everything"
         raise type(first)(first.path, first.problem + advice)
     for place in sorted(set(np.linspace(0, len(dataset) - 1, _SAMPLE).astype(int).tolist())):
@@ -47,6 +49,10 @@ def _problem(dataset: Dataset, pair: Pair) -> FileError | None:
             image = _upright_size(header)
         with opened(pair.mask) as header:
             mask, mode, altered = _upright_size(header), header.picture.mode, not header.format.keeps_labels
+            if _shows_other_classes(header, dataset):
+                wrong = contradicting_palette(pair.mask, dataset, header)
+                if wrong:
+                    return DataError(pair.mask, f"has {wrong[0].found}")
         if image != mask:
             problem = f"is {mask[0]}x{mask[1]} but its image {pair.image.name} is {image[0]}x{image[1]}"
             return DataError(pair.mask, problem)
@@ -56,6 +62,20 @@ def _problem(dataset: Dataset, pair: Pair) -> FileError | None:
     except FileError as error:
         return error
     return None
+
+
+def _shows_other_classes(header: Header, dataset: Dataset) -> bool:
+    """Whether the palette, which lies in the header, has a class's colour at another class's index."""
+    if header.picture.mode != "P" or dataset.coding.by_colour:
+        return False
+    classes, places = (
+        dataset.coding.classes,
+        {code_of(one.colour): at for at, one in enumerate(dataset.label_space.classes)},
+    )
+    palette = palette_of(header.picture)
+    return any(
+        places.get(colour, own) != own for index, colour in palette.items() if (own := classes.get(index)) is not None
+    )
 
 
 def _upright_size(header: Header) -> tuple[int, int]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
 from PIL.Image import Transpose
 
-from fassd.checks.check import Checked
+from fassd.checks.check import Checked, check_dataset
 from fassd.checks.findings import Finding
 from fassd.checks.mask_values import Table
 from fassd.checks.rewrite import rewrite_mask, rewrite_picture
@@ -49,8 +50,8 @@ class Repaired:
 
     Attributes:
         spec: "kind:PATH" of the copy.
-        done: what was mended.
-        left: faults for which there is no remedy without looking.
+        done: what was mended, and is not found in the copy any more.
+        left: the faults of the copy, under the names of the original files.
     """
 
     spec: str
@@ -69,13 +70,14 @@ class _Plan:
     renamed: dict[Path, str] = field(default_factory=dict)
 
 
-def repair(checked: Checked, out: Path, watch: Watch = ignore_events) -> Repaired:
-    """Writes a corrected copy in the layout of the original, of the splits that were checked.
+def repair(checked: Checked, out: Path, processes: int = 1, watch: Watch = ignore_events) -> Repaired:
+    """Writes a corrected copy in the layout of the original, of the splits that were checked, and checks it in turn.
 
     Args:
         checked: what is wrong with the data set.
         out: a new or empty folder, neither inside the data set nor around it.
-        watch: gets "file" after each pair.
+        processes: that read the copy.
+        watch: gets "file" after each pair, and what `check_dataset` tells of the copy.
 
     Raises:
         UsageError: `out` is neither new nor empty, or lies inside the data set; or the data set has no sound pair.
@@ -87,21 +89,40 @@ def repair(checked: Checked, out: Path, watch: Watch = ignore_events) -> Repaire
     check_out(out, root)
     scans = [scan_dataset(checked.spec, one.split) for one in checked.splits]
     description = read_description(root) if kind == "folder" else None
-    plan, done, left = _Plan(), [], []
-    for finding in checked.findings:
-        what = _decide(finding, plan, description, root)
-        if what:
-            done.append(Repair(finding, what))
-        elif finding.kind.grade == "fault":
-            left.append(finding)
-    if not any(True for scan in scans for _ in _kept(scan, plan)):
+    plan = _Plan()
+    tried = [Repair(one, what) for one in checked.findings if (what := _decide(one, plan, description, root))]
+    splits = [scan.dataset.split for scan in scans if any(True for _ in _kept(scan, plan))]
+    if not splits:
         raise UsageError(f"--fix {out}: nothing would be left of {checked.spec}, for it has no sound pair")
     with _folder_written_whole(out) as folder:
         _copy_all(scans, plan, root, folder, watch)
         _copy_papers(root, folder)
         if description is not None and description.pairs:
             _write_lists(scans, plan, description, root, folder)
-    return Repaired(f"{kind}:{out}", tuple(done), tuple(left))
+    spec = f"{kind}:{out}"
+    origins = {
+        _place(file, plan, root, out): file for scan in scans for pair in _kept(scan, plan) for file in _both(pair)
+    }
+    of_copy = [_at_home(one, origins) for one in check_dataset(spec, splits, processes, watch).faults]
+    # A copy has no more splits than its original: what is missing of them stays missing.
+    left = [one for one in checked.faults if not one.files] + of_copy
+    return Repaired(spec, tuple(one for one in tried if not _stays(one.finding, of_copy)), tuple(left))
+
+
+def _both(pair: Pair) -> tuple[Path, Path]:
+    return pair.image, pair.mask
+
+
+def _at_home(finding: Finding, origins: dict[Path, Path]) -> Finding:
+    """A fault of the copy as one of the original, which could not be mended."""
+    files = tuple(origins.get(file, file) for file in finding.files)
+    partner = None if finding.partner is None else origins.get(finding.partner, finding.partner)
+    return replace(finding, files=files, partner=partner, remedy=re.sub(r"; --fix [^;]*", "", finding.remedy))
+
+
+def _stays(finding: Finding, left: list[Finding]) -> bool:
+    """Whether the copy has the same fault in some of the same files."""
+    return any(one.kind == finding.kind and not {*one.files}.isdisjoint(finding.files) for one in left)
 
 
 def _decide(finding: Finding, plan: _Plan, description: Description | None, root: Path) -> str:
@@ -110,8 +131,8 @@ def _decide(finding: Finding, plan: _Plan, description: Description | None, root
     if name in _LEFT_OUT:
         plan.left_out.update(files)
         return _LEFT_OUT[name]
-    if finding.table:
-        plan.tables.update(dict.fromkeys(files, finding.table))
+    if finding.table or finding.tables:
+        plan.tables.update({file: finding.table_of(file) for file in files})
         return "written anew with the right values"
     if finding.turn is not None:
         plan.turns.update(dict.fromkeys(files, finding.turn))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,25 +25,31 @@ class Merged:
     """Findings, those with the same cause as one with many files."""
 
     def __init__(self) -> None:
-        self._files: dict[Finding, list[Path]] = {}
+        self._alike: defaultdict[tuple[object, ...], list[Finding]] = defaultdict(list)
 
     def add(self, findings: Iterable[Finding]) -> None:
         """Takes findings, in order."""
         for one in findings:
-            # A finding about two files stands for itself.
-            key = replace(one, files=one.files if one.partner else (), table=_Hashable(one.table))
-            self._files.setdefault(key, []).extend(one.files)
+            # A finding about two files stands for itself. What can be mended is not mixed with what cannot.
+            own = one.files if one.partner else ()
+            mends = bool(one.table or one.tables)
+            key = one.kind, one.split, own, one.found, one.expected, one.remedy, one.partner, one.turn, mends
+            self._alike[key].append(one)
 
     def all(self) -> list[Finding]:
         """The findings in the order in which their causes appeared."""
-        return [replace(key, files=tuple(files)) for key, files in self._files.items()]
+        return [_merged(alike) for alike in self._alike.values()]
 
 
-class _Hashable(dict[int, int]):
-    """A table that can be part of a key."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(frozenset(self.items()))
+def _merged(alike: Sequence[Finding]) -> Finding:
+    """One finding about the files of all, which differ in nothing else but their tables."""
+    first = alike[0]
+    files = tuple(file for one in alike for file in one.files)
+    if all(one.table == first.table and not one.tables for one in alike):
+        return replace(first, files=files)
+    return replace(
+        first, files=files, table={}, tables={file: one.table_of(file) for one in alike for file in one.files}
+    )
 
 
 class SplitTally:
@@ -64,7 +70,7 @@ class SplitTally:
         ignored: pairs of which nearly everything is ignored.
         misplaced: alignments that speak against the mask, by pair.
         fits: (pairs,) float32, how well each mask lies; NaN where it cannot be told.
-        flips: (pairs, 3) float32, the same after each of `alignment.FLIPS`.
+        flips: (pairs, 5) float32, the same after each of `alignment.FLIPS`.
         digests: (pairs,) uint64, equal for equal images; 0 where there is none.
         masks: (pairs,) uint64, equal for equal masks; 0 where there is none.
         hashes: (pairs, 32) uint8, `Likeness.brighter`.

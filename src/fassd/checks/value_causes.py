@@ -95,11 +95,29 @@ def _told(tally: SplitTally, reading: _Reading | None) -> Iterator[Finding]:
         masks = [index for codes in altered for index in groups[codes]]
         if masks:
             yield _about(tally, reading.reason, masks)
-    for codes, group in foreign.items():
-        if codes not in told:
-            yield _about(tally, explain_values(codes, coding, space) or _unexplained(codes, coding, len(space)), group)
+    left = {codes: group for codes, group in foreign.items() if codes not in told}
+    reasons = {codes: explain_values(codes, coding, space) for codes in left}
+    for codes, reason in reasons.items():
+        if reason is not None:
+            yield _about(tally, reason, left[codes])
+    for codes, masks in _together({codes: left[codes] for codes in left if reasons[codes] is None}, coding):
+        yield _about(tally, _unexplained(codes, coding, len(space)), masks)
     if reading is None and not coding.by_colour:
         yield from _lone_habits(tally)
+
+
+def _together(
+    groups: Mapping[frozenset[int], Sequence[int]], coding: Coding
+) -> Iterator[tuple[frozenset[int], list[int]]]:
+    """Masks that share foreign values, be it through others, with all of these."""
+    found: list[tuple[frozenset[int], list[int]]] = []
+    for codes, group in groups.items():
+        values, masks = codes - coding.classes.keys(), list(group)
+        for one in [one for one in found if one[0] & values]:
+            found.remove(one)
+            values, masks = values | one[0], [*one[1], *masks]
+        found.append((values, masks))
+    yield from found
 
 
 def _stays(codes: frozenset[int], table: Table) -> bool:
@@ -195,7 +213,9 @@ def _unexplained(codes: frozenset[int], coding: Coding, classes: int) -> Explana
     text = f"the {what}{'s' * (len(foreign) > 1)} {spelled}{more}"
     remedy = f"correct the masks; if the {what} has a meaning, give it under [codes] in dataset.toml"
     if len(foreign) == 1 and not coding.by_colour:
-        remedy = f"correct the masks; if {foreign[0]} means no class, say ignore = {foreign[0]} in dataset.toml"
+        taken = [code for code, label in coding.classes.items() if label == IGNORE and code != IGNORE]
+        advice = f"write {taken[0]} in its place" if taken else f"say ignore = {foreign[0]} in dataset.toml"
+        remedy = f"correct the masks; if {foreign[0]} means no class, {advice}"
         if foreign[0] == classes:
             remedy += f"; if 0 means no class and the classes count from 1 to {classes}, subtract 1"
     return Explanation("foreign-values", text, remedy)

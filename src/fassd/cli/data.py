@@ -26,7 +26,7 @@ def data_command() -> None:
 data_command.add_command(check_command)
 
 
-@data_command.command("synthesize")
+@data_command.command("synthesize", short_help="Render street scenes with perfect labels.")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--images", type=int, default=50, show_default=True, help="How many.")
 @click.option("--size", default="512x1024", show_default=True, metavar="HxW", help="Height x width, pixels.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,12 +53,15 @@ def check_command(
 
     from fassd.checks.repair import check_out, repair
     from fassd.cli.check_report import print_checked, print_repaired
+    from fassd.core.files import check_writable
     from fassd.tasks.check import as_json as report_of
     from fassd.tasks.check import check, root_of
     from fassd.tasks.check_page import write_page
 
     if out is not None:
         check_out(out, Path(data.partition(":")[2]).expanduser())
+    if page is not None:
+        check_writable(page)
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as progress:
@@ -65,7 +69,7 @@ def check_command(
         checked = check(data, splits, workers, watch)
         if page is not None:
             write_page(page, checked)
-        repaired = None if out is None else repair(checked, out, watch)
+        repaired = None if out is None else repair(checked, out, workers or os.cpu_count() or 1, watch)
     if as_json:
         click.echo(json.dumps(report_of(checked, repaired), indent=2))
     else:

@@ -59,7 +59,7 @@ def scan_cityscapes(spec: str, root: Path, split: str, into: LabelSpace | None) 
             f"data set with [to.{space.name}], or choose weights or data that share its classes"
         )
     if not (root / _IMAGES).is_dir():
-        raise DataError(root, f"has no folder {_IMAGES}; --data takes cityscapes:PATH with the folder that holds it")
+        raise DataError(root, f"has no folder {_IMAGES}; give cityscapes:PATH with the folder that holds it")
     place = _place(root, split)
     images = _images(place.images)
     if not images or not place.masks.is_dir():

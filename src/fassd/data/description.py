@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from fassd.core.arrays import IGNORE
-from fassd.core.errors import FileError, UsageError
+from fassd.core.errors import DataError, FileError, UsageError
 from fassd.core.labels import LabelSpace, label_space_by_name
 from fassd.data.coding import Coding, code_of
 from fassd.data.label_file import ClassRow, label_space_of
@@ -67,6 +69,7 @@ def read_description(root: Path) -> Description:
     """The `dataset.toml` in a folder.
 
     Raises:
+        DataError: there is no such folder.
         FileError: missing, not TOML, an unknown key, a wrong type, or a pattern that cannot be filled in.
     """
     path = root / DESCRIPTION
@@ -74,6 +77,8 @@ def read_description(root: Path) -> Description:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         description = msgspec.convert(values, Description, strict=True)
     except OSError as error:
+        if not root.is_dir():
+            raise DataError(root, "there is no such folder; give folder:PATH with the data set's folder") from None
         raise FileError(
             path,
             f"cannot be read ({error.strerror}); a folder: data set is described there, and "
@@ -82,12 +87,30 @@ def read_description(root: Path) -> Description:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FileError(path, f"is not valid TOML ({error})") from None
     except msgspec.ValidationError as error:
-        raise FileError(path, f"does not describe a data set: {error}") from None
+        raise FileError(path, f"does not describe a data set: {_explain(str(error))}") from None
     _check_pattern(path, "images", description.images, split="train")
     _check_pattern(path, "masks", description.masks, split="train", stem="a")
     if description.pairs:
         _check_pattern(path, "pairs", description.pairs, split="train")
     return description
+
+
+def _explain(message: str) -> str:
+    """msgspec's message, with what would have been right where a key or a choice is unknown."""
+    key, choice = re.search(r"unknown field `(.+?)`", message), re.search(r"Invalid enum value '(.*?)'", message)
+    if choice:
+        return f"{message}; {_nearest(choice[1], ['values', 'colours'])}"
+    if not key:
+        return message
+    # msgspec names the place of all but the outermost tables: `$.partial[...]`.
+    rows = {"classes": ClassRow, "partial": Partial}
+    struct = next((row for place, row in rows.items() if f"$.{place}" in message), Description)
+    return f"{message}; {_nearest(key[1], struct.__struct_fields__)}"
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
 
 
 def own_space(description: Description, root: Path) -> LabelSpace:

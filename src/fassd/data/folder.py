@@ -59,7 +59,7 @@ def scan_described(spec: str, root: Path, split: str, description: Description, 
         translate = own.table_into(into, description.to[into.name])
         coding, space = coding.into(translate), into
     if not root.is_dir():
-        raise DataError(root, "there is no such folder; --data takes kind:PATH with the data set's folder")
+        raise DataError(root, "there is no such folder; give kind:PATH with the data set's folder")
     found, masks = _listed(root, split, description) if description.pairs else _matched(root, split, description)
     pairs = [
         Pair(f"{split}/{name}", image, mask, _marked(image.stem, description, own, translate))

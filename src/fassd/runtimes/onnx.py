@@ -85,9 +85,8 @@ def open_file(path: Path, choice: Choice, streams: int) -> ONNXRuntime:
 
 
 def write_model(model: onnx.ModelProto, path: Path) -> None:
-    """Writes a model with its header and the digest of its weights, whole or not at all."""
-    entry = model.metadata_props.add()
-    entry.key, entry.value = _DIGEST_KEY, _digest(model)
+    """Writes a model with its header and a digest of all of it, whole or not at all."""
+    model.metadata_props.add(key=_DIGEST_KEY, value=_digest(model))
     with written_whole(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
 
@@ -107,7 +106,7 @@ def read_model(path: Path) -> tuple[onnx.ModelProto, Header]:
         raise CheckpointError(path, "is a model without a fassd header; only what 'fassd export' wrote says enough")
     # Weights in other files would be read from wherever the model names; ours has none.
     if said[_DIGEST_KEY] != _digest(model) or any(one.external_data for one in model.graph.initializer):
-        raise CheckpointError(path, "its weights are damaged; export it again")
+        raise CheckpointError(path, "is damaged; export it again")
     try:
         header = msgspec.json.decode(said[METADATA_KEY], type=Header)
         network_by_name(header.network)
@@ -122,7 +121,10 @@ def is_quantised(model: onnx.ModelProto) -> bool:
 
 
 def _digest(model: onnx.ModelProto) -> str:
-    digest = hashlib.sha256()
-    for constant in model.graph.initializer:
-        digest.update(constant.SerializeToString(deterministic=True))
-    return digest.hexdigest()
+    """Of graph, weights and header, without the digest that the model states."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    kept = [entry for entry in model.metadata_props if entry.key != _DIGEST_KEY]
+    del bare.metadata_props[:]
+    bare.metadata_props.extend(kept)
+    return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from openvino import opset13 as op
 
 from fassd.core.arrays import Images
 from fassd.networks.graph import CLASS_MAP
@@ -16,6 +15,7 @@ from fassd.runtimes.openvino_graph import draw_logits, with_class_map
 from fassd.runtimes.quantize import AccuracyControl, quantize
 from fassd.runtimes.quiet import openvino
 
+op = openvino.opset13
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 _SUMMANDS = ("Constant", "Convolution", "Interpolate", "VariadicSplit")
 

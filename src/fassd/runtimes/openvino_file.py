@@ -1,4 +1,4 @@
-"""Exported OpenVINO files: a pair NAME.xml and NAME.bin, the header and the weights' digest inside."""
+"""Exported OpenVINO files: a pair NAME.xml and NAME.bin, the header and a digest of both inside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from fassd.networks.table import network_by_name
 from fassd.runtimes.openvino_graph import logits_of
 from fassd.runtimes.quiet import openvino
 
-_DIGEST_KEY = f"{METADATA_KEY}_weights"
+_DIGEST_KEY = f"{METADATA_KEY}_digest"
+_NO_DIGEST = "0" * 64
 
 
 def write_model(model: openvino.Model, path: Path) -> None:
@@ -23,10 +24,11 @@ def write_model(model: openvino.Model, path: Path) -> None:
         model: with its header.
         path: ending in .xml.
     """
+    model.set_rt_info(_NO_DIGEST, [_DIGEST_KEY])
     openvino.save_model(model, path, compress_to_fp16=False)
-    # Only the file on disk tells what its weights are; writing it once more changes none of them.
-    model.set_rt_info(_digest(path.with_suffix(".bin")), [_DIGEST_KEY])
-    openvino.save_model(model, path, compress_to_fp16=False)
+    # Graph, header and weights alike: a changed dilation or exchanged names would answer something else, silently.
+    digest = _digest(path, _NO_DIGEST)
+    path.write_bytes(path.read_bytes().replace(_NO_DIGEST.encode(), digest.encode()))
 
 
 def read_model(path: Path) -> tuple[openvino.Model, Header]:
@@ -45,8 +47,9 @@ def read_model(path: Path) -> tuple[openvino.Model, Header]:
         raise CheckpointError(path, f"is no OpenVINO model, or a damaged one ({reason}); export it again") from None
     if not (model.has_rt_info([METADATA_KEY]) and model.has_rt_info([_DIGEST_KEY])):
         raise CheckpointError(path, "is a model without a fassd header; only what 'fassd export' wrote says enough")
-    if model.get_rt_info([_DIGEST_KEY]).astype(str) != _digest(weights):
-        raise CheckpointError(path, f"{weights.name} is damaged or belongs to another model; export it again")
+    said = model.get_rt_info([_DIGEST_KEY]).astype(str)
+    if said != _digest(path, said):
+        raise CheckpointError(path, f"it or {weights.name} is damaged, or they do not belong together; export it again")
     return model, _header(model, path)
 
 
@@ -63,8 +66,11 @@ def _header(model: openvino.Model, path: Path) -> Header:
     return header
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _digest(path: Path, said: str) -> str:
+    """Of both files, without the digest that the first one states."""
+    digest = hashlib.sha256(path.read_bytes().replace(said.encode(), b"") if said else b"")
+    digest.update(path.with_suffix(".bin").read_bytes())
+    return digest.hexdigest()
 
 
 def is_quantised(model: openvino.Model) -> bool:

@@ -76,8 +76,17 @@ def require_room(out: Path, split: str) -> None:
     """
     terms = out / _TERMS_FILE
     try:
-        if terms.is_file() and terms.read_text(encoding="utf-8") == _TERMS and not (out / _IMAGES / split).exists():
-            return
+        if terms.is_file() and terms.read_text(encoding="utf-8") == _TERMS:
+            taken = [place for place in (out / _IMAGES / split, out / "gtFine" / split) if place.exists()]
+            if not taken:
+                return
+            images = sum(1 for _ in (out / _IMAGES / split).rglob("*.png"))
+            raise FileError(
+                out,
+                f"holds {images} rendered street{'s' * (images != 1)} of the split '{split}' already, all of an "
+                f"earlier run or what an interrupted one left; nothing is overwritten: to render them anew, remove "
+                f"{' and '.join(map(str, taken))}, or give another --split or folder",
+            )
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             found = "a folder with files in it" if out.is_dir() else "a file"
             raise FileError(out, f"is {found}; give a new or an empty folder, nothing is overwritten")
