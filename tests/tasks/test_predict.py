@@ -162,3 +162,14 @@ def test_a_missing_file_among_several_does_not_stop_the_rest(tmp_path: Path, tin
     report = predict(sources, Segmenter(tiny_weights), tmp_path / "out")
     assert [one.source.name for one in report.done] == ["good.png"]
     assert [error.path.name for error in report.failed] == ["missing.png"]
+
+
+def test_a_data_set_gives_the_images_of_every_split(segmenter: Segmenter, camvid_root: Path, tmp_path: Path) -> None:
+    report = predict([f"camvid:{camvid_root}"], segmenter, tmp_path / "out")
+    assert len(report.done) == 6
+    assert (tmp_path / "out/val/val_000_overlay.jpg").is_file()
+
+
+def test_a_data_set_without_images_is_refused(segmenter: Segmenter, tmp_path: Path) -> None:
+    with pytest.raises(FileError):
+        predict([f"camvid:{tmp_path / 'nothing'}"], segmenter, tmp_path / "out")

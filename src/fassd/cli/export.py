@@ -59,7 +59,7 @@ def export_command(as_json: bool, **choices: Any) -> int:
 
     \b
     fassd export fassd-net-l2-street --to onnx
-    fassd export mine.safetensors --to openvino --precision int8 --calibrate folder:PATH --data folder:PATH
+    fassd export mine.safetensors --to openvino --precision int8 --calibrate folder:PATH
 
     The file is run on real images of several sizes, and kept only if it answers as the weights do in PyTorch: 99.99 %
     of the pixels alike in float32, 99.5 % in bfloat16, 98 % in int8 (with labels: at most 0.5 points of mean IoU lost).

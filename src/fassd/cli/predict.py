@@ -41,7 +41,7 @@ def predict_command(
     precision: str,
     as_json: bool,
 ) -> int:
-    """Label every pixel of pictures, globs or folders.
+    """Label every pixel of pictures, globs, folders or data sets (KIND:PATH, every split).
 
     For each picture an overlay with a legend (NAME_overlay.jpg) and the class map (NAME_classmap.png: class
     indices with the classes' palette) are written. Exit code 1 if some pictures could not be read.

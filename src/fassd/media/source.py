@@ -6,7 +6,7 @@ import difflib
 import glob
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +35,17 @@ def find_pictures(sources: Sequence[str]) -> list[Found]:
     """
     if not sources or "" in sources:
         raise UsageError("no source is given; name a picture, a folder or a pattern such as 'photos/*.jpg'")
+    return without_repeats(itertools.chain.from_iterable(map(_expand, sources)))
+
+
+def without_repeats(pictures: Iterable[Found]) -> list[Found]:
+    """The pictures in their order, each once.
+
+    Raises:
+        UsageError: two pictures whose results would have one name.
+    """
     by_name: dict[Path, Found] = {}
-    for found in itertools.chain.from_iterable(map(_expand, sources)):
+    for found in pictures:
         other = by_name.setdefault(found.relative, found)
         if other is not found and other.path.resolve() != found.path.resolve():
             problem = f"{other.path} and {found.path} would both be written as '{found.relative}'"

@@ -9,8 +9,9 @@ from pathlib import Path
 from fassd.core.errors import FassdError, FileError, PictureError
 from fassd.core.machine import usable_cores
 from fassd.core.types import Event, Watch, ignore_events
+from fassd.data.kinds import KINDS, scan_dataset, splits_of
 from fassd.media.sink import RESULT_ENDINGS, write_prediction
-from fassd.media.source import Found, find_pictures
+from fassd.media.source import Found, find_pictures, without_repeats
 from fassd.tasks.segmenter import Segmenter
 from fassd.tasks.side_by_side import side_by_side
 
@@ -53,7 +54,7 @@ def predict(sources: Sequence[str], segmenter: Segmenter, out: Path, watch: Watc
     Reading, network and writing of `segmenter.streams` pictures overlap; events come in the pictures' order.
 
     Args:
-        sources: files, globs and folders.
+        sources: files, globs, folders and data sets, "kind:PATH".
         segmenter: answers.
         out: folder for the results; made if missing.
         watch: gets "predicted" with a `Predicted`, or "failed" with a `PictureError`, for each picture.
@@ -114,16 +115,29 @@ def _is_earlier_result(path: Path, out: Path) -> bool:
 
 def _find(sources: Sequence[str]) -> tuple[list[Found], list[FileError]]:
     """The pictures, and what is wrong with sources that give none; a single source that gives none is refused."""
-    try:
+    if not sources:
         return find_pictures(sources), []
-    except FileError:
-        if len(sources) == 1:
-            raise
-    usable, errors = [], []
+    found: list[Found] = []
+    errors: list[FileError] = []
     for source in sources:
         try:
-            find_pictures([source])
-            usable.append(source)
+            found += _of_dataset(source) if _names_dataset(source) else find_pictures([source])
         except FileError as error:
+            if len(sources) == 1:
+                raise
             errors.append(error)
-    return (find_pictures(usable) if usable else []), errors
+    return without_repeats(found), errors
+
+
+def _names_dataset(source: str) -> bool:
+    kind, separator, _ = source.partition(":")
+    return bool(separator) and kind in KINDS and not Path(source).exists()
+
+
+def _of_dataset(spec: str) -> list[Found]:
+    """Every image of a data set's splits, with a mask or without."""
+    scans = [scan_dataset(spec, split) for split in splits_of(spec)]
+    pairs = [pair for scan in scans for pair in (*scan.dataset.pairs, *scan.lacking)]
+    if not pairs:
+        raise FileError(spec, "holds no images of this kind of data set; see 'fassd data check'")
+    return [Found(pair.image, Path(pair.name)) for pair in pairs]
