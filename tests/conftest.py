@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,9 @@ from fassd.runtimes.runtime import Runtime
 
 # On busy cores PyTorch's threads spin while they wait for each other: small networks took a hundred times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Shells run background jobs deaf to Ctrl-C, and what they start inherits that; the tests send it to processes.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Compiled graphs of tests neither come from the user's cache nor stay in it; the system clears its temporary folder.
 os.environ["FASSD_CACHE"] = tempfile.mkdtemp(prefix="fassd-tests-")
