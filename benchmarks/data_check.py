@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from fassd.checks.alignment import Alignment
+from fassd.checks.alignment import FLIPS, Alignment
 from fassd.checks.check import check_dataset
 from fassd.checks.leaks import repeated_pictures
 from fassd.checks.likeness import Likeness
@@ -122,7 +122,7 @@ def _facts(random: np.random.Generator, classes: int) -> PairFacts:
         (1024, 2048),
         Likeness(random.bytes(8), random.bytes(32)),
         MaskFacts(codes, random.bytes(8), "", 0, 10, (1024, 2048)),
-        Alignment(12.0, (3.0, 3.0, 3.0), 12.0, (0.0, 0.0)),
+        Alignment(12.0, (3.0,) * len(FLIPS), 12.0, (0.0, 0.0)),
         random.integers(-20, 20, classes + 1).astype(np.int8),
     )
 
