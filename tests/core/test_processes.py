@@ -17,6 +17,10 @@ INTERRUPTED = """
 import sys, time
 from fassd.core.processes import worker_processes
 
+if __name__ != "__main__":
+    print("importing", flush=True)
+    time.sleep(0.2)
+
 def work(seconds):
     time.sleep(seconds)
 
@@ -52,14 +56,15 @@ def _interrupting() -> Iterator[int]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process group")
-def test_an_interrupt_at_work_says_nothing_from_the_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["importing", "done"])
+def test_an_interrupt_says_nothing_from_the_processes(tmp_path: Path, moment: str) -> None:
     script = tmp_path / "script.py"
     script.write_text(INTERRUPTED)
     with subprocess.Popen(
         [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as running:
         assert running.stdout is not None
-        running.stdout.readline()
+        assert f"{moment}\n" in running.stdout
         os.killpg(running.pid, signal.SIGINT)
         said = running.communicate(timeout=60)[1]
     assert (running.returncode, said) == (130, "")

@@ -13,13 +13,20 @@ from hypothesis import strategies as st
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from fassd.core.arrays import IGNORE
-from fassd.metrics.borders import near_borders, near_frame
-from fassd.metrics.counts import BOUNDARY_SHARE, WIDTHS, Counts, boundary_distance, count
+from fassd.core.labels import CITYSCAPES
+from fassd.metrics import counts
+from fassd.metrics.borders import border_bits, grown, near_borders
+from fassd.metrics.cityscapes import CLASSES_OF_RAW_IDS, RAW_IDS_OF_CLASSES
+from fassd.metrics.counts import BOUNDARY_SHARE, SAME, WIDTHS, Coded, Counts, boundary_distance
 
 Map = np.ndarray[Any, Any]
 CLASSES = 4
 NEIGHBOURS = [step for step in product((-1, 0, 1), repeat=2) if step != (0, 0)]
 SQUARE = np.ones((3, 3), bool)
+
+
+def count(labels: Map, answer: Map, classes: int, share: float | None = BOUNDARY_SHARE) -> Counts:
+    return counts.count(Coded(labels), Coded(answer), classes, share)[0]
 
 
 @st.composite
@@ -69,17 +76,17 @@ def test_pixels_near_borders_are_those_that_a_dilation_of_the_border_reaches(
     pair: tuple[Map, Map], distance: int
 ) -> None:
     labels, _ = pair
-    (near,) = near_borders(labels, (distance,))
-    assert np.array_equal(near.astype(bool), band_by_definition(labels, distance))
+    assert np.array_equal(near_borders(labels, distance).astype(bool), band_by_definition(labels, distance))
 
 
 @given(pair=maps())
 @settings(max_examples=30, deadline=None)
 def test_several_distances_at_once_are_those_one_by_one(pair: tuple[Map, Map]) -> None:
     labels, _ = pair
-    for distance, near in zip((1, 2, 3, 9, 70), near_borders(labels, (1, 2, 3, 9, 70)), strict=True):
-        (alone,) = near_borders(labels, (distance,))
-        assert np.array_equal(near, alone)
+    distances, border = (1, 2, 3, 9, 70), border_bits(labels, SAME, labels, SAME)
+    for distance, bits in zip(distances, grown(border, distances), strict=True):
+        (alone,) = grown(border, (distance,))
+        assert np.array_equal(bits, alone)
 
 
 @given(pair=maps())
@@ -128,7 +135,8 @@ def test_without_ignored_pixels_boundary_regions_are_the_authors(pair: tuple[Map
 def test_ignored_pixels_count_in_no_boundary_region_and_make_none(pair: tuple[Map, Map]) -> None:
     labels, answer = pair
     distance = boundary_distance(labels.shape)
-    frame = near_frame(labels.shape, distance).astype(bool)
+    frame = np.ones(labels.shape, bool)
+    frame[distance:-distance, distance:-distance] = False
     counted = count(labels, answer, CLASSES)
     shown = np.where(labels == IGNORE, np.uint8(IGNORE), answer)
     near = [band_by_definition(values, distance) | frame for values in (labels, shown)]
@@ -184,5 +192,51 @@ def test_the_distance_is_a_share_of_the_diagonal(size: tuple[int, int], share: f
 
 
 def test_maps_of_different_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match="labels are"):
+    with pytest.raises(ValueError, match=r"labels \(2, 3\), answer \(3, 2\)"):
         count(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), CLASSES)
+
+
+@given(pair=maps(), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_it_is_the_meaning_of_values_that_counts(pair: tuple[Map, Map], seed: int) -> None:
+    """Files hold other values than classes, several of which may mean one class."""
+    labels, answer = pair
+    random = np.random.default_rng(seed)
+
+    def stored(values: Map) -> Coded:
+        codes = random.permutation(256).astype(np.uint8)  # code i stands for value i % 128, and 255 for IGNORE
+        classes = np.zeros(256, np.uint8)
+        classes[codes] = np.append(np.arange(255, dtype=np.uint8) % 128, np.uint8(IGNORE))
+        twin = np.where((values < 127) & (random.random(values.shape) < 0.5), values + 128, values)
+        return Coded(codes[twin], classes)
+
+    told, _ = counts.count(stored(labels), stored(answer), CLASSES)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(vars(told).values(), vars(count(*pair, CLASSES)).values(), strict=True)
+    )
+
+
+@given(seed=st.integers(0, 2**32 - 1), block=st.sampled_from([1, 9]), noise=st.sampled_from([0.0, 0.1]))
+@settings(max_examples=30, deadline=None)
+def test_instances_are_counted_by_what_was_answered(seed: int, block: int, noise: float) -> None:
+    random, shape = np.random.default_rng(seed), (13, 150)
+
+    def one(values: Map) -> Map:
+        coarse = random.choice(values, (shape[0] // block + 1, shape[1] // block + 1))
+        blocks = coarse.repeat(block, 0).repeat(block, 1)[: shape[0], : shape[1]]
+        return np.where(random.random(shape) < noise, random.choice(values, shape), blocks)
+
+    raw, answer = one(np.arange(34)).astype(np.uint8), one(np.array([*range(19), IGNORE])).astype(np.uint8)
+    # More than fit at first, from the lowest id to the highest.
+    instances = one(np.array([0, 7, 26, *range(24001, 24120), 26000, 33999])).astype(np.uint16)
+    truth = Coded(raw, CLASSES_OF_RAW_IDS, SAME)
+    _, official = counts.count(truth, Coded(answer, SAME, RAW_IDS_OF_CLASSES), len(CITYSCAPES), None, instances)
+    assert official is not None
+    assert official.instances is not None
+    said = RAW_IDS_OF_CLASSES[answer]
+    scored = [one for one in np.unique(instances) if one > 1000 and one // 1000 in (24, 26, 33)]
+    expected = [(one // 1000, np.bincount(said[instances == one], minlength=34).tolist()) for one in scored]
+    assert [(raw_id, pixels.tolist()) for raw_id, pixels in official.instances] == expected
+    assert np.array_equal(
+        official.confusion, np.bincount(raw.ravel() * np.int64(34) + said.ravel(), minlength=34 * 34).reshape(34, 34)
+    )

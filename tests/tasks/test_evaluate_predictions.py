@@ -22,11 +22,10 @@ from fassd.core.errors import DataError, FileError, PictureError
 from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW
 from fassd.data.dataset import Dataset
 from fassd.data.kinds import open_dataset
-from fassd.metrics.cityscapes import raw_ids_of
 from fassd.tasks.saved_predictions import SavedPredictions
 from fassd.tasks.score_predictions import score_predictions
 from fassd.tasks.scores import Report
-from fassd.tasks.scoring import Answer
+from fassd.tasks.scoring import answer_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -115,9 +114,8 @@ def test_a_folder_scores_as_the_owners_program_scores_it(city: Path) -> None:
     assert report.parts[0].confusion.sum() + report.parts[0].counts.confusion[:, -1].sum() > 0
 
 
-def test_processes_change_nothing_not_even_the_last_bit(city: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_change_nothing_not_even_the_last_bit(city: Path) -> None:
     alone = scored(city)
-    monkeypatch.setattr("fassd.tasks.score_predictions._MANY", 1)
     seen: list[int] = []
     together = scored(city, workers=2, watch=lambda event: seen.append(event.values["done"]))
     assert together.as_json(None) == alone.as_json(None)
@@ -231,19 +229,15 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], type[FileError], str]] = {
 }
 
 
-@pytest.mark.parametrize("many", [1, 100], ids=["quick reader", "careful reader"])
 @pytest.mark.parametrize("name", DAMAGE)
-def test_damage_is_refused_in_a_sentence_that_names_it(
-    city: Path, name: str, many: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_damage_is_refused_in_a_sentence_that_names_it(city: Path, name: str) -> None:
     damage, kind, complaint = DAMAGE[name]
     damage(city)
-    monkeypatch.setattr("fassd.tasks.score_predictions._MANY", many)
     with pytest.raises(kind, match=complaint):
         scored(city)
 
 
-def test_an_error_leaves_a_process_as_it_was_raised(city: Path) -> None:
+def test_an_error_leaves_a_thread_as_it_was_raised(city: Path) -> None:
     first(city).write_bytes(b"")
     with pytest.raises(PictureError, match="is empty"):
         scored(city, workers=2)
@@ -256,7 +250,7 @@ def test_predictions_for_other_data_are_class_indices_named_by_stem(
     folder = tmp_path / "said"
     saved = SavedPredictions(folder, dataset, {})
     for index, sample in enumerate(dataset):
-        saved.write(index, Answer(np.minimum(sample.labels, 10)))
+        saved.write(index, answer_of(np.minimum(sample.labels, 10), dataset))
     assert sorted(path.name for path in folder.glob("*.png")) == ["val_000.png", "val_001.png"]
     report, _ = score_predictions(folder, dataset)
     assert (report.parts[0].mean_iou, report.official) == (1.0, None)
@@ -271,8 +265,7 @@ def test_saved_answers_are_what_the_owners_program_takes(city: Path) -> None:
     dataset = opened(city)
     saved = SavedPredictions(city / "written", dataset, {"weights": "mine"})
     for index, sample in enumerate(dataset):
-        class_map = np.minimum(sample.labels, 18)
-        saved.write(index, Answer(class_map, raw_ids_of(class_map)))
+        saved.write(index, answer_of(np.minimum(sample.labels, 18), dataset))
         kept = saved.read(index, SIZE)
         assert kept is not None
         assert kept.raw is not None

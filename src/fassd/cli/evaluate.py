@@ -69,12 +69,12 @@ class _Order:
     "--borders/--no-borders",
     default=True,
     show_default=True,
-    help="Boundary IoU and the trimap curve too, which is half of the work of scoring --predictions.",
+    help="Boundary IoU and the trimap curve too.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    help="Processes that score --predictions.  [default: as many as there are cores]",
+    help="Threads that score --predictions.  [default: as many as there are cores]",
 )
 @options.runtime
 @options.device
@@ -168,8 +168,7 @@ def _score_folder(order: _Order, dataset: Dataset, watch: Watch) -> tuple[Report
     from fassd.tasks.score_predictions import score_predictions
 
     assert order.predictions is not None
-    # A process takes a second to start, in which one alone scores some twenty large images.
-    workers = order.workers or min(os.cpu_count() or 1, 1 + len(dataset) // 32)
+    workers = order.workers or os.cpu_count() or 1
     return score_predictions(order.predictions, dataset, order.ids, workers, watch, order.borders)
 
 

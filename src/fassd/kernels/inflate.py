@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fassd.kernels.compiled import compiled, kept
+from fassd.kernels.compiled import WORD, compiled, kept, set_word, word_at
 
 # DEFLATE's lengths and distances: what a symbol starts from, and how many bits are added to it.
 _LENGTHS = np.array(
@@ -17,6 +17,8 @@ _LENGTH_BITS = np.array([0] * 8 + [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4 + [5] * 
 _DISTANCE_BITS = np.array([0, 0, *(bits for bits in range(14) for _ in range(2))], np.int64)
 _DISTANCES = np.concatenate([[1], 1 + np.cumsum(1 << _DISTANCE_BITS)[:-1]]).astype(np.int64)
 _ORDER = np.array([16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15], np.int64)
+# A word of equal parts of 1, 2 or 4 bytes is such a part times this; 0 where no parts make a word.
+_REPEATS = np.array([0, 0x0101010101010101, 0x0001000100010001, 0, 0x0000000100000001, 0, 0, 0, 0], np.int64)
 _LONGEST = 15
 _STORED, _FIXED, _DYNAMIC = 0, 1, 2
 _END = 256
@@ -93,24 +95,37 @@ def _inflate_block(  # noqa: PLR0911 - compiled
         place += used + more
         if back > written or written + length > out.size:
             return -1, written
-        if back == 1:
-            value = out[written - 1]
-            for k in range(written, written + length):
-                out[k] = value
-        else:
-            for k in range(written, written + length):
-                out[k] = out[k - back]
+        _repeat(out, written, length, back)
         written += length
     return -1, written
+
+
+@compiled
+def _repeat(out: Any, begin: int, length: int, back: int) -> None:
+    """Writes bytes that are those `back` places before them."""
+    repeats = _REPEATS[min(back, WORD)]
+    if begin + length + WORD > out.size:
+        for k in range(begin, begin + length):
+            out[k] = out[k - back]
+    # Below, the last word may go too far; what it writes there is written again.
+    elif repeats:
+        pattern = (word_at(out, begin - back) & ((1 << 8 * back) - 1)) * repeats
+        for k in range(begin, begin + length, WORD):
+            set_word(out, k, pattern)
+    elif back >= WORD:
+        for k in range(begin, begin + length, WORD):
+            set_word(out, k, word_at(out, k - back))
+    else:
+        for k in range(begin, begin + length):
+            out[k] = out[k - back]
 
 
 @compiled
 def _window(source: Any, place: int) -> int:
     """The next 48 bits and more: a length and a distance with all that is added to them take at most 48."""
     first, window = place >> 3, 0
-    if first + 7 <= source.size:
-        for k in range(7):
-            window |= source[first + k] << (8 * k)
+    if first + WORD <= source.size:
+        window = word_at(source, first)
     else:
         for k in range(source.size - first):
             window |= source[first + k] << (8 * k)

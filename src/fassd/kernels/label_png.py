@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fassd.core.arrays import Codes
-from fassd.kernels.compiled import compiled, kept
+from fassd.kernels.compiled import WORD, compiled, kept, set_word, word_at
 from fassd.kernels.inflate import inflate
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -46,7 +46,8 @@ def decode_label_png(content: bytes) -> Codes | None:
     values = np.empty((height, stride), np.uint8)
     if not _unfilter(filtered.reshape(height, stride + 1), each, values):
         return None
-    return values if each == 1 else values.view(">u2").astype(np.uint16)
+    # PNG's values begin with the higher byte, ours with the lower.
+    return values if each == 1 else values.view(np.uint16).byteswap(inplace=True)
 
 
 def _parts(content: bytes) -> tuple[tuple[int, int, int], bytes] | None:
@@ -126,6 +127,9 @@ def _undo_paeth(row: Any, above: Any, each: int, to: Any) -> None:
     x = each
     while x < to.size:
         # As long as the row repeats the one above, so does every byte without a difference.
+        while equal >= each and x + WORD <= to.size and word_at(row, x) == 0:
+            set_word(to, x, word_at(above, x))
+            x += WORD
         while equal >= each and x < to.size and row[x] == 0:
             to[x] = above[x]
             x += 1

@@ -21,11 +21,15 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, Integer
 
-from fassd.core.arrays import IGNORE, ClassMap, Confusion, Labels, LookupTable
+from fassd.core.arrays import Confusion, Labels, LookupTable
 from fassd.core.labels import CITYSCAPES, RawClass
-from fassd.metrics.official_counts import WRITTEN, InstanceIds, OfficialCounts, RawIds, count_official
+from fassd.metrics.counts import SAME, Coded, count
+from fassd.metrics.official_counts import WRITTEN, InstanceIds, OfficialCounts
+
+RawIds: TypeAlias = Integer[np.ndarray[Any, Any], "height width"]
+"""Raw ids of Cityscapes, 0..33, of any integer type: what labelIds files and predictions hold."""
 
 Scores: TypeAlias = Mapping[str, float | None]
 """By name, 0..1; None for what occurs in neither truth nor prediction."""
@@ -41,6 +45,13 @@ AVERAGE_SIZES = {
     "motorcycle": 6298.7200839748,
     "bicycle": 4672.3249222261,
 }
+
+CLASSES_OF_RAW_IDS: LookupTable = CITYSCAPES.raw_id_table()
+"""The train id of each raw id; IGNORE for those that are not scored."""
+
+RAW_IDS_OF_CLASSES: LookupTable = np.zeros(256, np.uint8)
+"""The raw id of each train id, and for whatever else 0, "unlabeled": what prediction files hold."""
+RAW_IDS_OF_CLASSES[: len(CITYSCAPES)] = [label.raw_id for label in CITYSCAPES.classes]
 
 _SCORED = frozenset(row.raw_id for row in WRITTEN if not row.ignored)
 _IDS = len(WRITTEN)
@@ -116,8 +127,23 @@ class OfficialEvaluation:
         self._weighted = np.zeros((len(_WITH_INSTANCES), 2))
 
     def add(self, prediction: RawIds, labels: RawIds, instances: InstanceIds | None) -> None:
-        """Counts one image, see `count_official`; nothing is counted if it is refused."""
-        self.add_counts(count_official(prediction, labels, instances))
+        """Counts one image; nothing is counted if it is refused.
+
+        Args:
+            prediction: (H, W), raw ids 0..33.
+            labels: (H, W), raw ids 0..33.
+            instances: (H, W), 0..33999; None where there is no instance map.
+
+        Raises:
+            ValueError: the shapes differ, an id is of no class, or an instance's class has no instances.
+        """
+        answer, truth = (
+            Coded(_bytes(what, ids), CLASSES_OF_RAW_IDS, SAME)
+            for what, ids in (("prediction", prediction), ("label map", labels))
+        )
+        _, official = count(truth, answer, len(CITYSCAPES), None, instances)
+        assert official is not None
+        self.add_counts(official)
 
     def add_counts(self, counts: OfficialCounts) -> None:
         """Adds an image that was counted elsewhere. The order of images decides the last digit of an iIoU."""
@@ -139,7 +165,7 @@ class OfficialEvaluation:
         }
         return OfficialScores(**scores, averages={name: _average(found) for name, found in scores.items()})
 
-    def _weigh(self, raw_id: int, predicted: Int64[np.ndarray[Any, Any], 64]) -> None:
+    def _weigh(self, raw_id: int, predicted: Int64[np.ndarray[Any, Any], 34]) -> None:
         """Adds one instance, whose pixels are counted by predicted raw id."""
         size = int(predicted.sum())
         weight = AVERAGE_SIZES[WRITTEN[raw_id].name] / size
@@ -164,38 +190,14 @@ class OfficialEvaluation:
         return int(self.confusion[np.ix_(others, answers)].sum())
 
 
-def raw_ids_of(class_map: ClassMap) -> Labels:
-    """The raw ids of Cityscapes for a map of its 19 train ids: what prediction files hold.
-
-    Args:
-        class_map: (H, W) uint8, 0..18; IGNORE becomes 0, "unlabeled".
-
-    Returns:
-        (H, W) uint8, raw ids.
-
-    Raises:
-        ValueError: another value.
-    """
-    classes = len(CITYSCAPES)
-    if bool(((class_map >= classes) & (class_map != IGNORE)).any()):
-        raise ValueError(f"the class map holds values above {classes - 1}; those are no train ids of Cityscapes")
-    table = np.zeros(256, np.uint8)
-    table[:classes] = [label.raw_id for label in CITYSCAPES.classes]
-    return _translated(class_map, table)
-
-
-def train_ids_of(raw: Labels) -> ClassMap:
-    """The train ids for a map of raw ids; IGNORE for those that are not scored.
-
-    Args:
-        raw: (H, W) uint8.
-    """
-    return _translated(raw, CITYSCAPES.raw_id_table())
-
-
-def _translated(values: Labels, table: LookupTable) -> Labels:
-    # Twice as fast as indexing, which makes a 64-bit index of every pixel.
-    return np.frombuffer(bytearray(values.tobytes().translate(table.tobytes())), np.uint8).reshape(values.shape)
+def _bytes(what: str, ids: RawIds) -> Labels:
+    if ids.dtype.kind not in "ui":
+        raise ValueError(f"the {what}'s type is {ids.dtype}; ids are whole numbers")
+    lowest, highest = int(ids.min(initial=0)), int(ids.max(initial=0))
+    if lowest < 0 or highest > np.iinfo(np.uint8).max:
+        wrong = lowest if lowest < 0 else highest
+        raise ValueError(f"the {what} holds the id {wrong}, but raw ids of Cityscapes run from 0 to {_IDS - 1}")
+    return ids.astype(np.uint8, copy=False)
 
 
 def _ratio(hits: float, misses: float, false_alarms: int) -> float | None:

@@ -1,18 +1,21 @@
-"""Everything that is counted on one image besides the official scores: integers that add up over a split."""
+"""What is counted on one image: integers that add up over a split, all from one walk over its pixels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64, UInt64
 
-from fassd.core.arrays import IGNORE, ClassMap, Confusion, Labels
-from fassd.metrics.borders import near_borders, near_frame
+from fassd.core.arrays import ClassMap, Confusion, Labels, LookupTable
+from fassd.kernels.pairs import count_runs
+from fassd.metrics.borders import border_bits, grown, near_frame
 from fassd.metrics.confusion import mean_of
+from fassd.metrics.official_counts import FIRST_INSTANCE, InstanceIds, OfficialCounts, check_instances, official_counts
 
 WIDTHS = (1, 2, 4, 8, 16)
 """Of the trimap's bands: pixels on either side of a border."""
@@ -20,13 +23,38 @@ WIDTHS = (1, 2, 4, 8, 16)
 BOUNDARY_SHARE = 0.02
 """Of the picture's diagonal: how far boundary IoU looks inward (Cheng et al., CVPR 2021)."""
 
-_NEAR_TRUE, _NEAR_ANSWERED, _PLACES = 8, 16, 32
-"""A pixel's place: the number of its narrowest band (0 to 5), and whether it lies near a border of the truth and of
-the answer, for boundary IoU."""
+SAME: LookupTable = np.arange(256, dtype=np.uint8)
+"""The table of values that are what they stand for."""
 
-_STRIP_ROWS = 128
+_Regions: TypeAlias = UInt64[np.ndarray[Any, Any], "regions height words"]
+_Pixels: TypeAlias = Int64[np.ndarray[Any, Any], "true answered regions"]
 
-_PlaceCounts: TypeAlias = Int64[np.ndarray[Any, Any], "32 classes answers"]
+
+@dataclass(frozen=True)
+class Coded:
+    """A truth or an answer as it is stored, and what its values mean.
+
+    Attributes:
+        values: (H, W) uint8.
+        classes: the class of each value. IGNORE in a truth: nothing is known; in an answer, what is no class is wrong.
+        raw_ids: Cityscapes' raw id of each value, where the official scores can be told.
+    """
+
+    values: Labels
+    classes: LookupTable = field(default_factory=lambda: SAME)
+    raw_ids: LookupTable | None = None
+
+    @cached_property
+    def class_map(self) -> ClassMap:
+        """(H, W) uint8, the classes."""
+        return self.values if self.classes is SAME else self.classes[self.values]
+
+    @cached_property
+    def raw(self) -> Labels | None:
+        """(H, W) uint8, Cityscapes' raw ids, where there are any."""
+        if self.raw_ids is None or self.raw_ids is SAME:
+            return None if self.raw_ids is None else self.values
+        return self.raw_ids[self.values]
 
 
 @dataclass
@@ -66,39 +94,42 @@ class Counts:
         return mean_of(self.boundary_iou(), among)
 
 
-def count(labels: Labels, answer: ClassMap, classes: int, share: float | None = BOUNDARY_SHARE) -> Counts:
+def count(
+    truth: Coded,
+    answer: Coded,
+    classes: int,
+    share: float | None = BOUNDARY_SHARE,
+    instances: InstanceIds | None = None,
+) -> tuple[Counts, OfficialCounts | None]:
     """Counts one image.
 
     Args:
-        labels: (H, W) uint8, a class or IGNORE; ignored pixels count nowhere.
-        answer: (H, W) uint8; any value that is no class is a wrong answer.
+        truth: pixels whose class is IGNORE count in the official scores alone, as void.
+        answer: any value that is no class is a wrong answer.
         classes: how many there are.
-        share: of the diagonal, for boundary IoU; None leaves borders out, which is most of the time.
+        share: of the diagonal, for boundary IoU; None leaves borders out.
+        instances: (H, W), Cityscapes' instance ids, 0..33999; None where there is no instance map.
+
+    Returns:
+        What is counted of the classes, and what the official scores need if both have raw ids.
 
     Raises:
-        ValueError: the shapes differ.
+        ValueError: the shapes differ, a raw id is of no class, or an instance's class has no instances.
     """
-    if labels.shape != answer.shape:
-        raise ValueError(f"labels are {labels.shape} but the answer is {answer.shape}")
-    answer = np.minimum(answer, np.uint8(classes))
-    if share is None:
-        counts = Counts.none(classes)
-        counts.confusion += _tally(np.zeros(labels.shape, np.uint8), labels, answer, classes)[0]
-        return counts
-    counted = _tally(_places(labels, answer, boundary_distance(labels.shape, share)), labels, answer, classes)
-    places = np.arange(_PLACES)
-    near_true, near_answered = (places & _NEAR_TRUE) > 0, (places & _NEAR_ANSWERED) > 0
-    return Counts(
-        counted.sum(0),
-        np.stack([counted[places % _NEAR_TRUE <= band].sum(0) for band in range(len(WIDTHS))]),
-        np.stack(
-            [
-                counted[near_true].sum((0, 2)),
-                counted[near_answered].sum((0, 1))[:classes],
-                np.diagonal(counted[near_true & near_answered].sum(0)),
-            ]
-        ),
-    )
+    _check_shapes({"labels": truth.values, "answer": answer.values, "instances": instances})
+    answers = np.minimum(answer.classes, np.uint8(classes))
+    said, true = (np.require(coded.values, np.uint8, ["C", "W"]) for coded in (answer, truth))
+    regions = np.empty((0, len(true), 0), np.uint64)
+    if share is not None:
+        regions = _regions((said, answers), (true, truth.classes), boundary_distance(true.shape, share))
+    numbered = np.empty((0, 0), np.uint16) if instances is None else check_instances(instances)
+    counted = np.zeros((int(true.max()) + 1, int(said.max()) + 1, 1 + len(regions)), np.int64)
+    found, pixels = count_runs(true, said, numbered, FIRST_INSTANCE, regions.view(np.int64), counted)
+    official = None
+    if truth.raw_ids is not None and answer.raw_ids is not None:
+        told_apart = None if instances is None else dict(zip(found.tolist(), pixels, strict=True))
+        official = official_counts(counted[..., 0], told_apart, truth.raw_ids, answer.raw_ids)
+    return _of_classes(counted, truth.classes, answers, classes), official
 
 
 def boundary_distance(shape: tuple[int, ...], share: float = BOUNDARY_SHARE) -> int:
@@ -106,43 +137,40 @@ def boundary_distance(shape: tuple[int, ...], share: float = BOUNDARY_SHARE) -> 
     return max(1, round(share * math.hypot(*shape)))
 
 
-def _places(labels: Labels, answer: ClassMap, distance: int) -> UInt8[np.ndarray[Any, Any], "height width"]:
-    frame = near_frame(labels.shape, distance)
-    places = np.full(labels.shape, len(WIDTHS), np.uint8)
+def _check_shapes(maps: Mapping[str, InstanceIds | None]) -> None:
+    shapes = {name: values.shape for name, values in maps.items() if values is not None}
+    first = next(iter(shapes.values()))
+    if set(shapes.values()) != {first} or len(first) != 2 or 0 in first:
+        sizes = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"the maps' shapes are {sizes}; one height and width were expected")
+
+
+def _regions(answer: tuple[Labels, LookupTable], truth: tuple[Labels, LookupTable], distance: int) -> _Regions:
+    """The bands around true borders, then the boundary regions: the true one, the answered one, and both."""
     distances = tuple(sorted({*WIDTHS, distance}))
-    for reach, near in zip(distances, near_borders(labels, distances), strict=True):
-        if reach in WIDTHS:
-            places -= near
-        if reach == distance:
-            places += (near | frame) * np.uint8(_NEAR_TRUE)
+    near = dict(zip(distances, grown(border_bits(*truth, *truth), distances), strict=True))
     # What is answered at ignored pixels is hidden, lest it makes borders at the pixels that count.
-    shown = np.equal(labels, IGNORE).view(np.uint8) * np.uint8(IGNORE)
-    shown |= answer
-    (near,) = near_borders(shown, (distance,))
-    places += (near | frame) * np.uint8(_NEAR_ANSWERED)
-    return places
+    (near_answered,) = grown(border_bits(*answer, *truth), (distance,))
+    frame = near_frame(truth[0].shape, distance)
+    regions = [near[width] for width in WIDTHS]
+    regions += [near[distance] | frame, near_answered | frame, near[distance] & near_answered | frame]
+    return np.stack(regions)
 
 
-def _tally(places: Any, labels: Labels, answer: ClassMap, classes: int) -> _PlaceCounts:
-    """Pixels by (place, true class, answer)."""
-    counted = np.zeros(_PLACES * classes * (classes + 1), np.int64)
-    # In strips that stay in the processor's cache.
-    for top in range(0, len(labels), _STRIP_ROWS):
-        rows = slice(top, top + _STRIP_ROWS)
-        keys = places[rows].astype(np.uint32)
-        for values in (labels[rows], answer[rows]):
-            keys <<= 8
-            keys |= values
-        # Real maps have long runs of equal pixels in reading order: counting runs is several times as fast as pixels.
-        keys = keys.ravel()
-        starts = np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
-        lengths = np.diff(starts, append=keys.size)
-        keys = keys[starts].astype(np.intp)
-        label = keys >> 8 & 255
-        known = label < classes
-        rank = ((keys >> 16) * classes + label) * (classes + 1) + (keys & 255)
-        np.add.at(counted, rank[known], lengths[known])
-    return counted.reshape(_PLACES, classes, classes + 1)
+def _of_classes(counted: _Pixels, truth: LookupTable, answer: LookupTable, classes: int) -> Counts:
+    """What was counted by value, by class."""
+    true, said = np.nonzero(counted[..., 0])
+    known = truth[true] < classes
+    true, said = true[known], said[known]
+    by_class = np.zeros((classes, classes + 1, counted.shape[2]), np.int64)
+    np.add.at(by_class, (truth[true], answer[said]), counted[true, said])
+    counts = Counts.none(classes)
+    counts.confusion += by_class[..., 0]
+    if by_class.shape[2] > 1:
+        bands, (near_true, near_answered, near_both) = np.split(np.moveaxis(by_class, 2, 0)[1:], [len(WIDTHS)])
+        counts.bands += bands
+        counts.boundary += near_true.sum(1), near_answered.sum(0)[:classes], np.diagonal(near_both)
+    return counts
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -145,7 +145,7 @@ def _other_maps(
 ) -> Iterator[tuple[str, Labels, ClassMap]]:
     """Labels and answers that are not the ones to be scored, by the name of the convention."""
     height, width = sample.labels.shape
-    raw = truth_of(answers.dataset, index, sample.labels).raw
+    raw = truth_of(answers.dataset, index, sample.labels).labels.raw
     if raw is not None:
         yield "raw ids in the labels taken for train ids", raw, answer
         table = np.full(256, IGNORE, np.uint8)

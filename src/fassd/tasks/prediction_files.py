@@ -16,16 +16,16 @@ import numpy as np
 
 from fassd.core.arrays import IGNORE, Codes
 from fassd.core.errors import DataError, FileError
-from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW
+from fassd.core.labels import CITYSCAPES
 from fassd.data.dataset import Dataset, Pair
-from fassd.metrics.cityscapes import raw_ids_of, train_ids_of
-from fassd.tasks.scoring import Answer, answer_of, has_official_scores
+from fassd.metrics.cityscapes import CLASSES_OF_RAW_IDS
+from fassd.metrics.counts import SAME, Coded
+from fassd.tasks.scoring import HIGHEST_RAW_ID, answer_of, has_official_scores
 
 Ids: TypeAlias = Literal["raw", "train"]
 """What prediction files for Cityscapes hold: raw ids, 0..33, or train ids, 0..18 and 255."""
 
 _OWN_ENDINGS = (".png", "_classmap.png")  # the second is what `fassd predict` writes
-_HIGHEST_RAW_ID = max(row.raw_id for row in CITYSCAPES_RAW)
 _SHOWN = 3
 
 
@@ -59,7 +59,7 @@ def find_predictions(folder: Path, dataset: Dataset) -> list[Path]:
 
 def checked_prediction(
     path: Path, values: Codes, dataset: Dataset, mask: Path, shape: tuple[int, ...], ids: Ids
-) -> Answer:
+) -> Coded:
     """Somebody's answer to an image.
 
     Args:
@@ -87,7 +87,7 @@ def expected_values(dataset: Dataset, ids: Ids) -> str:
     classes = len(dataset.label_space)
     if not has_official_scores(dataset):
         return f"class indices, 0-{classes - 1}"
-    return f"raw ids of Cityscapes, 0-{_HIGHEST_RAW_ID}" if ids == "raw" else f"train ids, 0-{classes - 1} and {IGNORE}"
+    return f"raw ids of Cityscapes, 0-{HIGHEST_RAW_ID}" if ids == "raw" else f"train ids, 0-{classes - 1} and {IGNORE}"
 
 
 def refuse_train_ids(folder: Path, predicted: Sequence[int]) -> None:
@@ -129,19 +129,16 @@ def _candidates(files: Sequence[tuple[str, Path]], stem: str, official: bool) ->
     return found
 
 
-def _answer(path: Path, values: Codes, dataset: Dataset, ids: Ids) -> Answer:
+def _answer(path: Path, values: Codes, dataset: Dataset, ids: Ids) -> Coded:
     classes = len(dataset.label_space)
     if not has_official_scores(dataset):
         _refuse_above(path, values, classes - 1, f"the {classes} classes are 0-{classes - 1}")
-        return answer_of(values.astype(np.uint8, copy=False), dataset)
-    if ids == "raw":
-        _refuse_above(path, values, _HIGHEST_RAW_ID, "raw ids of Cityscapes are 0-33; for train ids, add --ids train")
-        raw = values.astype(np.uint8, copy=False)
-        return Answer(train_ids_of(raw), raw)
-    known = values[values != IGNORE]
-    _refuse_above(path, known, classes - 1, f"train ids are 0-{classes - 1} and {IGNORE}")
-    train_ids = values.astype(np.uint8, copy=False)
-    return Answer(train_ids, raw_ids_of(train_ids))
+    elif ids == "raw":
+        _refuse_above(path, values, HIGHEST_RAW_ID, "raw ids of Cityscapes are 0-33; for train ids, add --ids train")
+        return Coded(values.astype(np.uint8, copy=False), CLASSES_OF_RAW_IDS, SAME)
+    else:
+        _refuse_above(path, values[values != IGNORE], classes - 1, f"train ids are 0-{classes - 1} and {IGNORE}")
+    return answer_of(values.astype(np.uint8, copy=False), dataset)
 
 
 def _refuse_above(path: Path, values: np.ndarray[Any, Any], highest: int, expected: str) -> None:

@@ -18,10 +18,11 @@ from fassd.core.labels import LabelSpace
 from fassd.data.dataset import Dataset
 from fassd.data.kinds import open_dataset
 from fassd.media.masks import read_values
+from fassd.metrics.counts import Coded
 from fassd.runtimes.runtime import Runtime
 from fassd.tasks.averaging import Averaging
 from fassd.tasks.prediction_files import Ids, checked_prediction, stem_of
-from fassd.tasks.scoring import Answer, has_official_scores
+from fassd.tasks.scoring import has_official_scores
 
 RECORD = "predictions.json"
 _LARGEST_RECORD = 1 << 26
@@ -93,7 +94,7 @@ class SavedPredictions:
             lines = [f'"{key}": {json.dumps(value)}' for key, value in msgspec.to_builtins(wanted).items()]
             temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
-    def read(self, index: int, shape: tuple[int, ...]) -> Answer | None:
+    def read(self, index: int, shape: tuple[int, ...]) -> Coded | None:
         """The answer that was written for an image of this height and width; None if there is none that can be used."""
         path, mask = self._path(index), self._dataset.pairs[index].mask
         try:
@@ -101,7 +102,7 @@ class SavedPredictions:
         except FileError:
             return None
 
-    def write(self, index: int, answer: Answer) -> None:
+    def write(self, index: int, answer: Coded) -> None:
         """Writes an answer whole or not at all."""
         with written_whole(self._path(index)) as temporary:
             values = answer.class_map if answer.raw is None else answer.raw

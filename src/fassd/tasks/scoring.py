@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
-from fassd.core.arrays import ClassMap, Codes, Labels
+import numpy as np
+
+from fassd.core.arrays import ClassMap, Labels
 from fassd.core.errors import DataError
-from fassd.core.labels import CITYSCAPES
+from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW
 from fassd.core.types import Sample
 from fassd.data.cityscapes import instance_map_of
 from fassd.data.dataset import Dataset
-from fassd.media.masks import read_values
-from fassd.metrics.cityscapes import raw_ids_of
-from fassd.metrics.counts import BOUNDARY_SHARE, Counts, count
-from fassd.metrics.official_counts import OfficialCounts, count_official
+from fassd.data.quick_labels import read_values_quickly
+from fassd.metrics.cityscapes import CLASSES_OF_RAW_IDS, RAW_IDS_OF_CLASSES
+from fassd.metrics.counts import BOUNDARY_SHARE, SAME, Coded, Counts, count
+from fassd.metrics.official_counts import InstanceIds, OfficialCounts
+
+HIGHEST_RAW_ID = max(row.raw_id for row in CITYSCAPES_RAW)
 
 _CITYSCAPES_BOUNDARY_SHARE = 0.005
 """The authors of boundary IoU halve their 2 % twice for Cityscapes, whose pictures are so large."""
-
-
-ReadValues: TypeAlias = Callable[[Path], Codes]
-"""Reads a label file's values, as `read_values` does."""
 
 
 @dataclass(frozen=True)
@@ -32,29 +31,14 @@ class Truth:
 
     Attributes:
         labels: a class or IGNORE at every pixel.
-        raw: Cityscapes' raw ids, where the official scores can be told.
         instances: Cityscapes' instance ids, where they are there.
     """
 
-    labels: Labels
-    raw: Codes | None = None
-    instances: Codes | None = None
+    labels: Coded
+    instances: InstanceIds | None = None
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What is said of an image.
-
-    Attributes:
-        class_map: a class at every pixel; any other value is a wrong answer.
-        raw: the same as Cityscapes' raw ids, where the official scores can be told.
-    """
-
-    class_map: ClassMap
-    raw: Codes | None = None
-
-
-Answers: TypeAlias = Callable[[int, Sample], Answer]
+Answers: TypeAlias = Callable[[int, Sample], Coded]
 """Where answers come from: takes an image's place in its data set, and the image."""
 
 
@@ -83,38 +67,37 @@ def boundary_share(dataset: Dataset) -> float:
     return _CITYSCAPES_BOUNDARY_SHARE if has_official_scores(dataset) else BOUNDARY_SHARE
 
 
-def truth_of(dataset: Dataset, index: int, labels: Labels | None = None, read: ReadValues = read_values) -> Truth:
+def truth_of(dataset: Dataset, index: int, labels: Labels | None = None) -> Truth:
     """Reads the truth of an image, but not the image.
 
     Args:
         dataset: labelled images.
         index: which one.
         labels: if they were read before.
-        read: reads a file of values.
 
     Raises:
         PictureError, DataError: a file is damaged or holds what it may not.
     """
-    pair = dataset.pairs[index]
-    official = has_official_scores(dataset)
-    codes = None
-    if labels is None:
-        codes = dataset.coding.read(pair.mask) if dataset.coding.by_colour else read(pair.mask)
-        labels = dataset.labels_of(codes, pair)
-    if not official:
-        return Truth(labels)
-    if not pair.mask.stem.endswith("_labelIds"):
-        codes = raw_ids_of(labels)
-    instances = instance_map_of(pair.mask)
-    return Truth(labels, read(pair.mask) if codes is None else codes, read(instances) if instances.is_file() else None)
+    mask = dataset.pairs[index].mask
+    if not has_official_scores(dataset):
+        return Truth(Coded(_labels_of(dataset, index) if labels is None else labels))
+    path = instance_map_of(mask)
+    instances = read_values_quickly(path) if path.is_file() else None
+    if not mask.stem.endswith("_labelIds"):
+        labels = _labels_of(dataset, index) if labels is None else labels
+        return Truth(Coded(labels, raw_ids=RAW_IDS_OF_CLASSES), instances)
+    codes = read_values_quickly(mask)
+    if int(codes.max()) > HIGHEST_RAW_ID:
+        dataset.labels_of(codes, dataset.pairs[index])  # raises, and says what is wrong
+    return Truth(Coded(codes.astype(np.uint8, copy=False), CLASSES_OF_RAW_IDS, SAME), instances)
 
 
-def answer_of(class_map: ClassMap, dataset: Dataset) -> Answer:
-    """A network's class map as an answer."""
-    return Answer(class_map, raw_ids_of(class_map) if has_official_scores(dataset) else None)
+def answer_of(class_map: ClassMap, dataset: Dataset) -> Coded:
+    """A class map as an answer: any value that is no class is a wrong one, and as a raw id 0, "unlabeled"."""
+    return Coded(class_map, raw_ids=RAW_IDS_OF_CLASSES if has_official_scores(dataset) else None)
 
 
-def score(dataset: Dataset, index: int, truth: Truth, answer: Answer, borders: bool = True) -> Scored:
+def score(dataset: Dataset, index: int, truth: Truth, answer: Coded, borders: bool = True) -> Scored:
     """Counts one image.
 
     Args:
@@ -125,15 +108,16 @@ def score(dataset: Dataset, index: int, truth: Truth, answer: Answer, borders: b
     Raises:
         DataError: the instance map contradicts Cityscapes' table, or has another size.
     """
-    counts = count(
-        truth.labels, answer.class_map, len(dataset.label_space), boundary_share(dataset) if borders else None
-    )
-    official = None
-    if truth.raw is not None and answer.raw is not None:
-        try:
-            official = count_official(answer.raw, truth.raw, truth.instances)
-        except ValueError as error:
-            # Labels and answers were checked when they were read.
-            raise DataError(instance_map_of(dataset.pairs[index].mask), f"does not fit: {error}") from None
-    height, width = truth.labels.shape
-    return Scored((height, width), counts, official)
+    share = boundary_share(dataset) if borders else None
+    try:
+        counted = count(truth.labels, answer, len(dataset.label_space), share, truth.instances)
+    except ValueError as error:
+        # Labels and answers were checked when they were read.
+        raise DataError(instance_map_of(dataset.pairs[index].mask), f"does not fit: {error}") from None
+    height, width = truth.labels.values.shape
+    return Scored((height, width), *counted)
+
+
+def _labels_of(dataset: Dataset, index: int) -> Labels:
+    pair, coding = dataset.pairs[index], dataset.coding
+    return dataset.labels_of(coding.read(pair.mask) if coding.by_colour else read_values_quickly(pair.mask), pair)

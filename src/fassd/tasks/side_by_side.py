@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def side_by_side(work: Callable[[T], R], things: Iterable[T], workers: int) -> Iterator[R]:
+def side_by_side(work: Callable[[T], R], things: Iterable[T], workers: int) -> Generator[R]:
     """`work` of each thing, in the order of the things; what it raises is raised in its place.
 
     Args:
