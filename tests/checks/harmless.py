@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
-from tests.checks.damages import Town
-from tests.checks.scenes import CAR, ROAD, painted, save, scene, scenes
+from tests.checks.scenes import CAR, COLOURS, POLE, ROAD, painted, save, scene, scenes
+from tests.checks.town import Town
 
 from fassd.core.arrays import IGNORE
 
@@ -47,6 +47,19 @@ def _palette(picture: PIL.Image.Image) -> PIL.Image.Image:
     table[:10] = painted(np.arange(10, dtype=np.uint8))
     picture.putpalette(table.tobytes())
     return picture
+
+
+def _palette_of_few(town: Town) -> None:
+    """As vendors with many classes do: several share a colour, which then says nothing about the index."""
+    path = town.root / "dataset.toml"
+    path.write_text(path.read_text().replace(str(list(COLOURS[CAR])), str(list(COLOURS[POLE]))))
+    table = painted(np.arange(256).clip(0, 9).astype(np.uint8))
+    table[CAR] = COLOURS[POLE]
+    for mask in town.masks["train"]:
+        with PIL.Image.open(mask) as picture:
+            changed = picture.copy()
+        changed.putpalette(table.tobytes())
+        changed.save(mask)
 
 
 def _deep(picture: PIL.Image.Image) -> PIL.Image.Image:
@@ -158,6 +171,12 @@ def _grain(random: np.random.Generator) -> Any:
     return random.integers(0, 20, (120, 160, 1)).astype(np.uint8)
 
 
+def _named_in_part(town: Town) -> None:
+    """`splits` leaves a split out on purpose; its folders are nobody's business."""
+    path = town.root / "dataset.toml"
+    path.write_text(f'splits = ["train"]\n{path.read_text()}')
+
+
 def _black_and_white(town: Town) -> None:
     """As `fassd data init` describes masks of 0 and 255."""
     path = town.root / "dataset.toml"
@@ -170,6 +189,7 @@ def _black_and_white(town: Town) -> None:
 HARMLESS: dict[str, tuple[str, Callable[[Town], Any]]] = {
     "leftovers of macOS and Windows": ("values", _leftovers),
     "masks with a palette": ("values", _masks(_palette)),
+    "a palette in which classes share a colour": ("values", _palette_of_few),
     "masks of 16 bits": ("values", _masks(_deep)),
     "ignored pixels around objects": ("values", _masks(_bordered)),
     "two thirds ignored": ("values", _masks(_half_ignored)),
@@ -191,6 +211,7 @@ HARMLESS: dict[str, tuple[str, Callable[[Town], Any]]] = {
     "CamVid filmed from the pavement": ("camvid", _from_the_pavement(3)),
     "roads and grass from the air": ("values", _from_the_air(1)),
     "roads and a lake from the air": ("values", _from_the_air(3)),
+    "a split that is not named": ("values", _named_in_part),
     "255 is a class": ("binary", _black_and_white),
 }
 """Name -> form of the set, what is done to it."""

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 from PIL.Image import Transpose
-from tests.checks.damages import DAMAGES, Town
+from tests.checks.damages import DAMAGES
 from tests.checks.scenes import make_cityscapes, make_values
+from tests.checks.town import Town
 
 from fassd.checks.alignment import Alignment
 from fassd.checks.check import Checked, check_dataset

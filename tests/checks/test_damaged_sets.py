@@ -17,7 +17,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from _pytest.mark import ParameterSet
-from tests.checks.damages import DAMAGES, Culprit, Damage, Town
+from tests.checks.damages import DAMAGES
 from tests.checks.harmless import HARMLESS, UNUSABLE
 from tests.checks.scenes import (
     BUILDING,
@@ -34,6 +34,7 @@ from tests.checks.scenes import (
     Scene,
     photographed,
 )
+from tests.checks.town import Culprit, Damage, Town
 
 from fassd.checks.check import Checked
 from fassd.checks.findings import FINDING_KINDS, Finding

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from fassd.checks.quick_check import quick_check
 from fassd.core.errors import DataError, FileError
 from fassd.core.labels import CAMVID
 from fassd.data.kinds import open_dataset
+from fassd.media.formats import Header, opened
 
 
 @pytest.fixture
@@ -26,8 +28,17 @@ def _mask(root: Path) -> Path:
     return sorted((root / "trainannot").iterdir())[1]
 
 
-def test_a_sound_set_passes(camvid_root: Path) -> None:
-    quick_check(open_dataset(f"camvid:{camvid_root}", "train"))
+def test_a_sound_set_passes_once_every_header_was_read(camvid_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def noted(path: Path) -> AbstractContextManager[Header]:
+        read.append(path)
+        return opened(path)
+
+    monkeypatch.setattr("fassd.checks.quick_check.opened", noted)
+    dataset = open_dataset(f"camvid:{camvid_root}", "train")
+    quick_check(dataset)
+    assert sorted(read) == sorted(path for pair in dataset.pairs for path in (pair.image, pair.mask))
 
 
 def _renumbered(mask: Path) -> None:

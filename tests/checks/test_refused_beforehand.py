@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.checks.damages import DAMAGES, Damage, Town
+from tests.checks.damages import DAMAGES
 from tests.checks.harmless import HARMLESS
 from tests.checks.scenes import MAKERS, SPLITS
+from tests.checks.town import Damage, Town
 
 from fassd.checks.quick_check import quick_check
 from fassd.core.errors import FassdError, FileError

@@ -19,8 +19,13 @@ def test_writes_images_and_says_what_is_in_them(tmp_path: Path, capsys: pytest.C
     assert "1 image of 64x128, split val" in printed
     assert "road" in printed
 
-    assert run(arguments) == 2
-    assert "nothing is overwritten" in capsys.readouterr().err
+    assert run(arguments) == 0
+    assert "1 image of 64x128, split val; already there: 1" in capsys.readouterr().out
+
+    assert run([*arguments, "--seed", "4"]) == 2
+    message = capsys.readouterr().err
+    assert "of --images 1 --size 64x128 --seed 3 already; nothing is overwritten" in message
+    assert len(message.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,21 @@
-"""CamVid's layout on disk."""
+"""CamVid's layouts on disk."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from fassd.core.arrays import IGNORE, Labels
 from fassd.core.errors import DataError, UsageError
-from fassd.core.labels import CAMVID, CITYSCAPES
-from fassd.data.kinds import open_dataset
+from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES
+from fassd.data.kinds import open_dataset, splits_of
+
+Array = np.ndarray[Any, Any]
 
 
 @pytest.mark.parametrize(("split", "count"), [("train", 4), ("val", 2)])
@@ -53,3 +57,56 @@ def test_the_folder_of_labels_is_no_split(camvid_root: Path) -> None:
 
 def test_the_terms_of_the_owners_travel_with_the_data(camvid_root: Path) -> None:
     assert "not commercial" in open_dataset(f"camvid:{camvid_root}", "train").terms
+
+
+def _frame(images: Path, masks: Path, stem: str, mask: Array, ending: str) -> None:
+    images.mkdir(parents=True, exist_ok=True)
+    masks.mkdir(parents=True, exist_ok=True)
+    Pillow.fromarray(np.zeros((*mask.shape[:2], 3), np.uint8)).save(images / f"{stem}.png")
+    Pillow.fromarray(mask).save(masks / f"{stem}{ending}.png")
+
+
+COLOURED = np.array([[colour for _, colour, _ in CAMVID_RAW]] * 2, np.uint8)
+MEANT = [IGNORE if merged == "ignore" else CAMVID.index(merged) for _, _, merged in CAMVID_RAW]
+
+
+def test_camvids_32_colours_become_11_classes_where_splits_are_folders(tmp_path: Path) -> None:
+    for split, stem in (("train", "0016E5_00390"), ("val", "0016E5_07961")):
+        _frame(tmp_path / split, tmp_path / f"{split}_labels", stem, COLOURED, "_L")
+    assert splits_of(f"camvid:{tmp_path}") == ["train", "val"]
+    dataset = open_dataset(f"camvid:{tmp_path}", "val")
+    assert dataset[0].labels.tolist() == [MEANT] * 2
+    assert set(MEANT) == {*range(11), IGNORE}
+
+
+# Frames at the borders of the published split: the last of one, the first of the next.
+OWNERS = {
+    "train": ["0001TP_006690", "0001TP_008520", "0006R0_f00930", "0006R0_f03930", "0016E5_07950", "0016E5_08190"],
+    "val": ["0016E5_07959", "0016E5_08159"],
+    "test": ["0001TP_008550", "Seq05VD_f00000", "Seq05VD_f05100"],
+}
+
+
+def test_the_owners_files_are_split_by_frame(tmp_path: Path) -> None:
+    for stems in OWNERS.values():
+        for stem in stems:
+            _frame(tmp_path / "701_StillsRaw_full", tmp_path / "LabeledApproved_full", stem, COLOURED, "_L")
+    for split, stems in OWNERS.items():
+        dataset = open_dataset(f"camvid:{tmp_path}", split)
+        assert [pair.image.stem for pair in dataset.pairs] == sorted(stems)
+        assert dataset[0].labels.tolist() == [MEANT] * 2
+
+
+def test_the_resized_camvid_holds_values(tmp_path: Path) -> None:
+    values = np.array([[*range(12), 255]], np.uint8)
+    _frame(tmp_path / "train", tmp_path / "trainannot", "0001TP_006690", values, "")
+    labels = open_dataset(f"camvid:{tmp_path}", "train")[0].labels
+    assert labels.tolist() == [[*range(11), IGNORE, IGNORE]]
+
+
+def test_a_colour_that_camvid_does_not_have_is_refused(tmp_path: Path) -> None:
+    mask = COLOURED.copy()
+    mask[0, 0] = 1, 2, 3
+    _frame(tmp_path / "train", tmp_path / "train_labels", "0001TP_006690", mask, "_L")
+    with pytest.raises(DataError, match=r"0001TP_006690_L\.png: holds the colour 1,2,3; allowed are "):
+        open_dataset(f"camvid:{tmp_path}", "train")[0]

@@ -14,7 +14,7 @@ from fassd.core.arrays import IGNORE, Labels
 from fassd.core.errors import DataError, MissingSplit, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW, CITYSCAPES_TO_CAMVID, LabelClass, LabelSpace
 from fassd.data.cityscapes import instance_map_of
-from fassd.data.kinds import open_dataset
+from fassd.data.kinds import open_dataset, splits_of
 from fassd.media.masks import read_values
 
 RAW = np.arange(34, dtype=np.uint8).repeat(4).reshape(8, 17)
@@ -40,6 +40,19 @@ def write(tmp_path: Path) -> Write:
         return tmp_path
 
     return make
+
+
+@pytest.mark.parametrize(
+    ("split", "annotation"), [("train", "gtFine"), ("train_extra", "gtCoarse"), ("val_coarse", "gtCoarse")]
+)
+def test_every_raw_id_becomes_its_train_id_whoever_annotated(write: Write, split: str, annotation: str) -> None:
+    rows = [row for row in CITYSCAPES_RAW if row.raw_id >= 0]
+    mask = np.array([[row.raw_id for row in rows]], np.uint8)
+    root = write(split.removesuffix("_coarse"), "ulm/ulm_000000_000019", mask, annotation)
+    assert split in splits_of(f"cityscapes:{root}")
+    labels = open_dataset(f"cityscapes:{root}", split)[0].labels
+    assert labels.tolist() == [[row.train_id for row in rows]]
+    assert sorted(set(labels.ravel().tolist())) == [*range(len(CITYSCAPES)), IGNORE]
 
 
 def test_raw_ids_become_train_ids_and_the_rest_is_ignored(write: Write) -> None:

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fassd.core.arrays import IGNORE, Labels
-from fassd.core.errors import DataError, FassdError, MissingSplit
-from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES, CITYSCAPES_RAW
+from fassd.core.errors import DataError, FassdError
+from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW
 from fassd.data.coding import Coding, by_value, code_of, colour_of
-from fassd.data.kinds import open_dataset, splits_of
+from fassd.data.kinds import open_dataset
 from fassd.media.images import read_image
 
 Array = np.ndarray[Any, Any]
@@ -192,141 +192,6 @@ def test_labels_and_foreign_codes_are_those_of_a_dictionary(case: tuple[dict[int
 def test_a_colour_is_a_code_and_back(colour: tuple[int, int, int]) -> None:
     assert colour_of(code_of(colour)) == colour
     assert Coding({}, by_colour=True).spell(code_of(colour)) == "{},{},{}".format(*colour)
-
-
-# ------------------------------------------------------------------------------------------------- layouts
-
-MERGED = {colour: name for name, colour, _ in CAMVID_RAW}
-
-
-def _frame(images: Path, masks: Path, stem: str, mask: Array, ending: str) -> None:
-    images.mkdir(parents=True, exist_ok=True)
-    masks.mkdir(parents=True, exist_ok=True)
-    PIL.Image.fromarray(np.zeros((*mask.shape[:2], 3), np.uint8)).save(images / f"{stem}.png")
-    PIL.Image.fromarray(mask).save(masks / f"{stem}{ending}.png")
-
-
-COLOURED = np.array([[colour for _, colour, _ in CAMVID_RAW]] * 2, np.uint8)
-MEANT = [IGNORE if merged == "ignore" else CAMVID.index(merged) for _, _, merged in CAMVID_RAW]
-
-
-def test_camvids_32_colours_become_11_classes_where_splits_are_folders(tmp_path: Path) -> None:
-    for split, stem in (("train", "0016E5_00390"), ("val", "0016E5_07961")):
-        _frame(tmp_path / split, tmp_path / f"{split}_labels", stem, COLOURED, "_L")
-    assert splits_of(f"camvid:{tmp_path}") == ["train", "val"]
-    dataset = open_dataset(f"camvid:{tmp_path}", "val")
-    assert dataset[0].labels.tolist() == [MEANT] * 2
-    assert set(MEANT) == {*range(11), IGNORE}
-
-
-# Frames at the borders of the published split: the last of one, the first of the next.
-OWNERS = {
-    "train": ["0001TP_006690", "0001TP_008520", "0006R0_f00930", "0006R0_f03930", "0016E5_07950", "0016E5_08190"],
-    "val": ["0016E5_07959", "0016E5_08159"],
-    "test": ["0001TP_008550", "Seq05VD_f00000", "Seq05VD_f05100"],
-}
-
-
-def test_the_owners_files_are_split_by_frame(tmp_path: Path) -> None:
-    for stems in OWNERS.values():
-        for stem in stems:
-            _frame(tmp_path / "701_StillsRaw_full", tmp_path / "LabeledApproved_full", stem, COLOURED, "_L")
-    for split, stems in OWNERS.items():
-        dataset = open_dataset(f"camvid:{tmp_path}", split)
-        assert [pair.image.stem for pair in dataset.pairs] == sorted(stems)
-        assert dataset[0].labels.tolist() == [MEANT] * 2
-
-
-def test_the_resized_camvid_holds_values(tmp_path: Path) -> None:
-    values = np.array([[*range(12), 255]], np.uint8)
-    _frame(tmp_path / "train", tmp_path / "trainannot", "0001TP_006690", values, "")
-    labels = open_dataset(f"camvid:{tmp_path}", "train")[0].labels
-    assert labels.tolist() == [[*range(11), IGNORE, IGNORE]]
-
-
-def test_a_colour_that_camvid_does_not_have_is_refused(tmp_path: Path) -> None:
-    mask = COLOURED.copy()
-    mask[0, 0] = 1, 2, 3
-    _frame(tmp_path / "train", tmp_path / "train_labels", "0001TP_006690", mask, "_L")
-    with pytest.raises(DataError, match=r"0001TP_006690_L\.png: holds the colour 1,2,3; allowed are "):
-        open_dataset(f"camvid:{tmp_path}", "train")[0]
-
-
-@pytest.mark.parametrize(
-    ("split", "annotation"), [("train", "gtFine"), ("train_extra", "gtCoarse"), ("val_coarse", "gtCoarse")]
-)
-def test_cityscapes_raw_ids_become_train_ids(tmp_path: Path, split: str, annotation: str) -> None:
-    rows = [row for row in CITYSCAPES_RAW if row.raw_id >= 0]
-    folder, mask = split.removesuffix("_coarse"), np.array([[row.raw_id for row in rows]], np.uint8)
-    images, masks = tmp_path / "leftImg8bit" / folder / "ulm", tmp_path / annotation / folder / "ulm"
-    _frame(images, masks, "ulm_000000_000019", mask, f"_{annotation}_labelIds")
-    (images / "ulm_000000_000019.png").rename(images / "ulm_000000_000019_leftImg8bit.png")
-    assert split in splits_of(f"cityscapes:{tmp_path}")
-    labels = open_dataset(f"cityscapes:{tmp_path}", split)[0].labels
-    assert labels.tolist() == [[row.train_id for row in rows]]
-    assert sorted(set(labels.ravel().tolist())) == [*range(len(CITYSCAPES)), IGNORE]
-
-
-# ------------------------------------------------------------------------------------------------ list files
-
-
-def _listed(root: Path, text: str, encoding: str = "utf-8") -> str:
-    for name in ("a", "b"):
-        _frame(root / "seen", root / "marked", name, np.zeros(SIZE, np.uint8), "")
-    (root / "train.csv").write_bytes(text.encode(encoding))
-    (root / "dataset.toml").write_text('pairs = "{split}.csv"\n' + THREE)
-    return f"folder:{root}"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "seen/a.png,marked/a.png\nseen/b.png,marked/b.png\n",
-        "# image,mask\n\nseen/a.png, marked/a.png\r\nseen/b.png,marked/b.png",
-        '"seen/a.png","marked/a.png"\nseen/b.png,marked/b.png\n\n',
-        "\ufeffseen/a.png,marked/a.png\n seen/b.png ,marked/b.png \n",
-    ],
-    ids=["plain", "comment, empty line, spaces", "quoted", "byte order mark"],
-)
-def test_a_file_of_lines_lists_the_pairs(tmp_path: Path, text: str) -> None:
-    dataset = open_dataset(_listed(tmp_path, text), "train")
-    assert [pair.name for pair in dataset.pairs] == ["train/seen/a", "train/seen/b"]
-    assert [pair.mask for pair in dataset.pairs] == [tmp_path / "marked/a.png", tmp_path / "marked/b.png"]
-    assert splits_of(f"folder:{tmp_path}") == ["train"]
-    assert dataset[0].labels.shape == SIZE
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "named"),
-    [
-        ("seen/a.png\n", DataError, r"train\.csv: line 1 is 'seen/a\.png'; expected two paths"),
-        ("seen/a.png,marked/a.png,1\n", DataError, "line 1 is .*; expected two paths"),
-        ("seen/a.png marked/a.png\n", DataError, "line 1 is .*; expected two paths"),
-        ("#\nseen/c.png,marked/c.png\n", DataError, r"line 2 names seen/c\.png, which is no file below"),
-        ("seen/a.png,marked/c.png\n", DataError, r"a\.png: has no mask: .*marked/c\.png was expected"),
-        ("seen/a.png,marked/a.png\nseen/a.png,marked/b.png\n", DataError, r"has the stem of a\.png"),
-        ("# nothing\n", MissingSplit, "lists no pairs"),
-        ("", MissingSplit, "lists no pairs"),
-    ],
-    ids=["one path", "three paths", "a blank between", "no such image", "no such mask", "twice", "comments", "empty"],
-)
-def test_a_faulty_list_is_refused_with_the_line(tmp_path: Path, text: str, kind: type, named: str) -> None:
-    with pytest.raises(kind, match=named):
-        open_dataset(_listed(tmp_path, text), "train")
-
-
-@pytest.mark.parametrize("content", [b"\xff\xfe\xfa,\x80", b"a\0b,c\n", b'"never closed,\n'])
-def test_a_list_of_other_bytes_is_refused_in_a_sentence(tmp_path: Path, content: bytes) -> None:
-    spec = _listed(tmp_path, "")
-    (tmp_path / "train.csv").write_bytes(content)
-    with pytest.raises(DataError, match=r"train\.csv") as caught:
-        open_dataset(spec, "train")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_list_is_refused_and_those_there_are_offered(tmp_path: Path) -> None:
-    with pytest.raises(MissingSplit, match=r"there is no val\.csv; there are: train$"):
-        open_dataset(_listed(tmp_path, "seen/a.png,marked/a.png\n"), "val")
 
 
 # ---------------------------------------------------------------------------------------- faulty descriptions

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image as Pillow
 
 from fassd.core.arrays import IGNORE, Labels
-from fassd.core.errors import DataError, FassdError, FileError, PictureError, UsageError
+from fassd.core.errors import DataError, FassdError, FileError, MissingSplit, PictureError, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES
-from fassd.data.kinds import open_dataset
+from fassd.data.kinds import open_dataset, scan_dataset, splits_of
 
 THREE = """
 name = "three"
@@ -120,6 +120,42 @@ def test_patterns_may_be_ones_own(tmp_path: Path, make_pairs: Callable[..., None
         open_dataset(f"folder:{tmp_path}", "night")
 
 
+@pytest.mark.parametrize(("described", "only"), [("", "all"), ('splits = ["train"]\n', "train")])
+def test_a_set_without_splits_answers_to_one_name(
+    tmp_path: Path, make_pairs: Callable[..., None], described: str, only: str
+) -> None:
+    make_pairs(tmp_path / "images", tmp_path / "masks", ["a", "b"], 3)
+    patterns = 'images = "images/*"\nmasks = "masks/{stem}.png"\n'
+    (tmp_path / "dataset.toml").write_text(described + patterns + THREE)
+    assert splits_of(f"folder:{tmp_path}") == [only]
+    assert len(open_dataset(f"folder:{tmp_path}", only)) == 2
+    # Else training would be judged by the very images that it learns from.
+    with pytest.raises(MissingSplit, match=rf"no split 'val': without \{{split\}} .* are the split '{only}'"):
+        open_dataset(f"folder:{tmp_path}", "val")
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["patterns", "lists"])
+def test_splits_may_have_other_names_in_the_folder(tmp_path: Path, make_folder: Make, listed: bool) -> None:
+    named = 'splits = { train = "training", val = "valid" }\n' + 'pairs = "{split}.csv"\n' * listed
+    root = make_folder(tmp_path, named + THREE, {"training": ["a", "b"], "valid": ["c"]})
+    (root / "training.csv").write_text("images/training/a.png,masks/training/a.png\n" * listed)
+    (root / "valid.csv").write_text("images/valid/c.png,masks/valid/c.png\n" * listed)
+    assert splits_of(f"folder:{root}") == ["train", "val"]
+    (sample,) = open_dataset(f"folder:{root}", "val")
+    assert sample.name == ("val/images/valid/c" if listed else "val/c")
+    with pytest.raises(MissingSplit, match=r"no split 'test'.*there are: train, val$"):
+        open_dataset(f"folder:{root}", "test")
+
+
+def test_masks_of_all_splits_may_lie_in_one_folder(tmp_path: Path, make_pairs: Callable[..., None]) -> None:
+    for split, stems in (("train", ["a", "b"]), ("val", ["c"])):
+        make_pairs(tmp_path / "images" / split, tmp_path / "masks", stems, 3)
+    Pillow.new("L", (128, 96)).save(tmp_path / "masks/lonely.png")
+    (tmp_path / "dataset.toml").write_text('masks = "masks/{stem}.png"\n' + THREE)
+    orphans = [scan_dataset(f"folder:{tmp_path}", split).orphans for split in ("train", "val")]
+    assert orphans == [(tmp_path / "masks/lonely.png",), ()]
+
+
 def test_hidden_files_and_files_that_are_no_pictures_are_passed_over(tmp_path: Path, make_folder: Make) -> None:
     root = make_folder(tmp_path, THREE, FRAMES)
     for name in (".hidden.png", "Thumbs.db", "notes.txt"):
@@ -145,6 +181,14 @@ DESCRIPTIONS = [
     ("an absolute pattern", 'images = "/images/{split}/*"\n' + THREE, "images"),
     ("an absolute pattern of masks", 'masks = "/masks/{stem}.png"\n' + THREE, "masks"),
     ("an empty pattern", 'images = ""\n' + THREE, "images"),
+    ("a split outside", 'splits = ["../x"]\n' + THREE, "splits names '../x'"),
+    ("a split that is any", 'splits = ["*"]\n' + THREE, "splits names '*'"),
+    ("a split without a name", 'splits = [""]\n' + THREE, "splits names ''"),
+    ("a split twice", 'splits = ["train", "val", "train"]\n' + THREE, "splits names 'train' twice"),
+    ("a folder for two splits", 'splits = { train = "a", val = "a" }\n' + THREE, "splits names 'a' twice"),
+    ("a split elsewhere", 'splits = { train = "../a" }\n' + THREE, "splits names '../a'"),
+    ("splits that nothing tells apart", f'images = "images/train/*"\nsplits = ["train", "val"]\n{THREE}', "no {split}"),
+    ("lists that nothing tells apart", f'pairs = "all.csv"\nsplits = ["train", "val"]\n{THREE}', "pairs = 'all.csv'"),
 ]
 
 

@@ -18,6 +18,11 @@ def test_a_spec_without_kind_or_path_is_refused_and_the_kinds_are_named(spec: st
         open_dataset(spec, "train")
 
 
+def test_a_path_alone_is_answered_with_an_example() -> None:
+    with pytest.raises(UsageError, match=r"such as folder:data/mine$"):
+        open_dataset("data/mine", "train")
+
+
 def test_an_unknown_kind_is_refused_and_the_nearest_is_offered() -> None:
     with pytest.raises(UnknownName, match="did you mean camvid"):
         open_dataset("camvit:somewhere", "train")

@@ -6,7 +6,6 @@ Run as a program it writes pictures into a folder, to look at what a failing tes
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+from tests.media.picture_files import encoded, exif, png, png_chunk
 
 Random = np.random.Generator
 
@@ -50,7 +50,7 @@ def healthy() -> dict[str, bytes]:
     deep = PIL.Image.fromarray(colours[..., 0].astype(np.uint16) * 257)
     clear = rgb.convert("RGBA")
     clear.putalpha(grey)
-    turned = {"exif": _exif(6)}
+    turned = {"exif": _camera_exif(6)}
     frames = {"save_all": True, "append_images": [rgb.rotate(180), rgb.rotate(90, expand=True)]}
     sorts: dict[str, tuple[PIL.Image.Image, str, dict[str, Any]]] = {
         "png rgb": (rgb, "PNG", turned),
@@ -84,7 +84,7 @@ def healthy() -> dict[str, bytes]:
         "ppm rgb": (rgb, "PPM", {}),
         "pgm deep": (deep, "PPM", {}),
     }
-    return {name: _encoded(*sort) for name, sort in sorts.items()} | _by_hand()
+    return {name: encoded(picture, kind, **options) for name, (picture, kind, options) in sorts.items()} | _by_hand()
 
 
 def _by_hand() -> dict[str, bytes]:
@@ -96,8 +96,8 @@ def _by_hand() -> dict[str, bytes]:
     runs = bytes([4, 7, 4, 9, 0, 0]) * 6 + b"\0\1"
     bmp = struct.pack("<IiiHHIIiiII", 40, 8, 6, 1, 8, 1, len(runs), 0, 0, 16, 0) + noise[:64] + runs
     return {
-        "png deep colours": _png(8, 9, 16, 2, deep_rows),
-        "png interlaced": _png(1, 1, 8, 2, b"\0\1\2\3", interlaced=1),
+        "png deep colours": png((8, 9), deep_rows, 16),
+        "png interlaced": png((1, 1), b"\0\1\2\3", interlaced=1),
         "ppm plain": b"P3 4 6 255 " + plain,
         "pgm plain": b"P2\n# by hand\n8 9\n255\n" + plain,
         "pbm raw": b"P4 16 9\n" + noise[:18],
@@ -105,27 +105,10 @@ def _by_hand() -> dict[str, bytes]:
     }
 
 
-def _encoded(picture: PIL.Image.Image, kind: str, options: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def _exif(orientation: int) -> PIL.Image.Exif:
-    block = PIL.Image.Exif()
-    block[0x0112], block[0x010F] = orientation, "a maker of cameras"
+def _camera_exif(orientation: int) -> PIL.Image.Exif:
+    block = exif(orientation)
+    block[0x010F] = "a maker of cameras"
     return block
-
-
-def png_chunk(kind: bytes, content: bytes) -> bytes:
-    """A chunk of a PNG file with its checksum."""
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def _png(width: int, height: int, depth: int, colour: int, rows: bytes, interlaced: int = 0) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
-    chunks = png_chunk(b"IHDR", header), png_chunk(b"IDAT", zlib.compress(rows)), png_chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 # -------------------------------------------------------------------------------------- blows at any file

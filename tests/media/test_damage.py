@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 import threading
 import time
 import warnings
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL.JpegImagePlugin import JpegImageFile
+from tests.media.picture_files import encoded, png, png_chunk, stored
 
 from fassd.core.errors import FileError, PictureError
 from fassd.media import formats
@@ -27,29 +26,6 @@ from fassd.media.images import read_image, read_size
 from fassd.media.masks import read_values
 
 SCENE = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8))
-
-
-def encoded(picture: PIL.Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def stored(folder: Path, content: bytes, name: str = "picture") -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
-
-
-def png(side: int, rows: bytes, before: bytes = b"", after: bytes = b"") -> bytes:
-    """A picture of 8-bit RGB, with chunks before and after its pixels."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-    pixels = chunk(b"IDAT", zlib.compress(rows))
-    return b"\x89PNG\r\n\x1a\n" + header + before + pixels + after + chunk(b"IEND", b"")
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +95,7 @@ def test_a_forbidden_file_is_refused(tmp_path: Path) -> None:
 def claiming(kind: str, side: int) -> bytes:
     """A small file whose header claims side x side pixels."""
     if kind == "PNG":
-        return png(side, b"")
+        return png((side, side), b"")
     if kind == "PPM":
         return f"P6\n{side} {side}\n255\n".encode()
     content, number = encoded(PIL.Image.new("L", (345, 345)), kind), ">H" if kind == "JPEG" else "<I"
@@ -208,12 +184,12 @@ def oddities() -> dict[str, bytes]:
     """Sound pixels in files about whose headers Pillow warns."""
     block = b"Exif\0\0II*\0" + struct.pack("<IHHHIIHHII", 8, 2, 0x10F, 2, 9999, 9999, 0x112, 3, 1, 6)
     tiff = encoded(SCENE, "TIFF", tiffinfo={270: "a text of some length"})
-    no_frames = chunk(b"acTL", bytes(8))
+    no_frames = png_chunk(b"acTL", bytes(8))
     return {
         "JPEG": encoded(SCENE, "JPEG", exif=block),
         "TIFF": tiff.replace(struct.pack("<HHI", 270, 2, 22), struct.pack("<HHI", 270, 2, 9999)),
-        "PNG": png(1, b"\0\1\2\3", before=no_frames),
-        "PNG's end": png(1, b"\0\1\2\3", after=no_frames),
+        "PNG": png((1, 1), b"\0\1\2\3", before=no_frames),
+        "PNG's end": png((1, 1), b"\0\1\2\3", after=no_frames),
     }
 
 

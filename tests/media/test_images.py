@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from tests.media.picture_files import encoded, exif, png, png_chunk, stored
 
 from fassd.core.errors import DataError
 from fassd.media.formats import FORMATS, SUFFIXES
@@ -24,36 +23,7 @@ SCENE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 LOSSLESS: dict[str, dict[str, Any]] = {"PNG": {}, "TIFF": {}, "WEBP": {"lossless": True, "exact": True}}
 
 
-def encoded(picture: PIL.Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def stored(folder: Path, content: bytes, name: str = "picture") -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
-
-
-def png(width: int, height: int, depth: int, colour: int, rows: bytes, before: bytes = b"") -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    end = chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + before + end
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-PALETTE = chunk(b"PLTE", bytes(range(6)))
-
-
-def exif(orientation: int) -> PIL.Image.Exif:
-    block = PIL.Image.Exif()
-    block[0x0112] = orientation
-    return block
-
+PALETTE = png_chunk(b"PLTE", bytes(range(6)))
 
 # ---------------------------------------------------------------------------------------------- what is read
 
@@ -124,7 +94,7 @@ def test_deep_grey_is_scaled_and_not_clipped(
 
 def test_colours_of_16_bits_keep_their_upper_8(tmp_path: Path) -> None:
     row = b"\0" + struct.pack(">6H", 0x1234, 0xFFFF, 0, 0x80FF, 1, 256)
-    assert read_image(stored(tmp_path, png(2, 1, 16, 2, row))).tolist() == [[[0x12, 255, 0], [0x80, 0, 1]]]
+    assert read_image(stored(tmp_path, png((2, 1), row, 16))).tolist() == [[[0x12, 255, 0], [0x80, 0, 1]]]
 
 
 def test_grey_of_12_bits_keeps_its_upper_8(tmp_path: Path) -> None:
@@ -140,11 +110,11 @@ def test_grey_of_12_bits_keeps_its_upper_8(tmp_path: Path) -> None:
     [
         pytest.param(encoded(PIL.Image.new("RGBA", (1, 1), (9, 9, 9, 0)), "PNG"), id="rgba"),
         pytest.param(encoded(PIL.Image.new("LA", (1, 1), (9, 0)), "TIFF"), id="grey with alpha"),
-        pytest.param(png(1, 1, 8, 3, b"\0\1", PALETTE + chunk(b"tRNS", b"\xff\0")), id="one palette index"),
-        pytest.param(png(1, 1, 8, 3, b"\0\1", PALETTE + chunk(b"tRNS", b"\x09\0")), id="palette with alpha"),
-        pytest.param(png(1, 1, 8, 0, b"\0\x07", chunk(b"tRNS", b"\0\x07")), id="one grey"),
-        pytest.param(png(1, 1, 16, 0, b"\0\x07\x08", chunk(b"tRNS", b"\x07\x08")), id="one deep grey"),
-        pytest.param(png(1, 1, 8, 2, b"\0\1\2\3", chunk(b"tRNS", b"\0\1\0\2\0\3")), id="one colour"),
+        pytest.param(png((1, 1), b"\0\1", 8, 3, PALETTE + png_chunk(b"tRNS", b"\xff\0")), id="one palette index"),
+        pytest.param(png((1, 1), b"\0\1", 8, 3, PALETTE + png_chunk(b"tRNS", b"\x09\0")), id="palette with alpha"),
+        pytest.param(png((1, 1), b"\0\x07", 8, 0, png_chunk(b"tRNS", b"\0\x07")), id="one grey"),
+        pytest.param(png((1, 1), b"\0\x07\x08", 16, 0, png_chunk(b"tRNS", b"\x07\x08")), id="one deep grey"),
+        pytest.param(png((1, 1), b"\0\1\2\3", 8, 2, png_chunk(b"tRNS", b"\0\1\0\2\0\3")), id="one colour"),
     ],
 )
 def test_what_is_transparent_becomes_white(tmp_path: Path, content: bytes) -> None:
@@ -212,7 +182,7 @@ def test_deep_grey_is_turned_too(tmp_path: Path, deep: np.dtype[Any]) -> None:
 
 def test_exif_behind_the_pixels_of_a_png_counts(tmp_path: Path) -> None:
     content = encoded(PIL.Image.fromarray(SCENE), "PNG")
-    block = chunk(b"eXIf", exif(6).tobytes().removeprefix(b"Exif\0\0"))
+    block = png_chunk(b"eXIf", exif(6).tobytes().removeprefix(b"Exif\0\0"))
     path = stored(tmp_path, content[:-12] + block + content[-12:])
     assert np.array_equal(read_image(path), UPRIGHT[6](SCENE))
     assert read_size(path) == (7, 5)
@@ -225,9 +195,9 @@ def test_exif_behind_many_pixels_of_a_png_counts(tmp_path: Path, piece: int, bef
     noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     content = encoded(PIL.Image.fromarray(noise), "PNG")
     pixels = b"".join(content[8:][at + 4 + 4 : at + 4 + 4 + length] for at, length in _chunks(content))
-    cut = b"".join(chunk(b"IDAT", pixels[at : at + piece]) for at in range(0, len(pixels), piece))
-    text = chunk(before, b"Comment\0IDAT" + b"x" * 70_000) if before else b""
-    block = chunk(b"eXIf", exif(6).tobytes().removeprefix(b"Exif\0\0"))
+    cut = b"".join(png_chunk(b"IDAT", pixels[at : at + piece]) for at in range(0, len(pixels), piece))
+    text = png_chunk(before, b"Comment\0IDAT" + b"x" * 70_000) if before else b""
+    block = png_chunk(b"eXIf", exif(6).tobytes().removeprefix(b"Exif\0\0"))
     path = stored(tmp_path, content[:33] + cut + text + block + content[-12:])
     assert read_size(path) == (300, 200)
     assert np.array_equal(read_image(path), UPRIGHT[6](noise))
@@ -289,7 +259,7 @@ def test_masks_keep_their_values(tmp_path: Path, values: list[list[int]], mode: 
 @pytest.mark.parametrize(("depth", "row"), [(2, [3, 0, 1, 2]), (4, [11, 0, 15, 7])])
 def test_masks_of_few_bits_keep_their_values(tmp_path: Path, depth: int, row: list[int]) -> None:
     packed = int("".join(f"{value:0{depth}b}" for value in row), 2).to_bytes(depth // 2, "big")
-    assert read_values(stored(tmp_path, png(4, 1, depth, 0, b"\0" + packed))).tolist() == [row]
+    assert read_values(stored(tmp_path, png((4, 1), b"\0" + packed, depth, 0))).tolist() == [row]
 
 
 @pytest.mark.parametrize(

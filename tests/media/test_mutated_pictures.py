@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from tests.media.mutations import healthy, mutated, png_chunk
+from tests.media.mutations import healthy, mutated
+from tests.media.picture_files import png_chunk
 
 from fassd.core.errors import DataError, PictureError
 from fassd.media.images import read_image, read_size

@@ -32,7 +32,7 @@ def streets() -> list[Rendering]:
 def written(streets: list[Rendering], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first of them on disk."""
     out = tmp_path_factory.mktemp("streets")
-    write_street(out, Streets(1, SMALL, split="val"), 0, streets[0])
+    write_street(out, "val", 0, streets[0])
     return out
 
 
@@ -45,7 +45,7 @@ def test_a_street_depends_on_seed_and_index_alone(streets: list[Rendering]) -> N
 
 
 def test_two_runs_write_the_same_bytes(streets: list[Rendering], written: Path, tmp_path: Path) -> None:
-    write_street(tmp_path, Streets(9, SMALL, split="val"), 0, streets[0])
+    write_street(tmp_path, "val", 0, streets[0])
     names = sorted(path.relative_to(written) for path in written.rglob("*.png"))
     assert names == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.png"))
     assert all((written / name).read_bytes() == (tmp_path / name).read_bytes() for name in names)
@@ -93,7 +93,7 @@ def test_labels_are_known_and_the_picture_uses_its_range(streets: list[Rendering
 
 def test_every_class_occurs_in_a_set(tmp_path: Path) -> None:
     events: list[Event] = []
-    shares = synthesize(tmp_path / "set", Streets(16, (96, 192), seed=0), events.append)
+    shares = synthesize(tmp_path / "set", Streets(16, (96, 192), seed=0), events.append).shares
     assert set(shares) == set(CITYSCAPES.names)
     assert min(shares.values()) > 0, shares
     assert sum(shares.values()) == pytest.approx(1)

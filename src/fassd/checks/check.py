@@ -183,7 +183,7 @@ def _split_findings(spec: str, found: Sequence[str]) -> Iterator[Finding]:
     missing = [split for split in USUAL_SPLITS if split not in found]
     if missing and found:
         text = f"only {', '.join(found)}"
-        remedy = "none is needed; 'fassd train' learns from train and picks its best on val"
+        remedy = "none is needed to evaluate; 'fassd train' learns from train and picks its best on val"
         yield Finding(FINDING_KINDS["no-such-split"], missing[0], (), text, f"also {' and '.join(missing)}", remedy)
 
 
@@ -192,7 +192,7 @@ def _nothing(spec: str, findings: Sequence[Finding]) -> str:
     why = "; ".join(one.found for one in findings)
     if kind == "folder" and not why:
         description = read_description(Path(spec.partition(":")[2]).expanduser())
-        why = f"nothing matches {(description.pairs or description.images).format(split='*')}"
+        why = f"nothing matches {description.by_split.format(split='*')}"
     return f"holds no data set of the kind '{kind}': no split has images{f' ({why})' if why else ''}"
 
 

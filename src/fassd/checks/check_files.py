@@ -24,7 +24,9 @@ def file_findings(scan: Scan) -> Iterator[Finding]:
         remedy = "annotate the image, or take it out; if its mask has another name, rename that"
         twin = _twin(pair.mask)
         if twin is not None:
-            remedy = f"{twin.name} lies there: rename it, or save it as {pair.mask.suffix[1:].upper()} under that name"
+            save = f", or save it as {pair.mask.suffix[1:].upper()} under that name"
+            same = twin.suffix.lower() == pair.mask.suffix.lower()
+            remedy = f"{twin.name} lies there: rename it{'' if same else save}"
         if pair.mask.is_symlink():
             remedy = f"{pair.mask.name} is a link to a file that is not there; link or copy the right one, or {remedy}"
         yield _one("missing-mask", split, (pair.image,), "no mask", f"{pair.mask.name} beside the others", remedy)

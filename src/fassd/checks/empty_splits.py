@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fassd.checks.findings import FINDING_KINDS, Finding
 from fassd.data.dataset import Scan
-from fassd.data.description import DESCRIPTION, Description, read_description
+from fassd.data.description import DESCRIPTION, read_description
 
 _CAMVID = (("{split}", "{split}annot"), ("{split}", "{split}_labels"))
 _CAMVID_SPLITS = ("train", "val", "test")
@@ -66,18 +66,16 @@ def _of_camvid(root: Path) -> Iterator[tuple[str, str]]:
 def _of_folder(root: Path) -> Iterator[tuple[str, str]]:
     description = read_description(root)
     for split in description.splits:
-        yield split, f"named in dataset.toml, but nothing matches {_pattern(description).format(split=split)}"
-    for pattern in (description.images, description.masks) if not description.pairs else ():
+        yield split, f"named in dataset.toml, but nothing matches {description.filled(description.by_split, split)}"
+    if description.splits or description.pairs:
+        return  # Nothing else was promised.
+    for pattern in (description.images, description.masks):
         parts = Path(pattern).parts
         # Where splits lie beside other things, a folder of another name means nothing.
         if "{split}" in parts[1:]:
             place = parts.index("{split}")
             for split in _folders(root.joinpath(*parts[:place])):
                 yield split, f"the folder {'/'.join(parts[:place])}/{split}, but no images for it"
-
-
-def _pattern(description: Description) -> str:
-    return description.pairs or description.images
 
 
 def _folders(parent: Path) -> list[str]:

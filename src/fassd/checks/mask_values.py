@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import gcd
@@ -260,8 +260,11 @@ def _codes_by_raw_id(coding: Coding) -> dict[int, int]:
 
 
 def _palettes(space: LabelSpace) -> Iterable[tuple[str, dict[int, int]]]:
-    """The colours that a label space is painted in: whose they are, and the class of each."""
-    yield f"'{space.name}'", {0: IGNORE} | {code_of(label.colour): index for index, label in enumerate(space.classes)}
+    """The colours that a label space is painted in: whose they are, and the class of each that is one class's alone."""
+    classes = Counter(code_of(label.colour) for label in space.classes)
+    own = {code_of(label.colour): index for index, label in enumerate(space.classes)}
+    black = {0: IGNORE} if 0 not in classes else {}
+    yield f"'{space.name}'", black | {colour: index for colour, index in own.items() if classes[colour] == 1}
     if space.names == CITYSCAPES.names:
         rows = (row for row in CITYSCAPES_RAW if row.raw_id >= 0)
         drawn = {code_of(row.colour): IGNORE for row in rows if row.ignored}

@@ -14,7 +14,7 @@ from fassd.checks.alignment import SIDE, Alignment, alignment
 from fassd.checks.file_checks import ReadFile, read_mask, read_picture
 from fassd.checks.findings import Finding, finding
 from fassd.checks.likeness import Likeness, likeness, pixel_digest
-from fassd.checks.mixed_values import mixture
+from fassd.checks.mixed_values import mixing_of
 from fassd.core.arrays import Codes, Image, Labels
 from fassd.data.dataset import Dataset, Pair
 from fassd.media.formats import EXCHANGING
@@ -129,7 +129,7 @@ def _mask_facts(codes: Codes, dataset: Dataset) -> MaskFacts:
     across = slice(width * 2 // 5, width * 3 // 5)
     low, high = codes[height * 4 // 5 : height * 9 // 10, across], codes[height // 10 : height // 5, across]
     size = (height, width)
-    return MaskFacts(counts, pixel_digest(codes), mixture(codes).cause, _commonest(low), _commonest(high), size)
+    return MaskFacts(counts, pixel_digest(codes), mixing_of(codes), _commonest(low), _commonest(high), size)
 
 
 def _commonest(codes: Codes) -> int:

@@ -245,6 +245,6 @@ def _write_lists(scans: list[Scan], plan: _Plan, description: Description, root:
             )
             for pair in _kept(scan, plan)
         ]
-        place = folder / description.pairs.format(split=scan.dataset.split)
+        place = folder / description.filled(description.pairs, scan.dataset.split)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text("\n".join([*lines, ""]), encoding="utf-8")

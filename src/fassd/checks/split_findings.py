@@ -9,6 +9,8 @@ from types import MappingProxyType
 from fassd.checks.findings import FINDING_KINDS, Finding
 from fassd.checks.split_tally import MOSTLY, SplitTally
 
+_NAMED = 12
+"""Classes that are named where more are not seen."""
 _NO_TABLE: Mapping[int, int] = MappingProxyType({})
 
 
@@ -41,7 +43,8 @@ def notes(tally: SplitTally, wrong: int) -> Iterator[Finding]:
     dataset = tally.dataset
     unseen = [name for name, share in tally.shares().items() if share == 0]
     if unseen and tally.pixels[:-1].any() and 2 * wrong < len(dataset):
-        text = f"no pixel of {', '.join(unseen)}"
+        more = f" and {len(unseen) - _NAMED} more" if len(unseen) > _NAMED else ""
+        text = f"no pixel of {', '.join(unseen[:_NAMED])}{more}"
         remedy = "none is needed; a network cannot learn them here, and their scores are empty"
         yield Finding(FINDING_KINDS["unseen-class"], dataset.split, (), text, "every class", remedy)
     partly = [index for index, pair in enumerate(dataset.pairs) if pair.marked is not None]

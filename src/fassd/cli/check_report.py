@@ -125,6 +125,7 @@ def _print_row(console: Console, word: str, text: str, indent: int = _INDENT, st
     """A word and, beside it, what it says in as many lines as it takes."""
     room = max(_NARROWEST, console.width - indent - _WORD)
     for place, line in enumerate(_plain(text).wrap(console, room)):
+        line.rstrip()
         _print_line(console, "" if place else word, line, indent, style)
 
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from fassd.cli.bars import progress_bars
 from fassd.cli.data_check import check_command
 from fassd.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from fassd.core.types import Watch
 
 
 @click.group("data")
@@ -36,17 +31,18 @@ def synthesize_command(out: Path, images: int, size: str, seed: int, split: str)
     """Render street scenes with perfect labels into OUT, in the layout of Cityscapes.
 
     OUT/leftImg8bit/SPLIT/rendered holds the images, OUT/gtFine/SPLIT/rendered their labels: raw ids, train ids,
-    instance ids, colours. OUT must be new, empty, or hold other splits of
-    rendered streets.
+    instance ids, colours. OUT must be new, empty, or hold other splits of rendered streets. Where a run was
+    interrupted, the same command goes on with what is missing.
     """
     from fassd.synthesis.write import Streets
     from fassd.tasks.synthesize import synthesize
 
     streets = Streets(images, _parse_size(size), seed, split)
-    with _bar("streets", images) as advance:
-        shares = synthesize(out, streets, advance)
-    click.echo(f"{out}: {images} image{'s' * (images != 1)} of {size.lower()}, split {split}")
-    click.echo("  ".join(f"{name} {share:.1%}" for name, share in shares.items()))
+    with progress_bars({"written": "streets"}) as advance:
+        made = synthesize(out, streets, advance)
+    kept = f"; already there: {made.kept}" if made.kept else ""
+    click.echo(f"{out}: {images} image{'s' * (images != 1)} of {size.lower()}, split {split}{kept}")
+    click.echo("  ".join(f"{name} {share:.1%}" for name, share in made.shares.items()))
 
 
 @data_command.command("show", short_help="Draw a contact sheet of a data set.")
@@ -68,7 +64,7 @@ def show_command(data: str, split: str | None, images: int, seed: int, out: Path
     """
     from fassd.tasks.show import show
 
-    with _bar("frames", images) as advance:
+    with progress_bars({"frame": "frames"}) as advance:
         shown = show(data, split, out, images, seed, advance)
     click.echo(f"{shown.path}: {shown.frames} of {shown.pairs:,} images, split {shown.split}")
     for name, problem in shown.problems:
@@ -103,15 +99,3 @@ def _parse_size(text: str) -> tuple[int, int]:
     if not match:
         raise UsageError(f"--size is '{text}'; give height x width in pixels, for example 512x1024")
     return int(match[1]), int(match[2])
-
-
-@contextmanager
-def _bar(what: str, total: int) -> Iterator[Watch]:
-    """A progress bar on the terminal, moved by events with `done`."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(what, total=total)
-        yield lambda event: progress.update(bar, completed=event.values["done"], total=event.values.get("total", total))

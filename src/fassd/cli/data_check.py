@@ -5,16 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from fassd.cli import options
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-    from fassd.core.types import Event, Watch
+from fassd.cli.bars import progress_bars
 
 _WORK = {
     "pair": "reading pairs",
@@ -48,9 +43,6 @@ def check_command(
     Faults spoil training or scores; notes are worth knowing. --fix leaves the originals as they are and corrects what
     has one right answer. The exit code is 0 without faults, 1 with some, 2 where there is no data set.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from fassd.checks.repair import check_out, repair
     from fassd.cli.check_report import print_checked, print_repaired
     from fassd.core.files import check_writable
@@ -62,10 +54,7 @@ def check_command(
         check_out(out, Path(data.partition(":")[2]).expanduser())
     if page is not None:
         check_writable(page)
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=as_json or not console.is_terminal) as progress:
-        watch = _bars(progress)
+    with progress_bars(_WORK, quiet=as_json) as watch:
         checked = check(data, splits, workers, watch)
         if page is not None:
             write_page(page, checked)
@@ -79,15 +68,3 @@ def check_command(
         if page is not None:
             click.echo(f"{page}: the findings with their pictures")
     return 1 if checked.faults else 0
-
-
-def _bars(progress: Progress) -> Watch:
-    """A bar for each kind of work, from its first event on."""
-    bars: dict[str, TaskID] = {}
-
-    def advance(event: Event) -> None:
-        if event.kind not in bars:
-            bars[event.kind] = progress.add_task(_WORK[event.kind])
-        progress.update(bars[event.kind], completed=event.values["done"], total=event.values["total"])
-
-    return advance

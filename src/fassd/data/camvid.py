@@ -79,7 +79,7 @@ def scan_camvid(spec: str, root: Path, split: str, into: LabelSpace | None) -> S
         return scan_described(spec, root, split, layout, into)
     if split not in _SPLITS:
         raise MissingSplit(root, f"has no split '{split}'; there are: {', '.join(_SPLITS)}")
-    everything = scan_described(spec, root, split, layout, into)
+    everything = scan_described(spec, root, split, msgspec.structs.replace(layout, splits=[split]), into)
     return Scan(
         replace(everything.dataset, pairs=_of_split(everything.dataset.pairs, split)),
         _of_split(everything.lacking, split),

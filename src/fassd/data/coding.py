@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,8 @@ from fassd.core.labels import LabelSpace
 from fassd.media.masks import read_colours, read_values
 
 Colour = tuple[int, int, int]
+ReadValues = Callable[[Path], Codes]
+"""Reads a label file that holds values, as `read_values` does."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,17 @@ class Coding:
     classes: Mapping[int, int]
     by_colour: bool = False
 
-    def read(self, mask: Path) -> Codes:
+    def read(self, mask: Path, values: ReadValues = read_values) -> Codes:
         """The codes of a label file.
+
+        Args:
+            mask: the file.
+            values: reads a file of values.
 
         Raises:
             PictureError, DataError: as `read_values` and `read_colours`.
         """
-        return read_colours(mask) if self.by_colour else read_values(mask)
+        return read_colours(mask) if self.by_colour else values(mask)
 
     def labels(self, codes: Codes) -> Labels:
         """Every code as its class; IGNORE for those that mean none and for foreign ones, see `foreign`."""

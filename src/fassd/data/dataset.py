@@ -12,8 +12,9 @@ from fassd.core.arrays import IGNORE, Codes, Labels
 from fassd.core.errors import DataError
 from fassd.core.labels import LabelSpace
 from fassd.core.types import Marked, Sample
-from fassd.data.coding import Coding
-from fassd.media.images import read_image
+from fassd.data.coding import Coding, ReadValues
+from fassd.media.images import read_image, read_size
+from fassd.media.masks import read_values
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,29 @@ class Dataset:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
+        """One sample, read from its files; see `read`."""
+        return self.read(index)
+
+    def read(self, index: int, factor: float = 1.0, values: ReadValues = read_values) -> Sample:
         """One sample, read from its files.
+
+        Args:
+            index: which.
+            factor: by how much its image will be resized at most; it may come reduced, see `read_image`.
+            values: reads a file of values.
 
         Raises:
             PictureError: the image or the mask is damaged.
             DataError: the sizes differ, or the mask holds a value outside the table.
         """
         pair = self.pairs[index]
-        image, mask = read_image(pair.image), self.coding.read(pair.mask)
-        if image.shape[:2] != mask.shape:
+        image, mask = read_image(pair.image, factor), self.coding.read(pair.mask, values)
+        height, width = image.shape[:2] if factor >= 1 else read_size(pair.image)
+        if (height, width) != mask.shape:
             raise DataError(
                 pair.mask,
                 f"is {mask.shape[1]}x{mask.shape[0]} but its image {pair.image.name} is "
-                f"{image.shape[1]}x{image.shape[0]}; a mask has its image's size",
+                f"{width}x{height}; a mask has its image's size",
             )
         return Sample(pair.name, image, self.labels_of(mask, pair), self.marked(index))
 

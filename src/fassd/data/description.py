@@ -19,8 +19,12 @@ from fassd.data.coding import Coding, code_of
 from fassd.data.label_file import ClassRow, label_space_of
 
 DESCRIPTION = "dataset.toml"
+WHOLE = "all"
+"""The split of sets that have none."""
+
 _IGNORED = "ignore"
 _VALUES = 1 << 16
+_SPLIT = "{split}"
 
 
 class Partial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,7 +42,8 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
         images: pattern below the folder; {split} is filled in.
         masks: path below the folder; {split} and {stem} are filled in.
         pairs: in place of both, a file of lines "image,mask", paths below the folder; {split} is filled in.
-        splits: the splits there are; found on disk where not given.
+        splits: the splits there are, or what the folder calls each of them, such as {train = "training"}; found on disk
+            where not given. Without {split} in `pairs` or `images` there is one, called "all" unless it is named.
         coding: whether masks hold a value or a colour for each class.
         label_space: a known label space; masks hold its train ids, or its colours.
         classes: or classes of one's own; masks hold their places, or their colours.
@@ -54,7 +59,7 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     images: str = "images/{split}/*"
     masks: str = "masks/{split}/{stem}.png"
     pairs: str = ""
-    splits: list[str] = []
+    splits: list[str] | dict[str, str] = []
     coding: Literal["values", "colours"] = "values"
     label_space: str | None = None
     classes: list[ClassRow] = []
@@ -63,6 +68,21 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     terms: str = ""
     to: dict[str, dict[str, str]] = {}
     partial: list[Partial] = []
+
+    @property
+    def by_split(self) -> str:
+        """The pattern whose {split} decides what is in a split."""
+        return self.pairs or self.images
+
+    @property
+    def only_split(self) -> str | None:
+        """The one split of a set whose patterns know none; None of any other."""
+        return None if _SPLIT in self.by_split else next(iter(self.splits), WHOLE)
+
+    def filled(self, pattern: str, split: str, **fields: str) -> str:
+        """A pattern with {split} as the folder calls it, and what else is given."""
+        place = self.splits.get(split, split) if isinstance(self.splits, dict) else split
+        return pattern.format(split=place, **fields)
 
 
 def read_description(root: Path) -> Description:
@@ -92,6 +112,7 @@ def read_description(root: Path) -> Description:
     _check_pattern(path, "masks", description.masks, split="train", stem="a")
     if description.pairs:
         _check_pattern(path, "pairs", description.pairs, split="train")
+    _check_splits(path, description)
     return description
 
 
@@ -201,3 +222,20 @@ def _check_pattern(path: Path, key: str, pattern: str, **fields: str) -> None:
         ) from None
     if not filled or Path(filled).is_absolute():
         raise FileError(path, f"{key} = '{pattern}' names nothing below the folder; give a relative pattern")
+
+
+def _check_splits(path: Path, description: Description) -> None:
+    names = list(description.splits)
+    places = list(description.splits.values()) if isinstance(description.splits, dict) else []
+    for name in (*names, *places):
+        if not re.fullmatch(r"[^/\\*?{}\[\]]+", name) or not name.strip("."):
+            raise FileError(path, f"splits names '{name}'; a split has the name of a folder, such as train")
+        if names.count(name) > 1 or places.count(name) > 1:
+            raise FileError(path, f"splits names '{name}' twice")
+    if len(names) > 1 and _SPLIT not in description.by_split:
+        key, given = ("pairs", description.pairs) if description.pairs else ("images", description.images)
+        raise FileError(
+            path,
+            f"splits names {', '.join(names)}, but {key} = '{given}' has no {_SPLIT} to tell them apart; sort the "
+            f'images into a folder for each split, or list them with pairs = "pairs/{_SPLIT}.csv"',
+        )

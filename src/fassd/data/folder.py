@@ -60,6 +60,13 @@ def scan_described(spec: str, root: Path, split: str, description: Description, 
         coding, space = coding.into(translate), into
     if not root.is_dir():
         raise DataError(root, "there is no such folder; give kind:PATH with the data set's folder")
+    if description.only_split not in (None, split):
+        raise MissingSplit(
+            root,
+            f"has no split '{split}': without {{split}} in '{description.by_split}' all its images are the split "
+            f"'{description.only_split}': score them with --split {description.only_split}; to train, sort them into a "
+            "folder for each split, or list each split's pairs",
+        )
     found, masks = _listed(root, split, description) if description.pairs else _matched(root, split, description)
     pairs = [
         Pair(f"{split}/{name}", image, mask, _marked(image.stem, description, own, translate))
@@ -71,11 +78,11 @@ def scan_described(spec: str, root: Path, split: str, description: Description, 
 
 def described_splits(root: Path, description: Description) -> list[str]:
     """The splits for which there are images: of those that the description names, or of those on the disk."""
-    pattern = description.pairs or description.images
-    if "{split}" not in pattern:
-        return description.splits or ["all"]
-    names = description.splits or _splits_on_disk(root, pattern, description)
-    return [split for split in names if any(root.glob(pattern.format(split=split)))]
+    pattern = description.by_split
+    if description.only_split is not None:
+        return [description.only_split] if any(root.glob(pattern)) else []
+    names = list(description.splits) or _splits_on_disk(root, pattern, description)
+    return [split for split in names if any(root.glob(description.filled(pattern, split)))]
 
 
 def _splits_on_disk(root: Path, pattern: str, description: Description) -> list[str]:
@@ -100,18 +107,26 @@ Found = tuple[str, Path, Path]
 
 def _matched(root: Path, split: str, description: Description) -> tuple[list[Found], list[Path]]:
     """Images by their pattern with the masks that belong to them, and every mask there is."""
-    pattern = description.images.format(split=split)
+    pattern = description.filled(description.images, split)
     images = sorted(path for path in root.glob(pattern) if _is_picture(path))
     if not images:
         raise MissingSplit(root, f"has no split '{split}': nothing matches {pattern}{_offer(root, description)}")
-    found = [(image.stem, image, root / description.masks.format(split=split, stem=image.stem)) for image in images]
-    masks = (path for path in root.glob(description.masks.format(split=split, stem="*")) if _is_picture(path))
+    found = [
+        (image.stem, image, root / description.filled(description.masks, split, stem=image.stem)) for image in images
+    ]
+    masks = {path for path in root.glob(description.filled(description.masks, split, stem="*")) if _is_picture(path)}
+    if "{split}" not in description.masks and description.only_split is None:
+        # One folder for the masks of all splits: those without any image are told of once, with the first split.
+        if split != described_splits(root, description)[0]:
+            return found, []
+        everywhere = root.glob(description.images.format(split="*"))
+        masks -= {root / description.masks.format(stem=image.stem) for image in everywhere}
     return found, sorted(masks)
 
 
 def _listed(root: Path, split: str, description: Description) -> tuple[list[Found], list[Path]]:
     """The pairs that a file lists, one line "image,mask" each; empty lines and those with # in front are skipped."""
-    path = root / description.pairs.format(split=split)
+    path = root / description.filled(description.pairs, split)
     if not path.is_file():
         raise MissingSplit(root, f"has no split '{split}': there is no {path.name}{_offer(root, description)}")
     try:

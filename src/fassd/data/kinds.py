@@ -74,7 +74,8 @@ def splits_of(spec: str) -> list[str]:
 def _kind_and_root(spec: str) -> tuple[Kind, Path]:
     kind, separator, path = spec.partition(":")
     if not separator or not path:
-        raise UsageError(f"'{spec}' names no data set: expected kind:PATH with kind one of {', '.join(KINDS)}")
+        example = f", such as folder:{spec}" if spec and not separator and spec not in KINDS else ""
+        raise UsageError(f"'{spec}' names no data set: expected kind:PATH with kind one of {', '.join(KINDS)}{example}")
     if kind not in KINDS:
         raise UnknownName("kind of data set", kind, KINDS)
     return KINDS[kind], Path(path).expanduser()

@@ -101,7 +101,8 @@ def _from_tables(survey: Survey, tables: list[Table]) -> Meaning | None:
         own = colour_of(code) if survey.by_colour else survey.palette.get(code)
         meaning.colours.setdefault(row.name, row.colour or own or palette.get(row.name, (0, 0, 0)))
     if all(row.value is None for row in table.rows) and not survey.by_colour:
-        meaning.unsure.append(f"{table.path.name} gives no values; its lines are taken in order, from {min(names)} on")
+        first = min(code for code, row in codes.items() if row in table.rows)
+        meaning.unsure.append(f"{table.path.name} gives no values; its lines are taken in order, from {first} on")
     void = [row.name for row in codes.values() if _no_class(row.name)]
     if void:
         meaning.unsure.append(f"{', '.join(map(repr, void[:4]))} is taken for pixels without a class")
@@ -116,14 +117,21 @@ def _codes_of(table: Table, survey: Survey) -> dict[int, Row]:
     """The row behind each code."""
     if survey.by_colour:
         return {code_of(row.colour): row for row in table.rows if row.colour is not None}
+    values = sorted(value for value in survey.pixels if value != IGNORE)
     if any(row.value is not None for row in table.rows):
-        return {row.value: row for row in table.rows if row.value is not None and 0 <= row.value < _VALUES}
+        named = {row.value: row for row in table.rows if row.value is not None and 0 <= row.value < _VALUES}
+        from_one = 0 in values and sorted(named) == list(range(1, len(named) + 1))
+        return {0: Row("unlabelled", 0, None), **named} if from_one else named
+    if all(row.colour and len(set(row.colour)) == 1 for row in table.rows):
+        return {row.colour[0]: row for row in table.rows if row.colour}  # Greys are values written as colours.
     if survey.palette and all(row.colour for row in table.rows):
+        in_order = dict(enumerate(table.rows))
+        if all(code in in_order and survey.palette.get(code) == in_order[code].colour for code in values):
+            return in_order
         by_colour = {row.colour: row for row in table.rows}
         through = {code: by_colour[colour] for code, colour in survey.palette.items() if colour in by_colour}
         if set(survey.pixels) - {IGNORE} <= set(through):
             return {code: row for code, row in through.items() if code in survey.pixels}
-    values = sorted(value for value in survey.pixels if value != IGNORE)
     # As many names as the highest value: 0 was left out of the table, as background or as no class.
     first = 1 if values and values[-1] == len(table.rows) else 0
     codes = dict(enumerate(table.rows, first))

@@ -7,7 +7,6 @@ import io
 import json
 import re
 import tomllib
-from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +16,14 @@ import msgspec
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError
 from fassd.data.coding import code_of
-from fassd.data.description import Description
+from fassd.data.description import WHOLE, Description
 from fassd.data.folder import scan_described
 from fassd.drafts.classes import IGNORED, Meaning, meaning_of, spell
-from fassd.drafts.groups import SPLIT, SPLIT_NAMES
+from fassd.drafts.groups import SPLIT, USUAL_SPLITS
 from fassd.drafts.lists import DRAFTED, Listed, listed_pairs, listed_splits
 from fassd.drafts.masks import Survey, survey_masks
 from fassd.drafts.pairs import Files, Found, find_pairs
 from fassd.drafts.tables import class_tables
-
-WHOLE = "all"
-"""The split of sets that have none."""
 
 _LISTS = f"pairs/{SPLIT}.csv"
 
@@ -59,11 +55,18 @@ class _Files:
     unsure: list[str]
 
     @property
-    def splits(self) -> dict[str, int]:
-        """Pairs in each split, in the usual order."""
-        counts = Counter(split or WHOLE for split, _, _ in self.pairs)
-        order = {name: place for place, name in enumerate(SPLIT_NAMES)}
-        return {name: counts[name] for name in sorted(counts, key=lambda name: (order.get(name.lower(), 99), name))}
+    def splits(self) -> dict[str, str]:
+        """What the folder calls each split, in the usual order; "" for the whole set."""
+        found = {split for split, _, _ in self.pairs}
+        usual = {name: USUAL_SPLITS.get(name.lower(), name or WHOLE) for name in found}
+        if len(set(usual.values())) < len(found):  # valid beside val, say
+            usual = {name: name or WHOLE for name in found}
+        order = {name: place for place, name in enumerate(USUAL_SPLITS.values())}
+        return {usual[name]: name for name in sorted(found, key=lambda name: (order.get(usual[name], 99), name))}
+
+    def of_split(self, place: str) -> list[Files]:
+        """The pairs of a split, by its name in the folder."""
+        return [pair for pair in self.pairs if pair[0] == place]
 
 
 def draft_description(root: Path) -> Draft:
@@ -82,7 +85,7 @@ def draft_description(root: Path) -> Draft:
     lists = {}
     if not files.keys:
         files.keys = {"pairs": _LISTS}
-        lists = _written_lists(files.pairs)
+        lists = _written_lists(files)
         files.how += f", listed in {_LISTS}"
     unsure = (*files.unsure, *_unread(survey), *meaning.unsure)
     return Draft(_toml(root, files, survey, meaning, unsure), lists, _decided(files, survey, meaning), unsure)
@@ -104,7 +107,10 @@ def _files(root: Path) -> _Files:
     named = listed_splits(root, found.pairs)
     if named is None:
         files = _by_folder(root, found)
-        files.unsure.append("no splits were found: all images are one set; training needs train and val apart")
+        files.unsure.append(
+            "no splits were found: all images are one set; training needs train and val apart, in folders or listed in "
+            "pairs/train.csv and pairs/val.csv"
+        )
         return files
     files = _by_list(named)
     files.unsure += _by_folder(root, found).unsure
@@ -118,9 +124,11 @@ def _by_folder(root: Path, found: Found) -> _Files:
     unsure = []
     if found.lacking:
         unsure.append(f"{found.lacking} images have no mask; fassd data check names them")
+    if found.unlabelled:
+        unsure.append(f"{found.unlabelled} images of splits without any mask were left out")
     if found.others:
         unsure.append(f"masks were also found as {', '.join(found.others[:4])}, which were left aside")
-    if (root / "leftImg8bit").is_dir():
+    if any(root.glob("gtFine/*/*/*_gtFine_label[IT]*ds.png")):
         unsure.append(f"this looks like the layout of Cityscapes, which cityscapes:{root} reads without a description")
     if found.masks.startswith((f"{SPLIT}annot/", f"{SPLIT}_labels/")):
         unsure.append(f"if this is CamVid, camvid:{root} reads it without a description")
@@ -158,29 +166,24 @@ def _agrees(root: Path, files: _Files, meaning: Meaning, survey: Survey) -> bool
     if not files.keys:
         return False
     description = msgspec.convert(tomllib.loads(_toml(root, files, survey, meaning, ())), Description)
-    expected: dict[str, set[Path]] = defaultdict(set)
-    for split, image, _ in files.pairs:
-        expected[split or WHOLE].add(root / image)
     masks = {root / mask for _, _, mask in files.pairs}
-    for split, images in expected.items():
+    for split, place in files.splits.items():
         scan = scan_described("", root, split, description, None)
-        if {pair.image for pair in scan.dataset.pairs} != images:
+        if {pair.image for pair in scan.dataset.pairs} != {root / image for _, image, _ in files.of_split(place)}:
             return False
         if any(pair.image in masks for pair in scan.lacking) or scan.repeated:
             return False
     return True
 
 
-def _written_lists(pairs: Iterable[Files]) -> dict[str, str]:
+def _written_lists(files: _Files) -> dict[str, str]:
     """A list of "image,mask" lines for each split."""
-    rows: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for split, image, mask in pairs:
-        # A line that begins with # would be a comment.
-        rows[split or WHOLE].append((f"./{image}" if str(image)[0] == "#" else str(image), str(mask)))
     lists = {}
-    for split, lines in rows.items():
+    for split, place in files.splits.items():
         stream = io.StringIO()
-        csv.writer(stream, lineterminator="\n").writerows(lines)
+        # A line that begins with # would be a comment.
+        rows = ((f"./{image}" if str(image)[0] == "#" else image, mask) for _, image, mask in files.of_split(place))
+        csv.writer(stream, lineterminator="\n").writerows(rows)
         lists[_LISTS.replace(SPLIT, split)] = f"{DRAFTED}: image,mask\n{stream.getvalue()}"
     return lists
 
@@ -207,7 +210,7 @@ def _decided(files: _Files, survey: Survey, meaning: Meaning) -> tuple[tuple[str
     ignored = ", ".join(codes[:6]) + (" ..." if len(codes) > 6 else "")
     return (
         ("files", files.how),
-        ("splits", ", ".join(f"{split} {count:,}" for split, count in files.splits.items())),
+        ("splits", ", ".join(f"{split} {len(files.of_split(place)):,}" for split, place in files.splits.items())),
         ("coding", f"{'colours' if survey.by_colour else 'values'}, from {survey.read:,} of {survey.masks:,} masks"),
         ("classes", f"{len(classes)} by {meaning.why}: {shown}"),
         ("ignored", ignored or "nothing"),
@@ -222,9 +225,7 @@ def _toml(root: Path, files: _Files, survey: Survey, meaning: Meaning, unsure: I
     if files.keys == {"pairs": _LISTS}:
         lines.append("# No pattern says which files belong together; what is added later must be listed, too.")
     lines += [f"{key} = {_quoted(value)}" for key, value in files.keys.items()]
-    splits = [split for split in files.splits if split != WHOLE]
-    if splits:
-        lines.append(f"splits = [{', '.join(map(_quoted, splits))}]")
+    lines += _splits(files)
     if survey.by_colour:
         lines.append('coding = "colours"')
     if meaning.space:
@@ -241,6 +242,18 @@ def _toml(root: Path, files: _Files, survey: Survey, meaning: Meaning, unsure: I
     for name in [] if meaning.space else meaning.classes:
         lines += ["", "[[classes]]", f"name = {_quoted(name)}", f"colour = {list(meaning.colours[name])}"]
     return "\n".join(lines) + "\n"
+
+
+def _splits(files: _Files) -> list[str]:
+    """The line that names the splits; under other names than those in the folder where `train` looks for others."""
+    splits = {split: place for split, place in files.splits.items() if place}
+    if not splits:
+        return []
+    if files.keys == {"pairs": _LISTS} or all(split == place for split, place in splits.items()):
+        return [f"splits = [{', '.join(map(_quoted, splits))}]"]
+    bare = re.compile(r"[\w-]+", re.ASCII)
+    rows = (f"{name if bare.fullmatch(name) else _quoted(name)} = {_quoted(place)}" for name, place in splits.items())
+    return [f"splits = {{ {', '.join(rows)} }}"]
 
 
 def _needs_codes(survey: Survey, meaning: Meaning, ignored: list[int]) -> bool:

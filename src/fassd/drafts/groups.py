@@ -20,9 +20,18 @@ Folder: TypeAlias = tuple[str, ...]
 """The parts of a path below the root; SPLIT stands where a split is named."""
 
 SPLIT = "{split}"
-SPLIT_NAMES = ("training", "train", "validation", "valid", "val", "testing", "test")
+USUAL_SPLITS = {
+    "training": "train",
+    "train": "train",
+    "validation": "val",
+    "valid": "val",
+    "val": "val",
+    "testing": "test",
+    "test": "test",
+}
+"""What people call splits, and their names here."""
 _SPLIT_PART = re.compile(
-    rf"(?P<before>|.*[_\-. ])(?P<split>{'|'.join(SPLIT_NAMES)})"
+    rf"(?P<before>|.*[_\-. ])(?P<split>{'|'.join(USUAL_SPLITS)})"
     r"(?P<after>|[_\-. \d].*|(?:annot|annotation|mask|label|gt|img|image)s?\d*)",
     re.IGNORECASE,
 )

@@ -17,7 +17,7 @@ Files: TypeAlias = tuple[str, PurePosixPath, PurePosixPath]
 """Split ("" where none is named), image and mask, relative to the root."""
 
 _LESS_WANTED = re.compile(
-    r"instance|object|inst(?=[^a-z]|$)|colou?r|vis(?=[^a-z]|$)|overlay|blend|pred|depth|dispar|edge|panoptic",
+    r"instance|object|inst(?=[^a-z]|$)|colou?r|vis(?=[^a-z]|$)|overlay|blend|pred|depth|dispar|edge|panoptic|human",
     re.IGNORECASE,
 )
 _TRAIN_IDS = re.compile("trainids", re.IGNORECASE)
@@ -67,7 +67,8 @@ class Found:
         pairs: every image that has a mask, in order.
         images: the pattern for images in `dataset.toml`; empty if none says which.
         masks: the same for masks.
-        lacking: how many images of the same folders have no mask.
+        lacking: how many images of the same splits have no mask.
+        unlabelled: how many images lie in splits without any mask.
         others: other masks of the same images that were left aside, as places.
     """
 
@@ -75,6 +76,7 @@ class Found:
     images: str
     masks: str
     lacking: int
+    unlabelled: int
     others: tuple[str, ...]
 
 
@@ -103,7 +105,9 @@ def find_pairs(root: Path) -> Found:
     pairs = sorted((item.split, item.path, mask) for item, mask in belongs if mask in existing)
     images, mask_pattern = _patterns(rule, [item for item, mask in belongs if mask in existing])
     others = tuple(dict.fromkeys(_place(other) for other in rules[1:] if other.images == rule.images))
-    return Found(tuple(pairs), images, mask_pattern, len(belongs) - len(pairs), others)
+    masked = {split for split, _, _ in pairs}
+    unlabelled = sum(item.split not in masked for item, _ in belongs)
+    return Found(tuple(pairs), images, mask_pattern, len(belongs) - len(pairs) - unlabelled, unlabelled, others)
 
 
 def _explain(root: Path, photos: list[Group], masks: list[Group]) -> None:
@@ -118,7 +122,8 @@ def _explain(root: Path, photos: list[Group], masks: list[Group]) -> None:
                 "stands where a mask was expected but looks like a photo or a JPEG; masks are PNG, one value or colour "
                 "for each class",
             )
-        raise DataError(root, f"holds {sum(len(group.items) for group in photos)} pictures, but no masks were found")
+        count = sum(len(group.items) for group in photos)
+        raise DataError(root, f"holds {count} pictures, but no masks were found{_other_annotations(root)}")
     if not photos:
         raise DataError(root, f"holds {sum(len(group.items) for group in masks)} masks, but no images were found")
     example, other = photos[0].items[0].path, masks[0].items[0].path
@@ -129,6 +134,23 @@ def _explain(root: Path, photos: list[Group], masks: list[Group]) -> None:
     )
 
 
+def _other_annotations(root: Path) -> str:
+    """What lies in a folder in place of masks, and what to do with it."""
+    for ending, remedy in _OTHER_ANNOTATIONS.items():
+        example = min((path for path in root.rglob(f"*{ending}") if path.is_file()), default=None)
+        if example is not None:
+            return f"; {example.relative_to(root)} {remedy}"
+    return ""
+
+
+_DRAWN = "may hold outlines: export them as masks, a PNG for each image"
+_OTHER_ANNOTATIONS = {
+    ".gif": "is no picture that can be read as a mask: save it and its like as PNG",
+    ".npy": "may hold labels: save it and its like as PNG",
+    ".mat": "may hold labels: save it and its like as PNG",
+    ".json": _DRAWN,
+    ".xml": _DRAWN,
+}
 _LABELLED = re.compile(r"mask|label|annot|gt|truth|seg", re.IGNORECASE)
 
 

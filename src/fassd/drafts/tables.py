@@ -7,17 +7,22 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fassd.data.coding import Colour
 
-_PROMISING = re.compile(r"class|label|colou?r|palette|categor|names|id2|meta|config|legend|ontology", re.IGNORECASE)
+_PROMISING = re.compile(
+    r"class|label|colou?r|palette|categor|names|id2|meta|config|legend|ontology|objectinfo", re.IGNORECASE
+)
 _SUFFIXES = (".csv", ".txt", ".tsv", ".json", ".names")
 _MOST_BYTES, _MOST_ROWS, _DEEPEST = 1_000_000, 1000, 2
-_NAME_KEYS = ("name", "class", "class_name", "classname", "label", "title", "readable", "category", "class_names")
-_ID_KEYS = ("id", "trainid", "train_id", "value", "index", "class_id", "classid", "label_id", "pixel", "gray", "grey")
+_NAME_KEYS = ("readable", "name", "class", "class_name", "classname", "label", "title", "category", "class_names")
+_ID_KEYS = re.findall(
+    r"[\w ]+", "id,trainid,train_id,value,pixel value,index,idx,class_id,classid,label_id,pixel,gray,grey"
+)
+_LABELME_IGNORED = "__ignore__"
 _COLOUR_KEYS = ("color", "colour", "rgb", "hex")
 
 
@@ -73,7 +78,11 @@ def _from_lines(text: str) -> list[Row]:
         separator = next(mark for mark in ",\t;" if mark in lines[0])
         records = csv.DictReader(lines[1:], fieldnames=header, delimiter=separator, skipinitialspace=True)
         return [row for record in records if (row := _from_record(record)) is not None]
-    return [_from_words(line) for line in lines]
+    rows = [_from_words(line) for line in lines]
+    if rows[0].name == _LABELME_IGNORED and all(row.value is None for row in rows):
+        # LabelMe's exports count from -1, which becomes 255 in 8 bits.
+        return [replace(row, value=place % 256) for place, row in enumerate(rows, -1)]
+    return rows
 
 
 def _from_words(line: str) -> Row:

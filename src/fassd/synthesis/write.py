@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from fassd.core.errors import FileError, UsageError
+from fassd.core.errors import UsageError
 from fassd.core.files import written_whole
 from fassd.core.labels import CITYSCAPES
-from fassd.synthesis.mesh import Array
 from fassd.synthesis.render import Rendering, render
 from fassd.synthesis.scene import build_scene
 
@@ -22,8 +21,7 @@ SMALLEST, LARGEST = (64, 128), (2048, 4096)
 """Height and width: below, a person is two pixels high; above, memory goes beyond 4 GB."""
 
 _MOST_IMAGES = 1_000_000
-_IMAGES = "leftImg8bit"
-_TERMS_FILE, _TERMS = "terms.txt", "rendered by fassd, free for any use\n"
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 @dataclass(frozen=True)
@@ -68,62 +66,51 @@ def render_street(streets: Streets, index: int) -> Rendering:
     return render(build_scene(random, streets.size), random)
 
 
-def require_room(out: Path, split: str) -> None:
-    """Refuses a folder that holds anything but other splits of rendered streets.
-
-    Raises:
-        FileError: holds other files or this split already, is not a folder, or not readable.
-    """
-    terms = out / _TERMS_FILE
-    try:
-        if terms.is_file() and terms.read_text(encoding="utf-8") == _TERMS:
-            taken = [place for place in (out / _IMAGES / split, out / "gtFine" / split) if place.exists()]
-            if not taken:
-                return
-            images = sum(1 for _ in (out / _IMAGES / split).rglob("*.png"))
-            raise FileError(
-                out,
-                f"holds {images} rendered street{'s' * (images != 1)} of the split '{split}' already, all of an "
-                f"earlier run or what an interrupted one left; nothing is overwritten: to render them anew, remove "
-                f"{' and '.join(map(str, taken))}, or give another --split or folder",
-            )
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            found = "a folder with files in it" if out.is_dir() else "a file"
-            raise FileError(out, f"is {found}; give a new or an empty folder, nothing is overwritten")
-    except OSError as error:
-        raise FileError(out, f"cannot be read ({error.strerror}); choose another folder") from None
+def drawn_folders(out: Path, split: str) -> tuple[Path, Path]:
+    """The folders of a split's images and of its labels."""
+    return out / "leftImg8bit" / split / CITY, out / "gtFine" / split / CITY
 
 
-def write_terms(out: Path) -> None:
-    """Says in the folder itself that these are nobody's photos; whoever trains on them finds it in the checkpoint.
+def files_of_street(out: Path, split: str, index: int) -> dict[str, Path]:
+    """The places of a street's files: "image", and its labels by what they hold."""
+    images, labels = drawn_folders(out, split)
+    # Cityscapes counts the frames of a sequence; the labelled one is the 20th.
+    stem = f"{CITY}_{index:06}_000019"
+    kinds = ("labelIds", "instanceIds", "labelTrainIds", "color")
+    return {kind: labels / f"{stem}_gtFine_{kind}.png" for kind in kinds} | {
+        "image": images / f"{stem}_leftImg8bit.png"
+    }
 
-    Raises:
-        FileError: the file cannot be written.
-    """
-    with written_whole(out / _TERMS_FILE) as temporary:
-        temporary.write_text(_TERMS, encoding="utf-8")
+
+def is_whole(out: Path, split: str, index: int) -> bool:
+    """Whether all files of a street are there, to their ends."""
+    return all(_ends_as_png(path) for path in files_of_street(out, split, index).values())
 
 
-def write_street(out: Path, streets: Streets, index: int, rendering: Rendering) -> Path:
-    """Writes a street's image and its four label files; returns the image's path.
+def write_street(out: Path, split: str, index: int, rendering: Rendering) -> None:
+    """Writes a street's four label files and its image.
 
     Raises:
         FileError: a file cannot be written.
     """
-    # Cityscapes counts the frames of a sequence; the labelled one is the 20th.
-    stem = f"{CITY}_{index:06}_000019"
     train_ids = CITYSCAPES.raw_id_table()[rendering.label_ids]
-    labels = out / "gtFine" / streets.split / CITY
-    _write(labels / f"{stem}_gtFine_labelIds.png", rendering.label_ids)
-    _write(labels / f"{stem}_gtFine_instanceIds.png", rendering.instance_ids)
-    _write(labels / f"{stem}_gtFine_labelTrainIds.png", train_ids)
-    _write(labels / f"{stem}_gtFine_color.png", CITYSCAPES.colour_table()[train_ids])
-    # The image last: whoever finds one finds its labels too.
-    image = out / _IMAGES / streets.split / CITY / f"{stem}_leftImg8bit.png"
-    _write(image, rendering.image)
-    return image
+    pictures = {
+        "labelIds": rendering.label_ids,
+        "instanceIds": rendering.instance_ids,
+        "labelTrainIds": train_ids,
+        "color": CITYSCAPES.colour_table()[train_ids],
+        # The image last: whoever finds one finds its labels too.
+        "image": rendering.image,
+    }
+    files = files_of_street(out, split, index)
+    for kind, picture in pictures.items():
+        with written_whole(files[kind]) as temporary:
+            PIL.Image.fromarray(picture).save(temporary, "PNG", compress_level=4)
 
 
-def _write(path: Path, picture: Array) -> None:
-    with written_whole(path) as temporary:
-        PIL.Image.fromarray(picture).save(temporary, "PNG", compress_level=4)
+def _ends_as_png(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - len(_PNG_END)))
+        return stream.read() == _PNG_END

@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+import fassd
 from fassd.core.labels import CITYSCAPES
 from fassd.core.types import Event, Watch, ignore_events
-from fassd.synthesis.write import Streets, render_street, require_room, write_street, write_terms
+from fassd.media.masks import read_values
+from fassd.synthesis.record import prepare_folder
+from fassd.synthesis.write import Streets, files_of_street, is_whole, render_street, write_street
 
 
-def synthesize(out: Path, streets: Streets, watch: Watch = ignore_events) -> dict[str, float]:
-    """Renders a set of streets into a new folder.
+@dataclass(frozen=True)
+class Synthesized:
+    """A set of rendered streets on the disk.
+
+    Attributes:
+        shares: of the labelled pixels, that each class covers.
+        kept: images that an earlier run had rendered already.
+    """
+
+    shares: dict[str, float]
+    kept: int
+
+
+def synthesize(out: Path, streets: Streets, watch: Watch = ignore_events) -> Synthesized:
+    """Renders a set of streets into a folder; where an earlier run was interrupted, goes on with what is missing.
 
     Args:
-        out: the data set's root, to be read as Cityscapes is; new, empty, or with other splits of rendered streets.
+        out: the data set's root, to be read as Cityscapes is; new, empty, with other splits of rendered streets, or
+            with a part of this set.
         streets: how many, how large, from which seed.
-        watch: gets an event "written" after each image, with `done`, `total` and `path`.
-
-    Returns:
-        The share of the labelled pixels that each class covers.
+        watch: gets an event "written" once each image is there, with `done`, `total` and `path`.
 
     Raises:
-        FileError: the folder holds other files or this split already, or cannot be written.
+        FileError: the folder holds other files, or this split made from other values; or cannot be written.
+        PictureError: a file of an earlier run is damaged.
     """
-    require_room(out, streets.split)
-    write_terms(out)
-    counts = np.zeros(256, np.int64)
+    prepare_folder(out, streets, f"fassd {fassd.__version__}")
+    counts, kept = np.zeros(256, np.int64), 0
     for index in range(streets.images):
-        rendering = render_street(streets, index)
-        path = write_street(out, streets, index, rendering)
-        counts += np.bincount(CITYSCAPES.raw_id_table()[rendering.label_ids].ravel(), minlength=256)
-        watch(Event("written", {"done": index + 1, "total": streets.images, "path": path}))
+        files = files_of_street(out, streets.split, index)
+        if is_whole(out, streets.split, index):
+            kept += 1
+        else:
+            write_street(out, streets.split, index, render_street(streets, index))
+        counts += np.bincount(read_values(files["labelTrainIds"]).ravel(), minlength=256)
+        watch(Event("written", {"done": index + 1, "total": streets.images, "path": files["image"]}))
     labelled = counts[: len(CITYSCAPES)]
-    return dict(zip(CITYSCAPES.names, (labelled / labelled.sum()).tolist(), strict=True))
+    shares = (labelled / labelled.sum()).tolist()
+    return Synthesized(dict(zip(CITYSCAPES.names, shares, strict=True)), kept)
