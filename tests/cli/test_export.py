@@ -48,6 +48,7 @@ def test_a_refused_export_gives_exit_code_1_and_names_the_layer(
     assert (code, printed) == (1, "")
     assert said.startswith(f"fassd: {out} was not written")
     assert "the first layer that drifts is encoder.stem.1" in said
+    assert f"{out}.refused.html shows where they differ" in said
     assert not out.exists()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fassd.core import machine
+from fassd.core import cgroups, machine
 from fassd.core.machine import INSTRUCTIONS, Reading, describe_machine, disturbances, load_before, read_machine
 
 INTEL = """processor\t: 0
@@ -36,8 +36,9 @@ intr 5
 @pytest.fixture
 def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine whose /proc and /sys are empty folders."""
-    monkeypatch.setattr(machine, "_PROC", tmp_path / "proc")
-    monkeypatch.setattr(machine, "_SYS", tmp_path / "sys")
+    for module in (machine, cgroups):
+        monkeypatch.setattr(module, "PROC", tmp_path / "proc")
+        monkeypatch.setattr(module, "SYS", tmp_path / "sys")
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(machine, "_allowed_cores", lambda: {0, 1})
     return tmp_path
@@ -91,6 +92,14 @@ def test_a_container_may_use_its_share_of_the_cores(made_up: Path, limit: str, c
     assert machine.usable_cores() == cores
 
 
+@pytest.mark.parametrize(("quota", "cores"), [("-1", 2), ("150000", 1), ("900000", 2)])
+def test_so_it_may_by_the_first_version_of_control_groups(made_up: Path, quota: str, cores: int) -> None:
+    _write(made_up, "proc/self/cgroup", "3:cpuset:/\n1:cpu,cpuacct:/docker/1f\n")
+    _write(made_up, "sys/fs/cgroup/cpu/docker/1f/cpu.cfs_quota_us", f"{quota}\n")
+    _write(made_up, "sys/fs/cgroup/cpu/docker/1f/cpu.cfs_period_us", "100000\n")
+    assert machine.usable_cores() == cores
+
+
 def test_a_container_has_its_share_of_the_memory(made_up: Path) -> None:
     whole = machine.memory_bytes()
     assert whole is not None
@@ -99,9 +108,61 @@ def test_a_container_has_its_share_of_the_memory(made_up: Path) -> None:
         assert machine.memory_bytes() == expected
 
 
+GIB = 2**30
+SECOND = {"memory.max": 4 * GIB, "memory.current": 3 * GIB}
+FIRST = {"memory.limit_in_bytes": 4 * GIB, "memory.usage_in_bytes": 3 * GIB}
+UNLIMITED = {"memory.limit_in_bytes": 9223372036854771712, "memory.usage_in_bytes": 3 * GIB}
+
+
+@pytest.mark.parametrize(
+    ("place", "groups", "free"),
+    [
+        pytest.param("0::/", {}, 10, id="no groups"),
+        pytest.param("0::/", {"": SECOND}, 1, id="a container"),
+        pytest.param(
+            "0::/", {"": SECOND, "memory.stat": "anon 7\ninactive_file 1073741824\n"}, 2, id="contents of files"
+        ),
+        pytest.param("0::/", {"": {"memory.max": "max", "memory.current": 3 * GIB}}, 10, id="without a limit"),
+        pytest.param("0::/user.slice/job.scope", {"user.slice/job.scope": SECOND}, 1, id="a service"),
+        pytest.param("0::/user.slice/job.scope", {"user.slice": SECOND}, 1, id="a limit further out"),
+        pytest.param("0::/user.slice/job.scope", {"other.slice": SECOND}, 10, id="another's limit"),
+        pytest.param("0::/../../job", {"job": SECOND}, 1, id="seen from inside"),
+        pytest.param("4:memory:/docker/1f\n0::/", {"memory/docker/1f": FIRST}, 1, id="version 1"),
+        pytest.param("4:memory:/docker/1f\n0::/", {"memory": FIRST}, 1, id="version 1 inside a container"),
+        pytest.param("4:memory:/docker/1f\n0::/", {"memory/docker/1f": UNLIMITED}, 10, id="version 1 without a limit"),
+        pytest.param("4:cpu,cpuacct:/docker/1f", {"memory/docker/1f": FIRST}, 10, id="another controller"),
+        pytest.param(
+            "4:memory:/docker/1f",
+            {
+                "memory/docker/1f": FIRST,
+                "memory/docker/1f/memory.stat": "inactive_file 5\ntotal_active_file 1073741824\n",
+            },
+            2,
+            id="version 1, contents of files",
+        ),
+        pytest.param("0::/", {"": {"memory.max": GIB, "memory.current": 2 * GIB}}, 0, id="over the limit"),
+    ],
+)
+def test_free_memory_is_what_is_left_to_the_container(
+    made_up: Path, place: str, groups: dict[str, dict[str, object] | str], free: int
+) -> None:
+    _write(made_up, "proc/meminfo", f"MemTotal: {16 * 2**20} kB\nMemAvailable: {10 * 2**20} kB\n")
+    _write(made_up, "proc/self/cgroup", place + "\n")
+    for group, files in groups.items():
+        for name, content in files.items() if isinstance(files, dict) else [("", files)]:
+            _write(made_up, f"sys/fs/cgroup/{group}/{name}", f"{content}\n")
+    assert machine.free_memory() == free * GIB
+
+
+def test_free_memory_of_this_machine_is_part_of_it() -> None:
+    free = machine.free_memory()
+    assert free is None or 10**7 < free < 10**14
+
+
 def test_a_machine_that_tells_nothing_is_described_all_the_same(made_up: Path) -> None:
     found = describe_machine()
     assert found.processor
+    assert machine.free_memory() is None
     assert (found.cores, found.instructions, found.threads_per_core) == (2, (), None)
     reading = read_machine()
     assert (reading.busy, reading.stolen, reading.throttled, reading.megahertz) == (None, None, None, None)

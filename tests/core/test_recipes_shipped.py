@@ -14,6 +14,8 @@ from fassd.networks.table import NETWORKS
 # What both runs on Cityscapes share. From the paper: crop, scale, flip, momentum, decay, power. From the code: the
 # rest.
 PUBLISHED = {
+    "trains": "network",
+    "compile": False,
     "alpha": 2,
     "accumulate": 1,
     "seed": 1337,

@@ -186,6 +186,20 @@ _READ_ONLY.flags.writeable = False
     ("logits", "size", "options", "said"),
     [
         (_LOGITS.astype(np.float64), (8, 8), {}, "logits are float64; expected float32 or float16 or bfloat16"),
+        (_LOGITS.tolist(), (8, 8), {}, r"logits are of type list; expected a NumPy array \(n, c, h, w\) of float32 or"),
+        (None, (8, 8), {}, "logits are of type NoneType"),
+        (torch.zeros(1, 3, 4, 4), (8, 8), {"layout": "nhwc"}, r"logits are of type Tensor; .* \(n, h, w, c\)"),
+        (_LOGITS.astype(np.int64), (8, 8), {}, "logits are int64; expected float32"),
+        (_LOGITS.astype(object), (8, 8), {}, "logits are object"),
+        (_LOGITS.astype(bool), (8, 8), {}, "logits are bool"),
+        (_LOGITS.astype(np.complex64), (8, 8), {}, "logits are complex64"),
+        (_LOGITS.astype("U4"), (8, 8), {}, "logits are <U4"),
+        (_LOGITS, (8.5, 8), {}, r"size is \(8\.5, 8\); expected height and width in whole pixels"),
+        (_LOGITS, (8, 8, 3), {}, "expected height and width"),
+        (_LOGITS, 8, {}, "size is 8; expected height and width"),
+        (_LOGITS, (8, 8), {"among": [0.5]}, r"among \[0\.5\]; expected numbers of classes"),
+        (_LOGITS, (8, 8), {"among": 3}, "among 3; expected numbers of classes"),
+        (_LOGITS, (8, 8), {"out": [[[0]]]}, "out is of type list"),
         (_LOGITS.astype(">f4"), (8, 8), {}, "logits are >f4"),
         (_LOGITS.astype(np.uint16), (8, 8), {}, "logits are uint16; expected"),
         (_LOGITS, (8, 8), {"bfloat16_bits": True}, "logits are float32; expected uint16"),
@@ -204,7 +218,7 @@ _READ_ONLY.flags.writeable = False
         (_LOGITS, (8, 8), {"out": _READ_ONLY}, "writable"),
     ],
 )
-def test_what_cannot_be_is_refused(logits: Array, size: tuple[int, int], options: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_is_refused(logits: Any, size: Any, options: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         upsample_argmax(logits, size, **options)
 

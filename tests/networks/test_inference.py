@@ -91,14 +91,13 @@ def test_a_picture_below_the_minimum_is_refused(golden_network: Callable[[str], 
         InferenceNetwork(golden_network("fassd-net-l2"), RGB_PIXELS)(_pictures(1, 56, 80))
 
 
-def _check_against_plain(logits: Tensor, size: tuple[int, int], found: Tensor) -> None:
-    """Enlarging everything in float64, then the best; only where two classes are all but equal may either win."""
+def _against_plain(logits: Tensor, size: tuple[int, int], found: Tensor) -> tuple[float, float]:
+    """How much the chosen class lacks of the best at most, and the share of pixels that another class was chosen at,
+    when everything is enlarged in float64; where two classes are all but equal either may win.
+    """
     enlarged = F.interpolate(logits.double(), size, mode="bilinear", align_corners=True)
-    assert (found.dtype, found.shape) == (torch.uint8, (logits.shape[0], *size))
     chosen = enlarged.gather(1, found[:, None].long())[:, 0]
-    best = enlarged.amax(1)
-    assert float((best - chosen).max()) <= 1e-4
-    assert float((found != enlarged.argmax(1)).double().mean()) < 0.002
+    return float((enlarged.amax(1) - chosen).max()), float((found != enlarged.argmax(1)).double().mean())
 
 
 @pytest.mark.parametrize(
@@ -121,7 +120,11 @@ def _check_against_plain(logits: Tensor, size: tuple[int, int], found: Tensor) -
 )
 def test_the_class_map_is_the_best_of_the_enlarged_logits(coarse: tuple[int, int], size: tuple[int, int]) -> None:
     logits = torch.randn(2, 11, *coarse, generator=torch.Generator().manual_seed(0))
-    _check_against_plain(logits, size, class_map(logits, size))
+    found = class_map(logits, size)
+    assert (found.dtype, found.shape) == (torch.uint8, (2, *size))
+    lacking, differing = _against_plain(logits, size, found)
+    assert lacking <= 1e-4
+    assert differing < 0.002
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 300), st.integers(1, 40), st.integers(0, 999))
@@ -166,7 +169,9 @@ def test_reduced_logits_are_enlarged_in_float32() -> None:
 def test_the_memory_format_of_the_logits_does_not_matter() -> None:
     logits = torch.randn(1, 6, 9, 12)
     turned = logits.contiguous(memory_format=torch.channels_last)
-    _check_against_plain(logits, (270, 50), class_map(turned, (270, 50)))
+    lacking, differing = _against_plain(logits, (270, 50), class_map(turned, (270, 50)))
+    assert lacking <= 1e-4
+    assert differing < 0.002
 
 
 def test_the_highest_of_255_classes_fits() -> None:

@@ -33,6 +33,14 @@ def test_arrays_that_do_not_fit_are_refused(given: dict[str, tuple[int, ...]], c
         check_arrays({"a": (2,), "b": (3, 1)}, arrays, Path("x.safetensors"), "a network")
 
 
-def test_step_counters_may_be_there_or_not() -> None:
-    arrays = {"a": np.zeros(2), f"norm.{COUNTER}": np.zeros(())}
-    check_arrays({"a": (2,)}, arrays, Path("x.safetensors"), "a network")
+@pytest.mark.parametrize("counter", [f"norm.{COUNTER}", f"a.b.{COUNTER}"])
+def test_step_counters_may_be_there_or_not_and_nothing_else_may(counter: str) -> None:
+    def verdict(name: str) -> str | None:
+        try:
+            check_arrays({"a": (2,)}, {"a": np.zeros(2), name: np.zeros(())}, Path("x.safetensors"), "a network")
+        except CheckpointError as error:
+            return error.problem
+        return None
+
+    assert verdict(counter) is None
+    assert "1 do not belong" in (verdict(f"{counter}x") or "")

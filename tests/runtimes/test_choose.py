@@ -4,10 +4,12 @@ import sys
 
 import pytest
 
-from fassd.core.errors import MissingExtra, UnknownName, UsageError
+from fassd.core.catalog import DEFAULT_WEIGHTS
+from fassd.core.errors import FassdError, MissingExtra, UnknownName, UsageError
 from fassd.runtimes import choose as choosing
 from fassd.runtimes import openvino
 from fassd.runtimes.choose import choose
+from fassd.runtimes.open import open_runtime
 from fassd.runtimes.rows import RUNTIMES
 
 CHECKPOINT = ".safetensors"
@@ -52,12 +54,29 @@ def test_what_was_asked_for_stays(suffix: str, asked: dict[str, str], expected: 
     ("suffix", "asked", "complaint"),
     [
         (CHECKPOINT, {"device": "gpu"}, "device 'gpu' is not one that fassd uses"),
-        (CHECKPOINT, {"device": "cuda", "runtime": "openvino"}, "answers on the cpu alone"),
-        (CHECKPOINT, {"precision": "int8"}, "fassd export"),
-        (CHECKPOINT, {"runtime": "pytorch", "precision": "int8"}, "computes in float32 or bfloat16, not in int8"),
-        (CHECKPOINT, {"runtime": "onnx", "precision": "bfloat16"}, "computes in float32 or int8"),
-        (".onnx", {"runtime": "openvino"}, r"opens \.safetensors and \.xml files, not \.onnx"),
-        (".xml", {"device": "cuda"}, "answers on the cpu alone"),
+        (
+            CHECKPOINT,
+            {"device": "cuda", "runtime": "openvino"},
+            "openvino answers on the cpu alone; leave --runtime out",
+        ),
+        (CHECKPOINT, {"device": "cuda", "precision": "int8"}, "int8 is answered on the cpu alone; leave --device out"),
+        (CHECKPOINT, {"precision": "int8"}, "no int8 network: make one with 'fassd export"),
+        (CHECKPOINT, {"runtime": "pytorch", "precision": "int8"}, "no int8 network: make one with 'fassd export"),
+        (
+            CHECKPOINT,
+            {"runtime": "onnx", "precision": "bfloat16"},
+            "float32 or int8, not in bfloat16; leave --precision",
+        ),
+        (".pt2", {"precision": "int8"}, "pytorch computes in float32 or bfloat16, not in int8; leave --precision out"),
+        (
+            ".onnx",
+            {"runtime": "openvino"},
+            r"\.onnx files are opened by the runtime onnx, not by openvino; leave --runt",
+        ),
+        (".pt2", {"runtime": "pytorch-compiled"}, "opened by the runtime pytorch, not by pytorch-compiled"),
+        (".xml", {"device": "cuda"}, r"exported files \(\.xml\) are answered on the cpu alone; leave --device out"),
+        (".pt2", {"device": "cuda:1"}, r"exported files \(\.pt2\) are answered on the cpu alone; leave --device out"),
+        (".xml", {"device": "cuda", "precision": "int8"}, "int8 is answered on the cpu alone; leave --device out"),
     ],
 )
 def test_what_does_not_go_together_is_refused(suffix: str, asked: dict[str, str], complaint: str) -> None:
@@ -86,3 +105,24 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     assert RUNTIMES[name].version is None
     with pytest.raises(MissingExtra, match=rf"'{package}'.*pip install 'fassd\[{RUNTIMES[name].extra}\]'"):
         choose(CHECKPOINT, name)
+
+
+def test_without_openvino_the_next_best_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    choice = choose(CHECKPOINT, device="cpu")
+    assert (choice.row.name, choice.device, choice.precision) == ("onnx", "cpu", "float32")
+    assert "openvino is not" in choice.why
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert choose(CHECKPOINT, device="cpu").row.name == "pytorch"
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for suffix in (CHECKPOINT, ".xml"):
+        with pytest.raises(FassdError, match=r"the runtime openvino needs the package 'openvino'.* reinstall fassd"):
+            choose(suffix, device="cpu")
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_int8_of_a_missing_package_is_not_offered_that_package(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    """Installing it would not help."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UsageError, match=r"in int8 .* is answered by the runtime openvino, not by pytorch"):
+        open_runtime(DEFAULT_WEIGHTS, device, "int8", "pytorch")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
+import numpy as np
 import onnx
+import onnx.numpy_helper
 import pytest
 
 from fassd.core.checkpoint import RGB_PIXELS, Header, read_checkpoint
@@ -52,9 +55,16 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
         "is damaged, or they do not belong together",
     ),
     "weights cut": ("net.xml", lambda folder: _cut(folder / "net.bin"), "damaged"),
-    "model cut": ("net.xml", lambda folder: _cut(folder / "net.xml"), "damaged"),
-    "no model": ("net.xml", lambda folder: (folder / "net.xml").write_text("hello"), "is no OpenVINO model"),
+    "model cut": ("net.xml", lambda folder: _cut(folder / "net.xml"), "is damaged, its end is missing"),
+    "no model": ("net.xml", lambda folder: (folder / "net.xml").write_text("hello"), "is no OpenVINO model; name an"),
     "empty model": ("net.xml", lambda folder: (folder / "net.xml").write_bytes(b""), "is no OpenVINO model"),
+    "a name cut in two": (
+        "net.xml",
+        lambda folder: (folder / "net.xml").write_bytes(
+            (folder / "net.xml").read_bytes().replace(b"<layer ", b"<lay", 1)
+        ),
+        "net.bin is damaged, or they do not belong together",
+    ),
     "onnx altered": ("net.onnx", lambda folder: _flip_a_bit(folder / "net.onnx", 0.5), "damaged"),
     "onnx cut": ("net.onnx", lambda folder: _cut(folder / "net.onnx"), "damaged"),
     "no onnx": ("net.onnx", lambda folder: (folder / "net.onnx").write_text("hello"), "damaged|without a fassd header"),
@@ -116,6 +126,63 @@ def test_a_header_of_another_version_is_refused(copy: Path) -> None:
     (copy / "net.xml").write_text(text.replace("fassd-net-l2", "fassd-net-l9"), encoding="utf-8")
     with pytest.raises(CheckpointError, match="is damaged"):
         open_runtime(copy / "net.xml")
+
+
+def _with_other_kernel(exported: Path, out: Path, change: Callable[[onnx.TensorProto], object]) -> Path:
+    """The ONNX file with its classifier changed, and a digest that says it is whole."""
+    model = onnx.load(exported / "net.onnx")
+    del model.metadata_props[1:]
+    for constant in model.graph.initializer:
+        if constant.name.startswith("classifier"):
+            change(constant)
+    onnx_runtime.write_model(model, out)
+    return out
+
+
+def _with_fewer_classes(constant: onnx.TensorProto) -> None:
+    values = onnx.numpy_helper.to_array(constant)
+    constant.CopyFrom(onnx.numpy_helper.from_array(values[:3].copy(), constant.name))
+
+
+def _with_fewer_inputs(constant: onnx.TensorProto) -> None:
+    values = onnx.numpy_helper.to_array(constant)
+    if values.ndim == 4 and values.shape[1] > 1:
+        constant.CopyFrom(onnx.numpy_helper.from_array(values[:, :3].copy(), constant.name))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (_with_fewer_classes, "it names 11 classes but answers with 3; make the file again"),
+        (
+            _with_fewer_inputs,
+            r"onnx cannot answer an image of 96x64 with it \(.*\); make the file again|cannot be executed",
+        ),
+    ],
+)
+def test_a_file_that_passes_for_whole_but_cannot_answer_is_told_in_a_sentence(
+    exported: Path, tmp_path: Path, change: Callable[[onnx.TensorProto], object], complaint: str
+) -> None:
+    path = _with_other_kernel(exported, tmp_path / "net.onnx", change)
+    with pytest.raises(CheckpointError, match=complaint), open_runtime(path) as runtime:
+        runtime.segment(np.zeros((1, 64, 96, 3), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["net.xml", "net.onnx"])
+def test_what_a_library_raises_is_told_in_a_sentence(
+    exported: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("[ONNXRuntimeError] : 6 :\nsomewhere in its sources\n Mul_120\n\n")
+
+    with open_runtime(exported / name, precision="float32") as runtime:
+        place, broken_one = {"net.xml": ("_graph", broken), "net.onnx": ("_session", SimpleNamespace(run=broken))}[name]
+        monkeypatch.setattr(runtime, place, broken_one)
+        for answer in (runtime.segment, runtime.logits):
+            with pytest.raises(
+                CheckpointError, match=rf"{name}: \w+ cannot answer 2 images of 96x64 with it \(Mul_120\); make"
+            ):
+                answer(np.zeros((2, 64, 96, 3), np.uint8))
 
 
 @pytest.mark.parametrize("name", ["net.xml", "net.onnx"])

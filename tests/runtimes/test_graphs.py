@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 
@@ -19,6 +18,7 @@ from fassd.networks.network import SegmentationNetwork
 from fassd.networks.table import NETWORKS
 from fassd.runtimes import onnx_graph, openvino_graph
 from fassd.runtimes.openvino import core
+from fassd.runtimes.quiet_onnxruntime import onnxruntime
 
 Lively = Callable[[str, Pixels], tuple[SegmentationNetwork, Checkpoint]]
 Array = np.ndarray[Any, Any]

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fassd.core.errors import UsageError
 from fassd.runtimes import runtime as seam
 from fassd.runtimes.open import open_runtime
-from fassd.runtimes.runtime import check_memory, free_memory
+from fassd.runtimes.runtime import check_memory
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnx", "pytorch"])
@@ -20,7 +21,7 @@ def test_an_image_too_large_for_what_is_free_is_refused(
     monkeypatch.setattr(seam, "free_memory", lambda: 1_000_000)
     with (
         open_runtime(tiny_weights, "cpu", "float32", name) as runtime,
-        pytest.raises(UsageError, match=r"an image of 400x300 needs about 0\.0 GB .* shrink it \(--side\)"),
+        pytest.raises(UsageError, match=r"an image of 400x300 would take about 0\.0 GB .* shrink it \(--side\)"),
     ):
         runtime.segment(np.zeros((1, 300, 400, 3), np.uint8))
 
@@ -28,7 +29,7 @@ def test_an_image_too_large_for_what_is_free_is_refused(
 def test_a_batch_counts_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seam, "free_memory", lambda: 5_000_000)
     check_memory(np.zeros((4, 100, 100, 3), np.uint8), 100)
-    with pytest.raises(UsageError, match="6 images of 100x100"):
+    with pytest.raises(UsageError, match=r"6 images of 100x100 .* give fewer at once"):
         check_memory(np.zeros((6, 100, 100, 3), np.uint8), 100)
 
 
@@ -37,6 +38,12 @@ def test_where_the_system_does_not_tell_nothing_is_refused(monkeypatch: pytest.M
     check_memory(np.zeros((1, 100, 100, 3), np.uint8), 10**12)
 
 
-def test_free_memory_is_part_of_the_machines() -> None:
-    free = free_memory()
-    assert free is None or 10**7 < free < 10**14
+def test_a_gpu_that_is_full_is_told_in_a_sentence(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    with open_runtime(tiny_weights, "cpu", "float32", "pytorch") as runtime:
+        monkeypatch.setattr(runtime, "_network", full)
+        for answer in (runtime.segment, runtime.logits):
+            with pytest.raises(UsageError, match=r"an image of 96x64 would take more memory than is free on cpu"):
+                answer(np.zeros((1, 64, 96, 3), np.uint8))

@@ -44,6 +44,17 @@ def test_names_and_files_that_are_not_there_are_refused(tmp_path: Path) -> None:
         open_runtime(tmp_path / "missing.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("name", "complaint"), [("folder", "is a folder; name"), ("net.bin", r"the weights of a pair; name .* net\.xml")]
+)
+def test_what_lies_beside_the_file_meant_is_told_from_it(tmp_path: Path, name: str, complaint: str) -> None:
+    (tmp_path / "folder").mkdir()
+    for file in ("net.bin", "net.xml"):
+        (tmp_path / file).touch()
+    with pytest.raises(CheckpointError, match=complaint):
+        open_runtime(tmp_path / name)
+
+
 def test_an_encoder_cannot_be_opened(tmp_path: Path, tiny_weights: Path) -> None:
     checkpoint = read_checkpoint(tiny_weights)
     header = msgspec.structs.replace(checkpoint.header, content="encoder", label_space=None)

@@ -226,6 +226,8 @@ def test_the_memory_behind_the_images_does_not_matter(runtime: Runtime, view: st
 @pytest.mark.parametrize(
     ("images", "complaint"),
     [
+        ([[[[0, 0, 0]]]], "images are of type list; expected an array, uint8"),
+        (None, "images are of type NoneType"),
         (np.zeros((1, 96, 128, 3), np.float32), r"float32 \(1, 96, 128, 3\)"),
         (np.zeros((1, 96, 128, 3), np.int64), "int64"),
         (np.zeros((96, 128, 3), np.uint8), r"\(96, 128, 3\); expected uint8"),
@@ -235,9 +237,15 @@ def test_the_memory_behind_the_images_does_not_matter(runtime: Runtime, view: st
         (np.zeros((1, 0, 128, 3), np.uint8), r"\(1, 0, 128, 3\)"),
     ],
 )
-def test_what_is_no_batch_of_images_is_refused(runtime: Runtime, images: np.ndarray[Any, Any], complaint: str) -> None:
+def test_what_is_no_batch_of_images_is_refused(runtime: Runtime, images: Any, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         runtime.segment(images)
+
+
+@pytest.mark.parametrize("size", [(0, 10), (10, 0), (-1, 10)])
+def test_an_answer_without_pixels_is_refused(runtime: Runtime, size: tuple[int, int]) -> None:
+    with pytest.raises(UsageError, match=f"size is {size[0]}x{size[1]}; expected at least 1x1"):
+        runtime.segment(_images(1, 96, 128), size)
 
 
 def test_a_side_below_the_minimum_is_refused(runtime: Runtime) -> None:

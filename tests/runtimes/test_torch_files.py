@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -127,6 +128,22 @@ def test_a_program_says_what_it_is_and_names_no_file_of_the_machine_it_was_made_
         assert not [name for name in archive.namelist() if str(Path.cwd()).encode() in archive.read(name)]
 
 
-def test_a_program_runs_where_it_was_made_for(program: Path) -> None:
-    with pytest.raises(UsageError, match="runs there alone"):
-        open_runtime(program, device="cuda")
+@pytest.mark.parametrize("asked", ["auto", "float32"])
+def test_a_program_answers_in_its_own_precision_alone(program: Path, asked: str) -> None:
+    with open_runtime(program, precision=asked) as runtime:
+        assert runtime.precision == "float32"
+    with pytest.raises(UsageError, match="computes in float32, not in bfloat16; leave --precision out"):
+        open_runtime(program, precision="bfloat16")
+
+
+def test_a_program_that_fails_is_told_in_a_sentence(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(images: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("shape '[1, 2]' is invalid")
+
+    with open_runtime(program) as runtime:
+        monkeypatch.setattr(runtime, "_program", broken)
+        with pytest.raises(CheckpointError, match=r"pytorch cannot answer an image of 96x64 with it .*is invalid"):
+            runtime.segment(np.zeros((1, 64, 96, 3), np.uint8))
+        monkeypatch.setattr(runtime, "_program", lambda images: torch.zeros(1, 3, 8, 12))
+        with pytest.raises(CheckpointError, match="names 11 classes but answers with 3"):
+            runtime.segment(np.zeros((1, 64, 96, 3), np.uint8))

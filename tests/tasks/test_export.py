@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,13 +18,17 @@ import pytest
 from PIL import Image as Pillow
 
 from fassd.core.catalog import DEFAULT_WEIGHTS, locate_weights
-from fassd.core.checkpoint import read_header
+from fassd.core.checkpoint import read_checkpoint, read_header
 from fassd.core.errors import CheckpointError, FileError, UnknownName, UsageError
+from fassd.core.labels import CAMVID
 from fassd.runtimes import onnx_graph, openvino_graph
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.openvino import has_bfloat16
-from fassd.tasks.export import Order, export
+from fassd.tasks.agreement import CONTRACTS, Agreement, Compared, Disagreement
+from fassd.tasks.drift import Drift, find_drift
+from fassd.tasks.export import Exported, Order, export
 from fassd.tasks.export_images import SHIPPED, Cases, comparison_cases
+from fassd.tasks.export_pictures import pictures_of
 
 ASSETS = locate_weights(DEFAULT_WEIGHTS).parents[1] / "assets"
 
@@ -89,17 +97,69 @@ class BlueFirst(onnx_graph.ONNXOperations):
 def test_what_does_not_answer_alike_is_removed_and_its_layer_named(
     order: Callable[..., Order], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "net.onnx").write_bytes(b"an earlier file")
-    monkeypatch.setattr(onnx_graph, "ONNXOperations", BlueFirst)
-    done = export(order("onnx", tmp_path / "net.onnx", force=True))
+    earlier = {name: name.encode() for name in ("net.onnx", "net.onnx.report.json", "net.onnx.report.html")}
+    for name, content in earlier.items():
+        (tmp_path / name).write_bytes(content)
+    with monkeypatch.context() as patch:
+        patch.setattr(onnx_graph, "ONNXOperations", BlueFirst)
+        done = export(order("onnx", tmp_path / "net.onnx", force=True))
     assert not done.kept
     assert done.drift is not None
-    assert done.drift.first == "encoder.stem.0"
-    assert (tmp_path / "net.onnx").read_bytes() == b"an earlier file"
-    report = json.loads((tmp_path / "net.onnx.report.json").read_text())
+    assert (done.drift.first, done.remedy) == ("encoder.stem.0", "")
+    assert {name: (tmp_path / name).read_bytes() for name in earlier} == earlier
+    refused = [tmp_path / "net.onnx.refused.json", tmp_path / "net.onnx.refused.html"]
+    assert [*done.reports] == refused
+    report = json.loads(refused[0].read_text())
     assert (report["kept"], report["first_drifting_layer"]) == (False, "encoder.stem.0")
-    assert "encoder.stem.0" in (tmp_path / "net.onnx.report.html").read_text()
-    assert len(list(tmp_path.iterdir())) == 3
+    assert "encoder.stem.0" in refused[1].read_text()
+    assert len(list(tmp_path.iterdir())) == 5
+    # The next attempt succeeds: file and report are of one make, and nothing tells of the failure any more.
+    export(order("onnx", tmp_path / "net.onnx", force=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(earlier)
+    said = json.loads((tmp_path / "net.onnx.report.json").read_text())["sha256"]
+    assert said == hashlib.sha256((tmp_path / "net.onnx").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("precision", "error", "said"),
+    [
+        (
+            "float32",
+            5e-5,
+            "no layer is farther off than float32 may be (largest relative error 5e-05, in b, limit 0.0001)",
+        ),
+        ("int8", 0.18, "no layer is farther off than int8 may be (largest relative error 0.18, in b, limit 0.2)"),
+        ("int8", 0.25, "the first layer that drifts is b (relative error 0.25, limit 0.2)"),
+        ("bfloat16", 0.18, "the first layer that drifts is b (relative error 0.18, limit 0.04)"),
+    ],
+)
+def test_a_layer_is_judged_by_what_its_precision_may_cost(precision: str, error: float, said: str) -> None:
+    source = {name: np.ones((1, 2, 3, 4), np.float32) for name in "abc"}
+    found = find_drift(source, {**source, "b": source["b"] * np.float32(1 + error)}, precision)
+    assert said in found.sentence
+    assert "agree" not in found.sentence
+
+
+REMEDIES = [
+    ({"precision": "bfloat16"}, "--precision float32"),
+    ({"precision": "int8", "to": "onnx"}, "labelled --data"),
+    ({"precision": "int8", "data": "camvid:x"}, "--at-most 0.5"),
+    ({"precision": "int8", "to": "onnx", "data": "camvid:x"}, "calibrate on more images"),
+    ({"precision": "float32"}, ""),
+]
+
+
+@pytest.mark.parametrize(("choices", "remedy"), REMEDIES)
+def test_many_small_errors_get_a_remedy(choices: dict[str, str], remedy: str) -> None:
+    asked = replace(Order(DEFAULT_WEIGHTS, "openvino", Path("net.xml")), **choices)  # type: ignore[arg-type]
+    agreement = Agreement(CONTRACTS["float32"], (Compared("x", 1, 9, 9, 81, 80, 40, 40),), None, None, 0, (), None)
+    drift = Drift((), asked.precision, None)
+    done = Exported(
+        asked, read_checkpoint(locate_weights(DEFAULT_WEIGHTS)), "pytorch", {}, agreement, 0, drift, 1, "", False
+    )
+    assert not done.kept
+    assert remedy in done.remedy
+    assert bool(done.remedy) == bool(remedy)
 
 
 @pytest.mark.slow
@@ -115,7 +175,7 @@ def test_int8_is_calibrated_and_compared(
     order: Callable[..., Order], tmp_path: Path, pictures: str, to: str, name: str
 ) -> None:
     done = export(order(to, tmp_path / name, precision="int8", calibrate=pictures))
-    report = json.loads((tmp_path / f"{name}.report.json").read_text())
+    report = json.loads(done.reports[0].read_text())
     assert report["details"]["calibrated_on"] == 2
     assert report["details"]["int8_layers"]
     assert done.kept == (tmp_path / name).exists()
@@ -222,3 +282,34 @@ def test_pictures_are_cut_to_sizes_on_which_faults_show() -> None:
     assert [shape[0] for shape in shapes] == [1, 1, 1, 2, 1, 1, 1, 1]
     assert max(shapes[4][1:3]) == max(shapes[5][1:3]) > 36 * 64
     assert not (cases[3].images[0] == cases[3].images[1]).all()
+
+
+@pytest.mark.parametrize("place", [None, (1, 2), (-2, -3)])
+@pytest.mark.parametrize("size", [(57, 57), (359, 639), (540, 405), (2433, 65), (65, 2433), (40, 90), (1080, 1920)])
+def test_pictures_of_a_disagreement_are_of_one_shape_and_wide_enough(
+    size: tuple[int, int], place: tuple[int, int] | None
+) -> None:
+    """Whatever the image's shape, and wherever it differs."""
+    source = np.full(size, 3, np.uint8)
+    answer = source.copy()
+    if place is not None:
+        answer[place] = 8
+    one = Disagreement("street", np.full((*size, 3), 200, np.uint8), source, answer)
+    lines = "".join(pictures_of(one, CAMVID))
+    drawn = [
+        np.array(Pillow.open(io.BytesIO(base64.b64decode(found)))).astype(int)
+        for found in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', lines)
+    ]
+    assert len(drawn) == 3
+    assert {picture.shape[1] for picture in drawn} == {330}
+    heights = [picture.shape[0] for picture in drawn]
+    assert max(heights) - min(heights) <= 4
+    assert 330 / 2.2 <= min(heights) <= max(heights) <= 330 / 0.69
+    pink = (np.abs(drawn[0] - (255, 0, 200)).max(-1) < 90).any()
+    assert bool(pink) == (place is not None)
+    assert ("Car" in lines, "Road" in lines) == (place is not None, True)
+    if place is not None:  # what differs stands out in full colour, the rest is pale
+        colours = [CAMVID.classes[number].colour for number in (3, 8)]
+        for picture, colour in zip(drawn[1:], colours, strict=True):
+            full = np.abs(picture - colour).max(-1) < 40
+            assert 0 < full.mean() < 0.05

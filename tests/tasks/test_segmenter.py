@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,6 +124,12 @@ def test_shrinking_averages_so_that_thin_things_stay(picture: Image) -> None:
 def test_an_array_that_is_no_image_is_refused(segmenter: Segmenter, image: Image) -> None:
     with pytest.raises(UsageError, match="expected uint8"):
         segmenter(image)
+
+
+@pytest.mark.parametrize("picture", [None, 3, [[0, 0, 0]], Pillow.new("RGB", (128, 96))])
+def test_what_is_neither_file_nor_array_is_refused(segmenter: Segmenter, picture: Any) -> None:
+    with pytest.raises(UsageError, match=f"of type {type(picture).__name__}; expected a file's name or an array"):
+        segmenter(picture)
 
 
 def test_a_picture_below_the_minimum_is_refused_with_both_sizes(segmenter: Segmenter, tmp_path: Path) -> None:

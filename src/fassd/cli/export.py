@@ -63,12 +63,13 @@ def export_command(as_json: bool, **choices: Any) -> int:
 
     The file is run on real images of several sizes, and kept only if it answers as the weights do in PyTorch: 99.99 %
     of the pixels alike in float32, 99.5 % in bfloat16, 98 % in int8 (with labels: at most 0.5 points of mean IoU lost).
-    Otherwise it is removed, and the exit code is 1. FILE.report.json and FILE.report.html tell what was compared.
+    Otherwise it is removed, and the exit code is 1. FILE.report.json and FILE.report.html tell what was compared; of a
+    file that was refused, FILE.refused.json and FILE.refused.html do.
     """
     from rich.console import Console
 
     from fassd.tasks.export import Order, export
-    from fassd.tasks.export import as_json as values_of
+    from fassd.tasks.export_report import as_json as values_of
 
     console = Console(stderr=True)
     with console.status("reading the weights") if console.is_terminal and not as_json else _Silent() as status:
@@ -109,11 +110,15 @@ def _print(done: Exported) -> None:
     agreement = done.agreement
     page = done.reports[1]
     if not done.kept:
-        click.echo(f"fassd: {done.path} was not written: it would not answer as {done.order.weights} does", err=True)
-        for sentence in (*agreement.told, done.drift.sentence if done.drift else ""):
+        click.echo(
+            f"fassd: {done.path} was not written: it is farther from {done.order.weights} than {done.order.precision} "
+            "may be",
+            err=True,
+        )
+        for sentence in filter(None, (*agreement.told, done.drift.sentence if done.drift else "", done.remedy)):
             click.echo(f"  {sentence}", err=True)
         if done.path.exists():
-            click.echo(f"  the earlier {done.path} is as it was; the report is not about it", err=True)
+            click.echo(f"  the earlier {done.path} and its report are as they were", err=True)
         click.echo(f"  {page} shows where they differ", err=True)
         return
     compared = f"{len(agreement.cases)} batches in float32 by {done.source.partition(' ')[0]}"

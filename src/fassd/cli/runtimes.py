@@ -67,20 +67,21 @@ def _print(machine: Machine, rows: list[RuntimeRow], picked: Choice, cache: str)
     from rich.markup import escape
 
     console = Console(highlight=False)
+    # On a terminal lines end between words; whatever reads a pipe gets them whole.
+    console.soft_wrap = not console.is_terminal
     able = ", ".join(machine.instructions) or "nothing that matters here"
     cores = "1 core" if machine.cores == 1 else f"{machine.cores} cores"
-    console.print(f"[bold]{escape(machine.processor)}[/], {cores}: {able}\n", soft_wrap=True)
+    console.print(f"[bold]{escape(machine.processor)}[/], {cores}: {able}\n")
     for row in rows:
-        found = row.version or "[yellow]not installed[/]"
-        console.print(f"[bold]{row.name}[/]  {found}", soft_wrap=True)
+        found = f"{row.package} {row.version}" if row.version else f"[yellow]{row.package} is not installed[/]"
+        remedy = "" if row.version or not row.extra else f": pip install 'fassd\\[{row.extra}]'"
         devices = "cpu and cuda" if row.gpu else "cpu"
-        console.print(f"  {devices}; {', '.join(row.precisions)}; opens {' and '.join(row.suffixes)}", soft_wrap=True)
-        remedy = "" if row.version else f"; pip install 'fassd\\[{row.extra}]'"
-        console.print(f"  [dim]{row.summary}[/]{remedy}", soft_wrap=True)
+        console.print(f"[bold]{row.name}[/]  {found}{remedy}")
+        console.print(f"  [dim]{row.summary}[/]")
+        console.print(f"  {devices}; {', '.join(row.precisions)}; opens {' and '.join(row.suffixes)}")
     console.print(
         f"\nEvery network is answered by [bold]{picked.row.name}[/] on {picked.device} in {picked.precision}: "
-        f"{picked.why}.",
-        soft_wrap=True,
+        f"{picked.why}."
     )
-    console.print("An exported file is answered by the runtime it was made for.", style="dim", soft_wrap=True)
-    console.print(f"Compiled graphs are kept in {escape(cache)}.", style="dim", soft_wrap=True)
+    console.print("An exported file is answered by the runtime it was made for.", style="dim")
+    console.print(f"Compiled graphs are kept in {escape(cache)}.", style="dim")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -57,11 +58,25 @@ def locate_weights(name_or_file: str | Path) -> Path:
     Raises:
         UnknownName: neither a shipped name nor the path of a file; the nearest names are offered.
     """
+    return shipped_or_file("shipped weights file", name_or_file, {row.name: row.path for row in _ROWS})
+
+
+def shipped_or_file(kind: str, name_or_file: str | Path, shipped: Mapping[str, Path]) -> Path:
+    """What ships by name, or the given file, which need not be there.
+
+    Args:
+        kind: what ships, for messages.
+        name_or_file: as it was typed.
+        shipped: the files that ship, by name.
+
+    Raises:
+        UnknownName: neither a shipped name nor the path of a file; the nearest names are offered.
+    """
     text = str(name_or_file)
-    if text in WEIGHTS:
-        return WEIGHTS[text].path
+    if text in shipped:
+        return shipped[text]
     path = Path(text).expanduser()
     # A name has neither a folder nor a suffix; anything else was meant as a file.
     if path.exists() or path.suffix or len(path.parts) > 1:
         return path
-    raise UnknownName("shipped weights file", text, WEIGHTS)
+    raise UnknownName(kind, text, shipped)

@@ -15,10 +15,11 @@ import sys
 import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from fassd.core.cgroups import PROC, SYS, core_limit, memory_limits, system_text
 
 PACKAGES = ("fassd", "numpy", "openvino", "numba", "torch", "onnxruntime", "nncf")
 """Those whose version changes how fast a network answers."""
@@ -29,7 +30,6 @@ INSTRUCTIONS = (
     *("asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve", "sve2"),
 )
 
-_PROC, _SYS = Path("/proc"), Path("/sys")
 # What macOS and Windows call some of the above.
 _SYSCTL = {
     **{"hw.optional.avx2_0": "avx2", "hw.optional.avx512f": "avx512f", "hw.optional.neon": "asimd"},
@@ -87,9 +87,8 @@ def describe_machine(accelerator: str | None = None) -> Machine:
 
 def usable_cores() -> int:
     """Cores that this process may use: by affinity, and by the share that a container gets."""
-    allowed = len(_allowed_cores())
-    quota, period = (_text(_SYS / "fs/cgroup/cpu.max").split() or ["max", ""])[:2]
-    return max(1, min(allowed, int(quota) // int(period))) if quota.isdigit() else allowed
+    allowed, limit = len(_allowed_cores()), core_limit()
+    return allowed if limit is None else max(1, min(allowed, int(limit)))
 
 
 def memory_bytes() -> int | None:
@@ -100,8 +99,14 @@ def memory_bytes() -> int | None:
         whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
         return None
-    limit = _text(_SYS / "fs/cgroup/memory.max").strip()
-    return min(whole, int(limit)) if limit.isdigit() else whole
+    return min([whole, *(one.limit for one in memory_limits())])
+
+
+def free_memory() -> int | None:
+    """Bytes that can be had without taking them from others, in the container if that gets less; None where unknown."""
+    available = re.search(r"^MemAvailable:\s+(\d+) kB", system_text(PROC / "meminfo"), re.MULTILINE)
+    free = [max(0, one.limit - one.held) for one in memory_limits()]
+    return min([int(available[1]) * 1024, *free]) if available else None
 
 
 def peak_memory_bytes() -> int | None:
@@ -109,7 +114,7 @@ def peak_memory_bytes() -> int | None:
     if sys.platform == "win32":
         return _windows_peak()
     # Linux hands the parent's peak in getrusage down to a new program; VmHWM is this program's own.
-    own = re.search(r"VmHWM:\s+(\d+) kB", _text(_PROC / "self/status"))
+    own = re.search(r"VmHWM:\s+(\d+) kB", system_text(PROC / "self/status"))
     if own:
         return int(own[1]) * 1024
     import resource
@@ -142,14 +147,14 @@ class Reading:
 def read_machine() -> Reading:
     """What the machine has done up to now."""
     own = os.times()
-    ticks = _core_ticks(_text(_PROC / "stat"), _allowed_cores())
+    ticks = _core_ticks(system_text(PROC / "stat"), _allowed_cores())
     second = os.sysconf("SC_CLK_TCK") if ticks else 1
     # user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in user already.
     busy = sum(sum(core[:3]) + sum(core[5:7]) for core in ticks) / second if ticks else None
     stolen = sum(core[7] for core in ticks) / second if ticks else None
-    counters = _SYS.glob("devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count")
-    throttles = [int(count) for count in map(_text, counters) if count.strip().isdigit()]
-    rates = [float(rate) for rate in re.findall(r"^cpu MHz\s*: ([\d.]+)", _text(_PROC / "cpuinfo"), re.MULTILINE)]
+    counters = SYS.glob("devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count")
+    throttles = [int(count) for count in map(system_text, counters) if count.strip().isdigit()]
+    rates = [float(rate) for rate in re.findall(r"^cpu MHz\s*: ([\d.]+)", system_text(PROC / "cpuinfo"), re.MULTILINE)]
     return Reading(
         time.monotonic(),
         own.user + own.system,
@@ -209,7 +214,7 @@ def _core_ticks(stat: str, cores: set[int]) -> list[list[int]]:
 def _processor() -> str:
     if sys.platform == "darwin":
         return _sysctl("machdep.cpu.brand_string").strip() or platform.processor()
-    named = re.search(r"^(?:model name|Model)\s*: (.+)$", _text(_PROC / "cpuinfo"), re.MULTILINE)
+    named = re.search(r"^(?:model name|Model)\s*: (.+)$", system_text(PROC / "cpuinfo"), re.MULTILINE)
     return named[1].strip() if named else platform.processor() or platform.machine()
 
 
@@ -222,13 +227,13 @@ def _instructions() -> tuple[str, ...]:
         has = ctypes.windll.kernel32.IsProcessorFeaturePresent
         found = {name for number, name in _WINDOWS_FEATURES.items() if has(number)}
     else:
-        flags = re.search(r"^(?:flags|Features)\s*: (.+)$", _text(_PROC / "cpuinfo"), re.MULTILINE)
+        flags = re.search(r"^(?:flags|Features)\s*: (.+)$", system_text(PROC / "cpuinfo"), re.MULTILINE)
         found = set(flags[1].split()) if flags else set()
     return tuple(name for name in INSTRUCTIONS if name in found)
 
 
 def _threads_per_core() -> int | None:
-    siblings = _text(_SYS / "devices/system/cpu/cpu0/topology/thread_siblings_list").strip()
+    siblings = system_text(SYS / "devices/system/cpu/cpu0/topology/thread_siblings_list").strip()
     if not siblings:
         return None
     spans = [[int(end) for end in span.split("-")] for span in siblings.split(",")]
@@ -243,14 +248,6 @@ def _packages() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _text(path: Path) -> str:
-    """A file of the system, empty where there is none."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def _sysctl(key: str) -> str:

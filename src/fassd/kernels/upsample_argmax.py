@@ -84,7 +84,7 @@ def upsample_argmax(
         (N, H, W) uint8 class numbers; of equal logits the lowest class wins.
 
     Raises:
-        UsageError: wrong dtype, shape, size or `out`; `among` is empty or names a class that does not exist; a logit
+        UsageError: no array; wrong dtype, shape, size or `out`; `among` is empty or names no class; a logit
             is infinite or NaN (to rule a class out, leave it out of `among`).
     """
     channels = _check_logits(logits, layout, bfloat16_bits)
@@ -145,27 +145,38 @@ def _check_logits(logits: _Array, layout: str, bfloat16_bits: bool) -> int:
     """Refuses what are no logits; answers which axis the classes are on."""
     if layout not in ("nchw", "nhwc"):
         raise UsageError(f"there is no layout '{layout}' of logits; use nchw or nhwc")
+    axes = ", ".join(layout)
     known = ("uint16",) if bfloat16_bits else ("float32", "float16", "bfloat16")
+    if not isinstance(logits, np.ndarray):
+        raise UsageError(
+            f"logits are of type {type(logits).__name__}; expected a NumPy array ({axes}) of {' or '.join(known)}"
+        )
     if logits.dtype.name not in known or not logits.dtype.isnative:
         raise UsageError(f"logits are {logits.dtype}; expected {' or '.join(known)}")
     channels = layout.index("c")
     if logits.ndim != 4 or 0 in logits.shape or logits.shape[channels] > 256:
-        axes = ", ".join(layout)
         raise UsageError(f"logits are {tuple(logits.shape)}; expected ({axes}), each at least 1, c at most 256")
     return channels
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    height, width = (operator.index(side) for side in size)
+    try:
+        height, width = (operator.index(side) for side in size)
+    except (TypeError, ValueError):
+        raise UsageError(f"the answer's size is {size}; expected height and width in whole pixels") from None
     if min(height, width) < 1:
         raise UsageError(f"the answer's size is {height}x{width}; expected at least 1x1")
     return height, width
 
 
 def _checked_among(among: Sequence[int], count: int) -> _Array:
-    if not len(among) or min(among) < 0 or max(among) >= count:
-        raise UsageError(f"the answer is to be among {list(among)}, but the classes are 0 to {count - 1}")
-    return np.array(sorted(set(among)))
+    try:
+        chosen = sorted({operator.index(one) for one in among})
+    except TypeError:
+        raise UsageError(f"the answer is to be among {among}; expected numbers of classes") from None
+    if not chosen or chosen[0] < 0 or chosen[-1] >= count:
+        raise UsageError(f"the answer is to be among {chosen}, but the classes are 0 to {count - 1}")
+    return np.array(chosen)
 
 
 def _bit_patterns(logits: _Array, planar: bool) -> tuple[_Array, bool]:
@@ -183,6 +194,8 @@ def _bit_patterns(logits: _Array, planar: bool) -> tuple[_Array, bool]:
 def _room(shape: tuple[int, int, int], out: ClassMaps | None) -> ClassMaps:
     if out is None:
         return np.empty(shape, np.uint8)
+    if not isinstance(out, np.ndarray):
+        raise UsageError(f"out is of type {type(out).__name__}; expected contiguous, writable uint8 {shape}")
     if out.dtype != np.uint8 or out.shape != shape or not (out.flags.c_contiguous and out.flags.writeable):
         raise UsageError(f"out is {out.dtype} {out.shape}; expected contiguous, writable uint8 {shape}")
     return out

@@ -65,7 +65,7 @@ class InferenceNetwork(nn.Module):
 def _folded(network: SegmentationNetwork) -> SegmentationNetwork:
     folded = copy.deepcopy(network).eval()
     for module in folded.modules():
-        if isinstance(module, ConvReLU | ConvPReLU) and isinstance(module.norm, nn.BatchNorm2d):
+        if isinstance(module, ConvReLU | ConvPReLU) and isinstance(module.norm, nn.BatchNorm2d | nn.SyncBatchNorm):
             module.conv = fuse_conv_bn_eval(module.conv, module.norm)
             module.norm = nn.Identity()
     for parameter in folded.parameters():
@@ -85,9 +85,11 @@ def class_map(logits: Tensor, size: tuple[int, int], among: Sequence[int] | None
         (N, H, W) uint8; of equal logits the lowest class wins.
 
     Raises:
-        UsageError: `among` is empty or names a class that does not exist.
+        UsageError: a side of the answer is below 1; `among` is empty or names a class that does not exist.
     """
-    if among is not None and (not among or min(among) < 0 or max(among) >= logits.shape[1]):
+    if min(size) < 1:
+        raise UsageError(f"the answer's size is {size[0]}x{size[1]}; expected at least 1x1")
+    if among is not None and (not len(among) or min(among) < 0 or max(among) >= logits.shape[1]):
         raise UsageError(f"the answer is to be among {list(among)}, but the classes are 0 to {logits.shape[1] - 1}")
     allowed = torch.arange(logits.shape[1]) if among is None else torch.tensor(sorted(among))
     allowed = allowed.to(logits.device)

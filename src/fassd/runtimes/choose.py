@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from fassd.core.errors import MissingExtra, UnknownName, UsageError
+from fassd.core.errors import FassdError, MissingExtra, UnknownName, UsageError
 from fassd.runtimes.rows import AUTO, CHECKPOINT, PRECISIONS, RUNTIMES, RuntimeRow
 
 
@@ -42,39 +42,63 @@ def choose(suffix: str, runtime: str = AUTO, device: str = AUTO, precision: str 
     Raises:
         UnknownName: no such runtime.
         UsageError: no such device or precision, or these do not go together.
-        MissingExtra: the runtime's package is not installed.
+        MissingExtra, FassdError: the runtime's package is not installed.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise UsageError(f"device '{device}' is not one that fassd uses; use auto, cpu, cuda or cuda:N")
     if precision not in (AUTO, *PRECISIONS):
         raise UnknownName("precision", precision, (AUTO, *PRECISIONS))
     row, why = _row(suffix, runtime, device)
+    _check_device(row, suffix, device, precision)
     if row.version is None:
-        raise MissingExtra(row.package, row.extra or "torch", f"the runtime {row.name}")
-    if suffix not in row.suffixes:
-        kinds = " and ".join(row.suffixes)
-        raise UsageError(f"the runtime {row.name} opens {kinds} files, not {suffix or 'files without a suffix'}")
+        raise _missing(row)
     if device == AUTO:
-        device = "cuda" if row.gpu and runtime == AUTO and suffix == CHECKPOINT else "cpu"
-    if device != "cpu" and not row.gpu:
-        raise UsageError(f"the runtime {row.name} answers on the cpu alone; leave --runtime out for {device}")
+        device = "cuda" if row.gpu and runtime == AUTO and suffix == CHECKPOINT and _has_gpu() else "cpu"
     precision, reason = _precision(row, suffix, device, precision)
     return Choice(row, suffix, device, precision, f"{why}; {reason}")
 
 
 def _row(suffix: str, runtime: str, device: str) -> tuple[RuntimeRow, str]:
+    if runtime not in (AUTO, *RUNTIMES):
+        raise UnknownName("runtime", runtime, (AUTO, *RUNTIMES))
+    able = [row for row in RUNTIMES.values() if suffix in row.suffixes]
     if runtime != AUTO:
-        if runtime not in RUNTIMES:
-            raise UnknownName("runtime", runtime, RUNTIMES)
+        if RUNTIMES[runtime] not in able:
+            raise UsageError(
+                f"{suffix} files are opened by the runtime {able[0].name}, not by {runtime}; leave --runtime out"
+            )
         return RUNTIMES[runtime], "as asked"
     if suffix != CHECKPOINT:
-        row = next((row for row in RUNTIMES.values() if suffix in row.suffixes), RUNTIMES["openvino"])
-        return row, f"what {suffix} files are made for"
+        return able[0], f"what {suffix} files are made for"
     if device.startswith("cuda"):
         return RUNTIMES["pytorch"], f"the runtime for {device}"
     if device == AUTO and _has_gpu():
         return RUNTIMES["pytorch"], "there is a GPU and PyTorch can use it"
-    return RUNTIMES["openvino"], "the fastest on a processor"
+    installed = [row for row in able if row.version is not None]
+    if installed and installed[0] is not able[0]:
+        return installed[0], f"the fastest of those installed ({able[0].package} is not)"
+    return able[0], "the fastest on a processor"
+
+
+def _check_device(row: RuntimeRow, suffix: str, device: str, precision: str) -> None:
+    """Refuses a GPU for what is answered on the processor alone."""
+    if not device.startswith("cuda"):
+        return
+    if precision == "int8":
+        raise UsageError(f"int8 is answered on the cpu alone; leave --device out, or --precision for {device}")
+    if suffix != CHECKPOINT:
+        raise UsageError(
+            f"exported files ({suffix}) are answered on the cpu alone; leave --device out, or name the checkpoint "
+            "that it was made of"
+        )
+    if not row.gpu:
+        raise UsageError(f"the runtime {row.name} answers on the cpu alone; leave --runtime out for {device}")
+
+
+def _missing(row: RuntimeRow) -> FassdError:
+    if row.extra is not None:
+        return MissingExtra(row.package, row.extra, f"the runtime {row.name}")
+    return FassdError(f"the runtime {row.name} needs the package '{row.package}': install it, or reinstall fassd")
 
 
 def _has_gpu() -> bool:
@@ -87,13 +111,15 @@ def _has_gpu() -> bool:
 
 
 def _precision(row: RuntimeRow, suffix: str, device: str, asked: str) -> tuple[str, str]:
-    if asked not in (AUTO, *row.precisions):
-        raise UsageError(f"the runtime {row.name} computes in {' or '.join(row.precisions)}, not in {asked}")
     if asked == "int8" and suffix == CHECKPOINT:
         raise UsageError(
             "a checkpoint is no int8 network: make one with 'fassd export WEIGHTS --to openvino --precision int8 "
             "--calibrate KIND:PATH', and name that file"
         )
+    if asked not in (AUTO, *row.precisions):
+        kinds = " or ".join(row.precisions)
+        remedy = "leave --precision or --runtime out" if suffix == CHECKPOINT else "leave --precision out"
+        raise UsageError(f"the runtime {row.name} computes in {kinds}, not in {asked}; {remedy}")
     native = _has_bfloat16(row, device)
     if asked == "bfloat16" and row.name == "openvino" and not native:
         raise UsageError("this processor does not multiply in bfloat16; use --precision float32")

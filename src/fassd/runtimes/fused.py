@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from threading import Thread
-from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from fassd.core.arrays import ClassMaps, Images, Logits
 from fassd.core.checkpoint import Header
-from fassd.core.errors import UsageError
-from fassd.networks.table import network_by_name
-from fassd.runtimes.runtime import CLASS_MAP, Stages, check_images, check_memory
+from fassd.runtimes.runtime import CLASS_MAP, OpenedNetwork, Stages, cannot_answer, check_classes, check_memory
 
 
-class FusedRuntime(ABC):
+class FusedRuntime(OpenedNetwork, ABC):
     """A network whose logits a library computes, and whose class maps our kernel. Threads may share it.
 
     Attributes:
@@ -26,7 +24,8 @@ class FusedRuntime(ABC):
         bytes_per_pixel: of memory at the peak, by precision, a little over what was measured (docs/performance.md).
 
     Args:
-        header: what the network's file says of it.
+        path: the network's file, named in messages.
+        header: what it says of itself.
         precision: of the arithmetic.
         kernel_threads: that the kernel may use for one call; None means every core.
 
@@ -38,13 +37,9 @@ class FusedRuntime(ABC):
     layout: ClassVar[Literal["nchw", "nhwc"]]
     bytes_per_pixel: ClassVar[dict[str, int]]
 
-    def __init__(self, header: Header, precision: str, kernel_threads: int | None = None) -> None:
-        if header.label_space is None:
-            raise UsageError("the header names no classes, so there is nothing to answer with")
-        self.header = header
-        self.label_space = header.label_space
-        self.precision = precision
-        self._spec = network_by_name(header.network)
+    def __init__(self, path: Path, header: Header, precision: str, kernel_threads: int | None = None) -> None:
+        super().__init__(header, precision)
+        self._path = path
         self._kernel_threads = kernel_threads
         # Numba takes half a second to import, and the library about as long to compile a network: side by side.
         Thread(target=_import_kernel, daemon=True).start()
@@ -61,12 +56,11 @@ class FusedRuntime(ABC):
         stages: Stages | None = None,
     ) -> ClassMaps:
         """See `Runtime.segment`."""
-        self._check(images)
         stages = stages or Stages()
-        height, width = size or images.shape[1:3]
-        with self._running(images, stages) as logits:
+        with self._answered(images, stages) as logits:
             from fassd.kernels.upsample_argmax import upsample_argmax
 
+            height, width = size or images.shape[1:3]
             with stages.timed(CLASS_MAP):
                 return upsample_argmax(
                     logits, (height, width), layout=self.layout, among=among, threads=self._kernel_threads
@@ -74,29 +68,23 @@ class FusedRuntime(ABC):
 
     def logits(self, images: Images) -> Logits:
         """See `Runtime.logits`."""
-        self._check(images)
-        with self._running(images, Stages()) as logits:
+        with self._answered(images, Stages()) as logits:
             planes = logits.transpose(0, 3, 1, 2) if self.layout == "nhwc" else logits
             return np.array(planes, np.float32, order="C")
 
-    def close(self) -> None:  # noqa: B027 (what Python frees by itself needs no more)
-        """See `Runtime.close`."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _check(self, images: Images) -> None:
-        check_images(images)
-        self._spec.check_size(images.shape[1], images.shape[2], "the image")
+    @contextmanager
+    def _answered(self, images: Images, stages: Stages) -> Iterator[np.ndarray[Any, Any]]:
+        """As `_running`, images and logits checked."""
+        self._check(images)
         check_memory(images, self.bytes_per_pixel[self.precision])
+        with ExitStack() as held:
+            try:
+                logits = held.enter_context(self._running(images, stages))
+            except Exception as error:
+                # What libraries raise shares no class.
+                raise cannot_answer(self._path, self.name, images, error) from None
+            check_classes(self._path, logits.shape[self.layout.index("c")], len(self.label_space))
+            yield logits
 
 
 def _import_kernel() -> None:

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 import onnx
-import onnxruntime
 from google.protobuf.message import DecodeError
 
 from fassd.core.arrays import Images
@@ -25,8 +24,9 @@ from fassd.networks.weights import check_checkpoint
 from fassd.runtimes.choose import Choice
 from fassd.runtimes.fused import FusedRuntime
 from fassd.runtimes.onnx_graph import draw_model, up_to_logits
+from fassd.runtimes.quiet_onnxruntime import onnxruntime
 from fassd.runtimes.rows import AUTO, CHECKPOINT
-from fassd.runtimes.runtime import NETWORK, Stages
+from fassd.runtimes.runtime import NETWORK, Stages, reason_of
 
 _DIGEST_KEY = f"{METADATA_KEY}_weights"
 
@@ -35,6 +35,7 @@ class ONNXRuntime(FusedRuntime):
     """A network executed by ONNX Runtime.
 
     Args:
+        path: its file, named in messages.
         model: of `onnx_graph`; what follows its logits is cut off, for the compiled kernel is faster.
         header: what its file says of it.
         precision: "float32", or "int8" where the model is quantised.
@@ -45,8 +46,8 @@ class ONNXRuntime(FusedRuntime):
     layout = "nchw"
     bytes_per_pixel: ClassVar = {"float32": 96, "int8": 96}
 
-    def __init__(self, model: onnx.ModelProto, header: Header, precision: str, streams: int = 1) -> None:
-        super().__init__(header, precision, None if streams == 1 else max(1, usable_cores() // streams))
+    def __init__(self, path: Path, model: onnx.ModelProto, header: Header, precision: str, streams: int = 1) -> None:
+        super().__init__(path, header, precision, None if streams == 1 else max(1, usable_cores() // streams))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = max(1, usable_cores() // streams)
         options.log_severity_level = 3
@@ -72,16 +73,16 @@ def open_file(path: Path, choice: Choice, streams: int) -> ONNXRuntime:
         checkpoint = read_checkpoint(path)
         check_checkpoint(checkpoint, path)
         model = draw_model(checkpoint.header, checkpoint.arrays, LOGITS)
-        return ONNXRuntime(model, checkpoint.header, choice.precision, streams)
+        return ONNXRuntime(path, model, checkpoint.header, choice.precision, streams)
     model, header = read_model(path)
     quantised = is_quantised(model)
     if choice.precision != AUTO and (choice.precision == "int8") != quantised:
         raise UsageError(f"{path} is {'an int8' if quantised else 'no int8'} network; leave --precision out")
     try:
-        return ONNXRuntime(model, header, "int8" if quantised else "float32", streams)
+        return ONNXRuntime(path, model, header, "int8" if quantised else "float32", streams)
     except Exception as error:
         # ONNX Runtime's own errors share no class.
-        raise CheckpointError(path, f"cannot be executed ({' '.join(str(error).split())[:120]})") from None
+        raise CheckpointError(path, f"cannot be executed ({reason_of(error)}); export it again") from None
 
 
 def write_model(model: onnx.ModelProto, path: Path) -> None:

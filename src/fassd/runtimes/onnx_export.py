@@ -6,7 +6,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper
 
 from fassd.core.arrays import Images
@@ -15,6 +14,7 @@ from fassd.runtimes.exported import Array, Draft, Facts, LayerMaps
 from fassd.runtimes.onnx import write_model
 from fassd.runtimes.onnx_graph import draw_model
 from fassd.runtimes.onnx_quantize import quantize, told_apart
+from fassd.runtimes.quiet_onnxruntime import onnxruntime
 
 _SUMMANDS = ("Conv", "Resize", "Slice")
 _ROUNDING = ("QuantizeLinear", "DequantizeLinear")

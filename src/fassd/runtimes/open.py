@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from fassd.core.catalog import DEFAULT_WEIGHTS, WEIGHTS, locate_weights
-from fassd.core.errors import CheckpointError, MissingExtra
+from fassd.core.errors import CheckpointError, MissingExtra, UsageError
 from fassd.runtimes.choose import choose
 from fassd.runtimes.rows import AUTO, CHECKPOINT, RUNTIMES
 from fassd.runtimes.runtime import Runtime
@@ -32,12 +32,10 @@ def open_runtime(
 
     Raises:
         UnknownName, CheckpointError: no such weights or runtime, or a damaged or foreign file.
-        MissingExtra: the runtime's package is not installed.
+        MissingExtra, FassdError: the runtime's package is not installed.
         UsageError: the device is not there, or these do not go together.
     """
-    path = WEIGHTS[str(weights)].int8 if precision == "int8" and str(weights) in WEIGHTS else locate_weights(weights)
-    if not path.is_file():
-        raise CheckpointError(path, "there is no such file; give a .safetensors checkpoint or a shipped name")
+    path = _file_of(str(weights), precision, runtime)
     # Whatever has no suffix of its own is opened as a checkpoint, which says what is wrong with it.
     known = {suffix for row in RUNTIMES.values() for suffix in row.suffixes}
     suffix = path.suffix.lower() if path.suffix.lower() in known else CHECKPOINT
@@ -49,3 +47,22 @@ def open_runtime(
             raise
         raise MissingExtra(error.name, choice.row.extra or "all", f"the runtime {choice.row.name}") from None
     return opened
+
+
+def _file_of(weights: str, precision: str, runtime: str) -> Path:
+    """The file to open: shipped weights have a form in int8 of their own."""
+    path = locate_weights(weights)
+    if weights in WEIGHTS and precision == "int8":
+        path, own = WEIGHTS[weights].int8, "openvino"
+        if runtime in RUNTIMES and runtime != own:
+            raise UsageError(
+                f"in int8 {weights} is answered by the runtime {own}, not by {runtime}; leave --runtime or "
+                "--precision out"
+            )
+    if path.is_dir():
+        raise CheckpointError(path, "is a folder; name the checkpoint or the exported file inside")
+    if not path.is_file():
+        raise CheckpointError(path, "there is no such file; give a checkpoint, an exported file or a shipped name")
+    if path.suffix.lower() == ".bin" and path.with_suffix(".xml").is_file():
+        raise CheckpointError(path, f"is the weights of a pair; name the other file, {path.with_suffix('.xml').name}")
+    return path

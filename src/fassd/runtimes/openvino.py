@@ -39,10 +39,12 @@ class Body:
     """A network up to its coarse logits, not yet compiled.
 
     Attributes:
-        digest: SHA-256 of the file it is made of.
+        path: the file it is made of.
+        digest: SHA-256 of that.
         draw: makes the model: uint8 (N, H, W, 3) images to float32 (N, h, w, classes) logits, of any size.
     """
 
+    path: Path
     digest: str
     draw: Callable[[], openvino.Model]
 
@@ -65,7 +67,7 @@ class OpenVINORuntime(FusedRuntime):
     bytes_per_pixel: ClassVar = {"float32": 64, "bfloat16": 40, "int8": 64}
 
     def __init__(self, body: Body, header: Header, precision: str, streams: int = 1) -> None:
-        super().__init__(header, precision, None if streams == 1 else max(1, usable_cores() // streams))
+        super().__init__(body.path, header, precision, None if streams == 1 else max(1, usable_cores() // streams))
         # What a quantised network does not compute in int8, it computes in bfloat16 where the processor can.
         self._rest = precision if precision in _HINTS else best_precision()
         self._body = body
@@ -176,7 +178,7 @@ def open_file(path: Path, choice: Choice, streams: int) -> OpenVINORuntime:
         model = openvino_graph.draw_logits(checkpoint.header, checkpoint.arrays)
         return openvino_graph.with_channels_last(model)
 
-    body = Body(hashlib.sha256(path.read_bytes()).hexdigest(), draw)
+    body = Body(path, hashlib.sha256(path.read_bytes()).hexdigest(), draw)
     return OpenVINORuntime(body, checkpoint.header, choice.precision, streams)
 
 
@@ -188,5 +190,5 @@ def _open_exported(path: Path, asked: str, streams: int) -> OpenVINORuntime:
     precision = "int8" if quantised else best_precision() if asked == AUTO else asked
     digest = hashlib.sha256(path.read_bytes() + path.with_suffix(".bin").read_bytes()).hexdigest()
     # A file that ends in class maps is cut at its logits: the compiled kernel is faster than what follows them.
-    body = Body(digest, lambda: openvino_graph.with_channels_last(model.clone()))
+    body = Body(path, digest, lambda: openvino_graph.with_channels_last(model.clone()))
     return OpenVINORuntime(body, header, precision, streams)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import msgspec
@@ -12,9 +13,12 @@ from fassd.core.errors import CheckpointError, UsageError
 from fassd.networks.table import network_by_name
 from fassd.runtimes.openvino_graph import logits_of
 from fassd.runtimes.quiet import openvino
+from fassd.runtimes.runtime import reason_of
 
 _DIGEST_KEY = f"{METADATA_KEY}_digest"
 _NO_DIGEST = "0" * 64
+_STATED = re.compile(rf'<{_DIGEST_KEY} value="([0-9a-f]{{64}})"'.encode())
+_FOREIGN = "is a model without a fassd header; only what 'fassd export' wrote says enough"
 
 
 def write_model(model: openvino.Model, path: Path) -> None:
@@ -40,17 +44,29 @@ def read_model(path: Path) -> tuple[openvino.Model, Header]:
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise CheckpointError(path, f"its weights, {weights.name}, are not beside it; keep the two together")
+    _check_whole(path)
     try:
         model = openvino.Core().read_model(path)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[-120:]
-        raise CheckpointError(path, f"is no OpenVINO model, or a damaged one ({reason}); export it again") from None
-    if not (model.has_rt_info([METADATA_KEY]) and model.has_rt_info([_DIGEST_KEY])):
-        raise CheckpointError(path, "is a model without a fassd header; only what 'fassd export' wrote says enough")
-    said = model.get_rt_info([_DIGEST_KEY]).astype(str)
-    if said != _digest(path, said):
-        raise CheckpointError(path, f"it or {weights.name} is damaged, or they do not belong together; export it again")
+        problem = f"this version of OpenVINO cannot read it ({reason_of(error)}); export it again"
+        raise CheckpointError(path, problem) from None
+    if not model.has_rt_info([METADATA_KEY]):
+        raise CheckpointError(path, _FOREIGN)
     return model, _header(model, path)
+
+
+def _check_whole(path: Path) -> None:
+    """Before OpenVINO looks at it, which would try whatever other formats it knows."""
+    content = path.read_bytes()
+    if b"<net " not in content[:1024]:
+        raise CheckpointError(path, "is no OpenVINO model; name an .xml that 'fassd export' wrote")
+    stated = _STATED.search(content)
+    if stated is None:
+        whole = content.rstrip().endswith(b"</net>")
+        raise CheckpointError(path, _FOREIGN if whole else "is damaged, its end is missing; export it again")
+    if stated[1].decode() != _digest(path, stated[1].decode()):
+        weights = path.with_suffix(".bin").name
+        raise CheckpointError(path, f"it or {weights} is damaged, or they do not belong together; export it again")
 
 
 def _header(model: openvino.Model, path: Path) -> Header:
@@ -68,7 +84,7 @@ def _header(model: openvino.Model, path: Path) -> Header:
 
 def _digest(path: Path, said: str) -> str:
     """Of both files, without the digest that the first one states."""
-    digest = hashlib.sha256(path.read_bytes().replace(said.encode(), b"") if said else b"")
+    digest = hashlib.sha256(path.read_bytes().replace(said.encode(), b""))
     digest.update(path.with_suffix(".bin").read_bytes())
     return digest.hexdigest()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import torch
@@ -19,13 +19,79 @@ from fassd.networks.inference import InferenceNetwork, class_map
 from fassd.networks.network import SegmentationNetwork
 from fassd.runtimes.choose import Choice
 from fassd.runtimes.rows import CHECKPOINT
-from fassd.runtimes.runtime import CLASS_MAP, NETWORK, Stages, check_images, check_memory
+from fassd.runtimes.runtime import CLASS_MAP, NETWORK, OpenedNetwork, Stages, check_memory, in_words
 
 # At the peak on a processor, measured as for the other runtimes (docs/performance.md), and a little over.
 _BYTES_PER_PIXEL = 160
 
 
-class PyTorchRuntime:
+class TorchRuntime(OpenedNetwork, ABC):
+    """Whatever PyTorch executes up to its logits.
+
+    Args:
+        name: the row.
+        header: what the network's file says of it.
+        precision: of the arithmetic.
+        device: "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        UsageError: the header names no classes, or the device is not there.
+    """
+
+    def __init__(self, name: str, header: Header, precision: str, device: str) -> None:
+        super().__init__(header, precision)
+        self.name = name
+        self.device = open_device(device)
+
+    @abstractmethod
+    def _run(self, images: Images) -> Tensor:
+        """(N, classes, h, w) logits of checked images."""
+
+    def segment(
+        self,
+        images: Images,
+        size: tuple[int, int] | None = None,
+        among: Sequence[int] | None = None,
+        stages: Stages | None = None,
+    ) -> ClassMaps:
+        """See `Runtime.segment`."""
+        stages = stages or Stages()
+        with self._answering(images):
+            with stages.timed(NETWORK):
+                logits = self._run(images)
+                self._wait()
+            with stages.timed(CLASS_MAP):
+                maps: ClassMaps = class_map(logits, size or images.shape[1:3], among).cpu().numpy()
+        return maps
+
+    def logits(self, images: Images) -> Logits:
+        """See `Runtime.logits`."""
+        with self._answering(images):
+            logits: Logits = self._run(images).float().cpu().numpy()
+        return logits
+
+    @contextmanager
+    def _answering(self, images: Images) -> Iterator[None]:
+        self._check(images)
+        if self.device.type == "cpu":
+            check_memory(images, _BYTES_PER_PIXEL)
+        try:
+            with torch.inference_mode():
+                yield
+        except torch.OutOfMemoryError:
+            # A GPU's memory is shared with others, and PyTorch keeps what it once had: nobody can tell beforehand.
+            raise UsageError(
+                f"{in_words(images)} would take more memory than is free on {self.device}; shrink what is too large "
+                "(--side), give fewer images at once, or use --device cpu"
+            ) from None
+
+    def _wait(self) -> None:
+        """A GPU computes behind the caller's back; stages are timed when it has done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+class PyTorchRuntime(TorchRuntime):
     """A network executed by PyTorch, norms folded.
 
     Args:
@@ -49,70 +115,15 @@ class PyTorchRuntime:
         precision: str = "float32",
         compiled: bool = False,
     ) -> None:
-        if header.label_space is None:
-            raise UsageError("the header names no classes, so there is nothing to answer with")
-        self.name = self.compiled_name if compiled else "pytorch"
-        self.header = header
-        self.label_space = header.label_space
-        self.precision = precision
-        self.device = open_device(device)
+        super().__init__(self.compiled_name if compiled else "pytorch", header, precision, device)
         deployed = InferenceNetwork(network, header.pixels).to(self.device).eval()
         self._network: Callable[[Tensor], Tensor] = torch.compile(deployed, dynamic=False) if compiled else deployed
-
-    def segment(
-        self,
-        images: Images,
-        size: tuple[int, int] | None = None,
-        among: Sequence[int] | None = None,
-        stages: Stages | None = None,
-    ) -> ClassMaps:
-        """See `Runtime.segment`."""
-        self._check(images)
-        stages = stages or Stages()
-        with torch.inference_mode():
-            with stages.timed(NETWORK):
-                logits = self._run(images)
-                self._wait()
-            with stages.timed(CLASS_MAP):
-                maps: ClassMaps = class_map(logits, size or images.shape[1:3], among).cpu().numpy()
-        return maps
-
-    def logits(self, images: Images) -> Logits:
-        """See `Runtime.logits`."""
-        self._check(images)
-        with torch.inference_mode():
-            logits: Logits = self._run(images).float().cpu().numpy()
-        return logits
-
-    def _check(self, images: Images) -> None:
-        check_images(images)
-        if self.device.type == "cpu":
-            check_memory(images, _BYTES_PER_PIXEL)
 
     def _run(self, images: Images) -> Tensor:
         # PyTorch wants contiguous, writable memory; only other arrays are copied.
         given = torch.from_numpy(np.require(images, requirements=["C", "W"]))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             return self._network(given.to(self.device))
-
-    def _wait(self) -> None:
-        """A GPU computes behind the caller's back; stages are timed when it has done."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
-    def close(self) -> None:
-        """PyTorch frees by itself."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_device(name: str) -> torch.device:
@@ -133,7 +144,7 @@ def open_device(name: str) -> torch.device:
     return device
 
 
-def open_file(path: Path, choice: Choice, streams: int) -> PyTorchRuntime:
+def open_file(path: Path, choice: Choice, streams: int) -> TorchRuntime:
     """Opens a checkpoint, or an exported .pt2 file. PyTorch shares out its threads itself, whatever the streams.
 
     Raises:
@@ -143,7 +154,7 @@ def open_file(path: Path, choice: Choice, streams: int) -> PyTorchRuntime:
     if choice.suffix != CHECKPOINT:
         from fassd.runtimes.torch_export import open_program
 
-        return open_program(path, choice.device)
+        return open_program(path, choice.precision)
     checkpoint = read_checkpoint(path)
     network = network_from_checkpoint(checkpoint, path)
     compiled = choice.row.name == PyTorchRuntime.compiled_name

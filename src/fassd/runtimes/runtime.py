@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -14,8 +15,10 @@ import numpy as np
 
 from fassd.core.arrays import ClassMaps, Images, Logits
 from fassd.core.checkpoint import Header
-from fassd.core.errors import UsageError
+from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.labels import LabelSpace
+from fassd.core.machine import free_memory
+from fassd.networks.table import network_by_name
 
 NETWORK, CLASS_MAP = "network", "class map"
 """The stages of an answer: images to coarse logits; enlarging these and taking the best class."""
@@ -111,12 +114,52 @@ class Runtime(Protocol):
     ) -> None: ...
 
 
+class OpenedNetwork:
+    """What runtimes share: whose network they execute, and which images they refuse.
+
+    Args:
+        header: what the network's file says of it.
+        precision: of the arithmetic.
+
+    Raises:
+        UsageError: the header names no classes.
+    """
+
+    def __init__(self, header: Header, precision: str) -> None:
+        if header.label_space is None:
+            raise UsageError("the header names no classes, so there is nothing to answer with")
+        self.header = header
+        self.label_space = header.label_space
+        self.precision = precision
+        self._spec = network_by_name(header.network)
+
+    def close(self) -> None:
+        """See `Runtime.close`. What Python frees by itself needs no more."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check(self, images: Images) -> None:
+        check_images(images)
+        self._spec.check_size(images.shape[1], images.shape[2], "the image")
+
+
 def check_images(images: Images) -> None:
     """Refuses what is no batch of images.
 
     Raises:
-        UsageError: wrong dtype or shape, or an empty batch.
+        UsageError: no array, wrong dtype or shape, or an empty batch.
     """
+    if not isinstance(images, np.ndarray):
+        raise UsageError(f"images are of type {type(images).__name__}; expected an array, uint8 (n, height, width, 3)")
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape:
         raise UsageError(
             f"images are {images.dtype} {tuple(images.shape)}; expected uint8 (n, height, width, 3) with n at least 1"
@@ -135,17 +178,36 @@ def check_memory(images: Images, bytes_per_pixel: int) -> None:
     """
     needed, free = images.size // 3 * bytes_per_pixel, free_memory()
     if free is not None and needed > free:
-        count, height, width = images.shape[:3]
-        what = f"an image of {width}x{height}" if count == 1 else f"{count} images of {width}x{height}"
+        remedy = "shrink it (--side)" if len(images) == 1 else "give fewer at once, or shrink them (--side)"
         raise UsageError(
-            f"{what} needs about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; shrink it (--side)"
+            f"{in_words(images)} would take about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
+            f"{remedy}"
         )
 
 
-def free_memory() -> int | None:
-    """Bytes that can be had without taking them from others; None where the system does not tell."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+def in_words(images: Images) -> str:
+    """How many images of which size, for messages."""
+    count, height, width = images.shape[:3]
+    return f"an image of {width}x{height}" if count == 1 else f"{count} images of {width}x{height}"
+
+
+def reason_of(error: Exception) -> str:
+    """What a library raised, short: its last line says what was wrong, those before it where in its sources."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return shorten(lines[-1], 160, placeholder=" ...")
+
+
+def cannot_answer(path: Path, library: str, images: Images, error: Exception) -> CheckpointError:
+    """What a library raised, in a sentence: a file may pass for whole and yet not be executed."""
+    problem = f"{library} cannot answer {in_words(images)} with it ({reason_of(error)}); make the file again"
+    return CheckpointError(path, problem)
+
+
+def check_classes(path: Path, found: int, expected: int) -> None:
+    """Refuses logits of other classes than a file names: its answers would have the wrong names, or none.
+
+    Raises:
+        CheckpointError: they are not as many.
+    """
+    if found != expected:
+        raise CheckpointError(path, f"it names {expected} classes but answers with {found}; make the file again")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from fassd.networks.inference import InferenceNetwork, normalise
 from fassd.networks.network import upsample
 from fassd.networks.table import network_by_name
 from fassd.runtimes.exported import Array, Draft, Facts, LayerMaps
-from fassd.runtimes.pytorch import PyTorchRuntime, open_device
-from fassd.runtimes.runtime import check_images
+from fassd.runtimes.pytorch import TorchRuntime
+from fassd.runtimes.rows import AUTO
+from fassd.runtimes.runtime import cannot_answer, check_classes, reason_of
 from fassd.runtimes.torch_gate import header_of
 
 _CONVOLUTION = torch.ops.aten.conv2d.default
@@ -106,44 +106,41 @@ class TorchFile:
         return maps
 
 
-class ProgramRuntime(PyTorchRuntime):
+class ProgramRuntime(TorchRuntime):
     """A PyTorch program as a runtime; what follows its logits is done as everywhere here."""
 
-    def __init__(self, program: fx.GraphModule, inside: _Inside) -> None:
-        if inside.header.label_space is None:
-            raise UsageError("the header names no classes, so there is nothing to answer with")
-        self.name = "pytorch"
-        self.header = inside.header
-        self.label_space = inside.header.label_space
-        self.precision = inside.precision
-        self.device = open_device("cpu")
-        self._network: Callable[[Tensor], Tensor] = program
-
-    def _check(self, images: Images) -> None:
-        check_images(images)
-        network_by_name(self.header.network).check_size(images.shape[1], images.shape[2], "the image")
-        super()._check(images)
+    def __init__(self, path: Path, program: fx.GraphModule, inside: _Inside) -> None:
+        super().__init__("pytorch", inside.header, inside.precision, "cpu")
+        self._path = path
+        self._program = program
 
     def _run(self, images: Images) -> Tensor:
-        return self._network(torch.from_numpy(images.copy())).float()
+        try:
+            logits: Tensor = self._program(torch.from_numpy(images.copy()))
+        except Exception as error:
+            # What PyTorch raises shares no class.
+            raise cannot_answer(self._path, self.name, images, error) from None
+        check_classes(self._path, logits.shape[1], len(self.label_space))
+        return logits.float()
 
 
-def open_program(path: Path, device: str) -> ProgramRuntime:
-    """Opens a .pt2 file that `fassd export` wrote.
+def open_program(path: Path, precision: str) -> ProgramRuntime:
+    """Opens a .pt2 file that `fassd export` wrote, for the cpu, where it was made.
 
     Raises:
         CheckpointError: damaged, foreign, or holding what could run code.
-        UsageError: another device than the cpu.
+        UsageError: another precision than the file's.
     """
-    if device != "cpu":
-        raise UsageError(f"{path} was made on the cpu and runs there alone; leave --device out, or name the checkpoint")
     try:
         inside = msgspec.json.decode(header_of(path), type=_Inside)
         network_by_name(inside.header.network)
-        return ProgramRuntime(_up_to_logits(torch.export.load(path).module()), inside)
+        runtime = ProgramRuntime(path, _up_to_logits(torch.export.load(path).module()), inside)
     except (msgspec.MsgspecError, UsageError, RuntimeError, ValueError, KeyError, AssertionError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise CheckpointError(path, f"its contents are damaged or from another version ({reason})") from None
+        problem = f"its contents are damaged or from another version ({reason_of(error)})"
+        raise CheckpointError(path, problem) from None
+    if precision not in (AUTO, inside.precision):
+        raise UsageError(f"{path} computes in {inside.precision}, not in {precision}; leave --precision out")
+    return runtime
 
 
 def _up_to_logits(program: Any) -> fx.GraphModule:

@@ -32,13 +32,18 @@ class Drift:
 
     Attributes:
         layers: that both name, in the order of computation.
-        limit: from which a layer counts as drifting.
-        first: the first layer that does; None where every layer agrees.
+        precision: of the export, which says from where a layer counts as drifting.
+        first: the first layer that does; None where none does.
     """
 
     layers: tuple[LayerError, ...]
-    limit: float
+    precision: str
     first: str | None
+
+    @property
+    def limit(self) -> float:
+        """The relative error from which a layer counts as drifting."""
+        return LIMITS[self.precision]
 
     @property
     def sentence(self) -> str:
@@ -50,8 +55,9 @@ class Drift:
             return f"the first layer that drifts is {self.first} (relative error {error:.2g}, limit {self.limit:g})"
         largest = max(self.layers, key=lambda one: one.error)
         return (
-            f"every layer agrees up to the logits (largest relative error {largest.error:.2g}, in {largest.layer}): "
-            "what follows them differs, or many small errors add up"
+            f"up to the logits no layer is farther off than {self.precision} may be (largest relative error "
+            f"{largest.error:.2g}, in {largest.layer}, limit {self.limit:g}): what follows them differs, or many small "
+            "errors add up"
         )
 
 
@@ -65,7 +71,7 @@ def find_drift(source: LayerMaps, export: LayerMaps, precision: str) -> Drift:
     """
     limit = LIMITS[precision]
     layers = tuple(LayerError(name, _error(maps, export[name])) for name, maps in source.items() if name in export)
-    return Drift(layers, limit, next((one.layer for one in layers if one.error > limit), None))
+    return Drift(layers, precision, next((one.layer for one in layers if one.error > limit), None))
 
 
 def _error(expected: Array, found: Array) -> float:

@@ -9,17 +9,12 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from fassd.core.catalog import locate_weights
 from fassd.core.checkpoint import Checkpoint, read_checkpoint
 from fassd.core.errors import CheckpointError, FileError, UnknownName, UsageError
-from fassd.core.files import written_whole
-from fassd.core.machine import describe_machine
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.networks.graph import CLASS_MAP, LOGITS
 from fassd.networks.weights import check_checkpoint
@@ -112,18 +107,34 @@ class Exported:
     @property
     def reports(self) -> tuple[Path, Path]:
         """The report as JSON, and as a page."""
-        return report_path(self.path, ".json"), report_path(self.path, ".html")
+        return reports_on(self.path, self.kept)
+
+    @property
+    def remedy(self) -> str:
+        """What to try where the contract is missed though no layer is wrong; empty where nothing is to be done."""
+        if self.kept or self.drift is None or self.drift.first is not None or self.order.precision == "float32":
+            return ""
+        if self.order.precision == "bfloat16":
+            return "these images lie near the borders between classes for these weights; use --precision float32"
+        if self.order.data is None:
+            return "calibrate on images more like these, or name labelled --data: the mean IoU decides then"
+        if self.order.to == "openvino" and self.order.at_most is None:
+            return "--at-most 0.5 keeps layers in floating point until it holds"
+        return "calibrate on more images, or on images more like these"
 
 
-def report_path(path: Path, suffix: str) -> Path:
-    """Where the report on an exported file is."""
-    return path.with_name(f"{path.name}.report{suffix}")
+def reports_on(path: Path, kept: bool) -> tuple[Path, Path]:
+    """Where the reports on an exported file are, as JSON and as a page; those on one that was refused have names of
+    their own, so that an earlier file keeps its reports.
+    """
+    json_, page = (path.with_name(f"{path.name}.{'report' if kept else 'refused'}{end}") for end in (".json", ".html"))
+    return json_, page
 
 
 def export(order: Order, watch: Watch = ignore_events) -> Exported:
     """Writes an exported file, runs it, and leaves it on disk if it answers as its source does.
 
-    The report is written beside it either way.
+    The report is written beside it either way: under `Exported.reports`.
 
     Args:
         order: what is asked for.
@@ -163,9 +174,8 @@ def export(order: Order, watch: Watch = ignore_events) -> Exported:
         digest = hashlib.sha256(made.read_bytes()).hexdigest()
         by = f"{source.name} in {source.precision}"
         done = Exported(order, checkpoint, by, facts, agreement, cases.available, drift, size, digest, replaced)
-        _write_reports(done)
-        if done.kept:
-            _move(made, out, kind)
+        _write_reports(done, folder)
+        _move(done, folder, kind)
     return done
 
 
@@ -238,57 +248,22 @@ def _workshop(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _move(made: Path, out: Path, kind: ExportKind) -> None:
-    """Weights before the graph that names them: whoever opens the pair midway is told that they do not match."""
-    for suffix in reversed(kind.suffixes):
-        with made.with_suffix(suffix).open("rb+") as stream:
-            os.fsync(stream.fileno())
-        made.with_suffix(suffix).replace(out.with_suffix(suffix))
-
-
-def _write_reports(done: Exported) -> None:
+def _write_reports(done: Exported, folder: Path) -> None:
     from fassd.tasks.export_page import page
+    from fassd.tasks.export_report import as_json
 
     for path, text in zip(done.reports, (json.dumps(as_json(done), indent=2) + "\n", page(done)), strict=True):
-        with written_whole(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        (folder / path.name).write_text(text, encoding="utf-8")
 
 
-def as_json(done: Exported) -> dict[str, Any]:
-    """The report for programs: shares are fractions, sizes pixels."""
-    order, agreement, drift = done.order, done.agreement, done.drift
-    drop = None
-    if agreement.source_iou is not None and agreement.export_iou is not None:
-        drop = agreement.source_iou - agreement.export_iou
-    return {
-        "file": str(done.path),
-        "kept": done.kept,
-        "breaches": list(agreement.breaches),
-        "kind": order.to,
-        "precision": order.precision,
-        "ends_in": LOGITS if order.logits else CLASS_MAP,
-        "bytes": done.bytes,
-        "sha256": done.digest,
-        "weights": order.weights,
-        "network": done.checkpoint.header.network,
-        "compared_with": done.source,
-        "contract": asdict(agreement.contract),
-        "equal": agreement.equal,
-        "differing_away_from_borders": agreement.inner_differing,
-        "mean_iou": None
-        if drop is None
-        else {
-            "data": order.data,
-            "split": order.split,
-            "images": agreement.labelled,
-            "available": done.available,
-            "source": agreement.source_iou,
-            "export": agreement.export_iou,
-            "drop": drop,
-        },
-        "first_drifting_layer": drift.first if drift else None,
-        "layers": [asdict(one) for one in drift.layers] if drift else None,
-        "cases": [asdict(one) for one in agreement.cases],
-        "details": done.facts,
-        "machine": msgspec.to_builtins(describe_machine()),
-    }
+def _move(done: Exported, folder: Path, kind: ExportKind) -> None:
+    """Weights before the graph that names them: whoever opens the pair midway is told that they do not match."""
+    files = [done.path.with_suffix(suffix) for suffix in reversed(kind.suffixes)] if done.kept else []
+    for path in (*files, *done.reports):
+        with (folder / path.name).open("rb+") as stream:
+            os.fsync(stream.fileno())
+    for path in (*files, *done.reports):
+        (folder / path.name).replace(path)
+    if done.kept:
+        for path in reports_on(done.path, kept=False):
+            path.unlink(missing_ok=True)  # on an attempt before this one

@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image as Pillow
-from PIL import ImageDraw
-
-from fassd.core.labels import LabelSpace
-from fassd.media.paint import colourise
 from fassd.tasks.agreement import BORDER, Compared, Disagreement, percent, worst_cases
-from fassd.tasks.page import Shot, document, figure, jpeg, plain_text
+from fassd.tasks.export_pictures import pictures_of
+from fassd.tasks.page import document, plain_text
 
 if TYPE_CHECKING:
-    from fassd.runtimes.exported import Array
     from fassd.tasks.drift import Drift
     from fassd.tasks.export import Exported
 
-_SIDE = 330
-_ZOOM = 110
-"""Side of the part that is shown three times as large, in pixels of the image."""
-_MARK = (255, 0, 200)
 _SHOWN_CASES = 40
 
 
@@ -42,23 +32,26 @@ def _body(done: Exported) -> Iterator[str]:
         yield from _layers(done.drift)
     yield "<h2>Where the answers differ</h2>"
     yield (
-        '<p class="left">Marked in pink on the picture; beside it the part with most differing pixels, enlarged: '
-        "what the source says and what the exported file says.</p>"
+        '<p class="left">On the picture: marked in pink. Beside it the part with most differing pixels, as the source '
+        "and as the exported file answer it: in full colour where they differ, pale where they agree.</p>"
         if any((one.source != one.export).any() for one in done.agreement.worst)
         else '<p class="left">Nowhere: both answers, on the largest pictures.</p>'
     )
     for one in done.agreement.worst:
         yield f'<section class="kind"><h3>{plain_text(one.name)}<span class="count">{_differing(one)}</span></h3>'
-        yield figure(list(_shots(one, space)), "", "three")
+        yield from pictures_of(one, space)
         yield "</section>"
 
 
 def _verdict(done: Exported) -> str:
-    if done.kept:
-        return (
-            f'<b class="good">Answers as its source does</b>: {percent(done.agreement.equal)} of the pixels are equal.'
-        )
-    return f'<b class="fault">Refused and not left on disk</b>: {plain_text(done.agreement.breaches[0])}.'
+    agreement, precision = done.agreement, done.order.precision
+    if not done.kept:
+        return f'<b class="fault">Refused and not left on disk</b>: {plain_text(agreement.breaches[0])}.'
+    good = "Answers as its source does" if precision == "float32" else f"Within what {precision} may cost"
+    found = f"{percent(agreement.equal)} of the pixels are equal"
+    if agreement.source_iou is not None and agreement.export_iou is not None:
+        found = f"mean IoU {agreement.export_iou:.2%}, the source's {agreement.source_iou:.2%}; {found}"
+    return f'<b class="good">{good}</b>: {found}.'
 
 
 def _facts(done: Exported) -> Iterator[str]:
@@ -76,6 +69,7 @@ def _facts(done: Exported) -> Iterator[str]:
         rows.append(("mean IoU", f"{ious}, on {done.labelled_images}"))
     rows += [(key.replace("_", " "), _value(value)) for key, value in done.facts.items()]
     rows += [("breach", one) for one in agreement.told]
+    rows += [("remedy", done.remedy)] if done.remedy else []
     yield "<dl>"
     yield from (f"<dt>{plain_text(key)}</dt><dd>{plain_text(value)}</dd>" for key, value in rows)
     yield "</dl>"
@@ -138,51 +132,3 @@ def _share(share: float) -> str:
 def _differing(one: Disagreement) -> str:
     count = int((one.source != one.export).sum())
     return f"{count:,} of {one.source.size:,} pixels differ" if count else "no pixel differs"
-
-
-def _shots(one: Disagreement, space: LabelSpace) -> Iterator[Shot]:
-    differing = one.source != one.export
-    frame = _densest(differing) if differing.any() else None
-    yield jpeg("picture", _marked(one, differing, frame), colours_matter=True)
-    for caption, answer in (("source", one.source), ("exported file", one.export)):
-        top, left, side = frame or (0, 0, max(answer.shape))
-        drawn = Pillow.fromarray(colourise(answer[top : top + side, left : left + side], space))
-        factor = _SIDE / max(drawn.size)
-        size = (max(1, round(drawn.width * factor)), max(1, round(drawn.height * factor)))
-        shown = drawn.resize(size, Pillow.Resampling.NEAREST)
-        yield jpeg(f"{caption}, enlarged" if frame else caption, shown, colours_matter=True)
-
-
-def _densest(differing: Array) -> tuple[int, int, int]:
-    """Top, left and side of the square with most differing pixels."""
-    height, width = differing.shape
-    side = min(_ZOOM, height, width)
-    sums = np.pad(differing.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    counts = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    top, left = np.unravel_index(int(counts.argmax()), counts.shape)
-    return int(top), int(left), side
-
-
-def _marked(one: Disagreement, differing: Array, frame: tuple[int, int, int] | None) -> Pillow.Image:
-    """The picture in grey, differing pixels in pink and large enough to be seen when it is shrunk."""
-    factor = _SIDE / max(differing.shape)
-    size = (max(1, round(differing.shape[1] * factor)), max(1, round(differing.shape[0] * factor)))
-    grey = (
-        Pillow.fromarray(one.image).convert("L").resize(size, Pillow.Resampling.BILINEAR).point(lambda v: 90 + v // 2)
-    )
-    drawn = grey.convert("RGB")
-    drawn.paste(_MARK, mask=_spots(differing, size))
-    if frame is not None:
-        top, left, side = (round(value * factor) for value in frame)
-        ImageDraw.Draw(drawn).rectangle((left, top, left + side - 1, top + side - 1), outline=(255, 255, 255))
-    return drawn
-
-
-def _spots(differing: Array, size: tuple[int, int]) -> Pillow.Image:
-    """Where pixels differ, at another size; none is lost in shrinking."""
-    if size[0] >= differing.shape[1]:
-        return Pillow.fromarray(differing.astype(np.uint8) * 255).resize(size, Pillow.Resampling.NEAREST)
-    spots = np.zeros(size[::-1], np.uint8)
-    places = np.argwhere(differing) * np.array(spots.shape) // np.array(differing.shape)
-    spots[tuple(places.T)] = 255
-    return Pillow.fromarray(spots)

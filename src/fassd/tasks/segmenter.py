@@ -98,10 +98,12 @@ class Segmenter:
 
         Raises:
             PictureError: the file is no picture, damaged, too large, or too small for the network.
-            UsageError: the array is no image, or too small for the network.
+            UsageError: neither file nor array; or the array is no image, or too small for the network.
         """
         if isinstance(picture, np.ndarray):
             return self._segment("image", picture)
+        if not isinstance(picture, str | Path):
+            raise UsageError(f"the picture is of type {type(picture).__name__}; expected a file's name or an array")
         path = Path(picture)
         image = read_image(path)
         try:
