@@ -1,6 +1,7 @@
 """How fast the paper's networks answer on this processor, as ratios to the authors' way in the same run.
 
     make bench            or: python benchmarks/runtimes.py [--rounds 9] [--network fassd-net-l2] [--save]
+    python benchmarks/runtimes.py --streams         only: what answering pictures side by side wins
 
 The authors' way is PyTorch eager, float32, NCHW, norms unfolded, full-size logits, then argmax. All ways alternate, so
 that whatever else the machine does meets them alike; each figure is a median, each ratio the median of the rounds'
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +40,8 @@ from fassd.runtimes.openvino import core, has_bfloat16
 from fassd.runtimes.quiet import openvino
 from fassd.runtimes.runtime import CLASS_MAP, NETWORK, Stages
 from fassd.tasks.authors_way import open_checkpoint
+from fassd.tasks.predict import predict
+from fassd.tasks.segmenter import Segmenter
 
 SIZE = (1024, 2048)
 NETWORKS = ("fassd-net", "fassd-net-l1", "fassd-net-l2")
@@ -51,7 +55,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--network", action="append", choices=NETWORKS)
     parser.add_argument("--save", action="store_true")
+    parser.add_argument("--streams", action="store_true")
     options = parser.parse_args()
+    if options.streams:
+        streams(options.rounds)
+        return
     image = np.asarray(Pillow.open(PICTURE).convert("RGB").resize(SIZE[::-1], Pillow.Resampling.BICUBIC))[None]
     precisions = ("float32", "bfloat16") if has_bfloat16() else ("float32",)
     rates = {precision: best_rate(precision) for precision in precisions}
@@ -117,6 +125,34 @@ def measure(name: str, image: Images, rates: dict[str, float], rounds: int) -> l
     return rows
 
 
+def streams(rounds: int) -> None:
+    """Pictures of 1280x720 by the default weights, one after the other on all cores against one for each core.
+
+    "files" is `fassd predict` of a folder, reading and writing included; "memory" is arrays to class maps.
+    """
+    photo = np.asarray(Pillow.open(PICTURE).convert("RGB"))
+    pictures = [np.roll(photo, 37 * number, axis=1) for number in range(16)]
+    with tempfile.TemporaryDirectory() as folder:
+        given = Path(folder) / "pictures"
+        given.mkdir()
+        for number, picture in enumerate(pictures):
+            Pillow.fromarray(picture).save(given / f"{number:02}.jpg", quality=92)
+        segmenters = {"one by one": Segmenter(streams=1), "side by side": Segmenter(streams=usable_cores())}
+        answers: dict[str, Callable[[Segmenter], object]] = {
+            "files": lambda segmenter: predict([str(given)], segmenter, Path(folder) / "out"),
+            "memory": lambda segmenter: list(segmenter.stream(pictures)),
+        }
+        for what, answer in answers.items():
+            ways: dict[str, Callable[[], object]] = {name: partial(answer, one) for name, one in segmenters.items()}
+            spent = alternate(ways, rounds)
+            rates = [len(pictures) / statistics.median(one.wall for one in spent[name]) for name in ways]
+            print(
+                f"{what}: {rates[0]:.1f} pictures a second one after the other, {rates[1]:.1f} side by side; "
+                f"{ratio(spent, 'side by side', 'wall', 'one by one'):.2f} times as fast, "
+                f"{ratio(spent, 'side by side', 'processor', 'one by one'):.2f} in processor time"
+            )
+
+
 @dataclass(frozen=True)
 class Spent:
     """Seconds of one answer: by the clock, and of all processor cores together, which other programs disturb less."""
@@ -125,9 +161,9 @@ class Spent:
     processor: float
 
 
-def ratio(spent: dict[str, list[Spent]], way: str, clock: Literal["wall", "processor"]) -> float:
-    """How many times as fast as the authors' way, the median of the rounds."""
-    rounds = zip(spent["authors"], spent[way], strict=True)
+def ratio(spent: dict[str, list[Spent]], way: str, clock: Literal["wall", "processor"], base: str = "authors") -> float:
+    """How many times as fast as another way, the median of the rounds."""
+    rounds = zip(spent[base], spent[way], strict=True)
     return statistics.median(float(getattr(slow, clock) / getattr(fast, clock)) for slow, fast in rounds)
 
 

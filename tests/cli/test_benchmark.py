@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fassd.cli import benchmark as command
@@ -13,7 +14,7 @@ from fassd.cli.benchmark_tables import print_report
 from fassd.core.machine import describe_machine
 from fassd.metrics.timing import Interval, Latency
 from fassd.tasks.benchmark_order import Order
-from fassd.tasks.benchmark_report import Measured, Report, Variant, read_report, write_report
+from fassd.tasks.benchmark_report import Measured, Report, ScoredOn, TimedOn, Variant, read_report, write_report
 from fassd.tasks.table_iv import PAPER_SIZE, TABLE_IV
 
 Fassd = Callable[..., tuple[int, str, str]]
@@ -129,6 +130,51 @@ def test_tables_fit_and_show_table_iv_beside_this_machine(
     assert ("0.25 of a GTX 1080 Ti" in " ".join(printed.split())) == (protocol == "paper")
 
 
+def _printed(capsys: pytest.CaptureFixture[str], report: Report) -> str:
+    print_report(report)
+    return capsys.readouterr().out
+
+
+def test_only_columns_that_say_something_are_there_and_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    full = _report(100.0)
+    assert all(word in _printed(capsys, full) for word in ("ratio:", "MiB"))
+    bare = [msgspec.structs.replace(one, times_as_fast=None, peak_memory_mib=None) for one in full.measured]
+    printed = _printed(capsys, msgspec.structs.replace(full, measured=tuple(bare)))
+    assert "ratio" not in printed and "MiB" not in printed and "mIoU" not in printed.split("Table IV")[0]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_measured_accuracy_and_what_int8_was_made_of_are_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    report = _report(1234.5)
+    measured = [
+        msgspec.structs.replace(
+            one,
+            variant=msgspec.structs.replace(one.variant, weights="w", runtime="pytorch-compiled", precision="bfloat16"),
+            mean_iou=56.781,
+            calibrated_on=32,
+        )
+        for one in report.measured
+    ]
+    printed = _printed(
+        capsys,
+        msgspec.structs.replace(
+            report,
+            measured=tuple(measured),
+            timed_on=TimedOn(("camvid:x val",), 32),
+            scored_on=ScoredOn("camvid:x", "val", 101, (360, 480)),
+        ),
+    )
+    assert max(map(len, printed.splitlines())) <= columns
+    assert "…" not in printed
+    assert " 56.78 " in printed
+    assert ("p90" in printed) == (columns == 120)
+    for said in ("timed on 32 pictures of camvid:x val", "mIoU: of 101 images of camvid val", "on its 32 pictures"):
+        assert said in printed
+
+
 def test_stages_are_drawn_to_scale(capsys: pytest.CaptureFixture[str]) -> None:
     print_report(_report(100.0))
     lines = [line for line in capsys.readouterr().out.splitlines() if "█" in line and "+" in line]
@@ -158,8 +204,6 @@ def test_a_picture_is_written(fassd: Fassd, tmp_path: Path) -> None:
 def test_the_exit_code_says_whether_all_was_measured(
     fassd: Fassd, monkeypatch: pytest.MonkeyPatch, made: Path, change: dict[str, bool], code: int
 ) -> None:
-    import msgspec
-
     from fassd.tasks.benchmark_report import Skipped
 
     report = read_report(made / "a.json")
@@ -178,6 +222,7 @@ def test_what_was_measured_is_printed_even_where_it_cannot_be_written(
 ) -> None:
     monkeypatch.setattr("fassd.tasks.benchmark.benchmark", lambda order, watch: read_report(made / "a.json"))
     (tmp_path / "way").write_text("in the way")
+    monkeypatch.setattr("fassd.core.files.check_writable", lambda path: None)
     code, printed, said = fassd("benchmark", "--out", tmp_path / "way" / "a.json", "--json")
     assert (code, json.loads(printed)["rounds"]) == (2, 20)
     assert "cannot be written" in said
@@ -196,11 +241,12 @@ def test_every_option_arrives(fassd: Fassd, monkeypatch: pytest.MonkeyPatch) -> 
         *("benchmark", "fassd-net", "baseline", "--weights", "w", "--network", "a.b:c", "--runtime", "openvino"),
         *("--runtime", "authors", "--precision", "int8", "--size", "720x1280", "--size", "64x96", "--batch", "4"),
         *("--device", "cpu", "--protocol", "paper", "--iterations", "9", "--warm-up", "3", "--no-memory"),
+        *("--images", "a.jpg", "--images", "camvid:x", "--data", "camvid:y", "--split", "train"),
     )
     plain, full = seen
     assert (plain.networks, plain.sizes, plain.batches, plain.rounds, plain.memory) == (
         (),
-        [PAPER_SIZE],
+        [],
         (1,),
         None,
         True,
@@ -208,6 +254,7 @@ def test_every_option_arrives(fassd: Fassd, monkeypatch: pytest.MonkeyPatch) -> 
     assert (full.networks, full.weights, full.own) == (("fassd-net", "baseline"), ("w",), ("a.b:c",))
     assert (full.runtimes, full.precisions) == (("openvino", "authors"), ("int8",))
     assert (full.sizes, full.batches, full.device, full.protocol) == ([(720, 1280), (64, 96)], (4,), "cpu", "paper")
+    assert (full.images, full.data, full.split) == (("a.jpg", "camvid:x"), "camvid:y", "train")
     assert (full.rounds, full.warm_up, full.memory) == (9, 3, False)
 
 
@@ -228,6 +275,13 @@ BAD = [
     ("own function not there", "--network json:lodes", "did you mean loads"),
     ("own network no module", "--network os:getcwd", "returns str"),
     ("paper's protocol elsewhere", "--protocol paper --runtime openvino", "--protocol user"),
+    ("unknown runtime", "--runtime autors", "did you mean authors"),
+    ("no such pictures", "--images {made}/no.jpg", "does not exist"),
+    ("no pictures", "--images {made}", "no pictures"),
+    ("pictures for the paper", "--protocol paper --images {made}", "--protocol user"),
+    ("data without weights", "--data camvid:{made}", "--weights"),
+    ("data of no kind", "--weights fassd-net-l2-street --data {made}", "expected kind:PATH"),
+    ("out below a file", "--out {made}/text.json/a.json", "cannot be written"),
     ("unknown device", "fassd-net-l2 --device toaster --runtime authors --size 64x96", "toaster"),
     ("picture of no kind", "--picture {out}/a.gif", ".png"),
     ("picture is a folder", "--picture {made}", "must end in"),
@@ -237,6 +291,7 @@ BAD = [
     ("compare: foreign JSON", "--compare {made}/a.json {made}/other.json", "other.json: is JSON, but no report"),
     ("compare: other protocol", "--compare {made}/a.json {made}/paper.json", "cannot be compared"),
     ("compare and measure", "fassd-net --compare {made}/a.json {made}/b.json", "alone"),
+    ("compare and time pictures", "--images {made} --compare {made}/a.json {made}/b.json", "alone"),
     ("compare and write", "--out {out} --compare {made}/a.json {made}/b.json", "alone"),
 ]
 

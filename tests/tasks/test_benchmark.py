@@ -13,23 +13,29 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 from torch.nn import functional as F
 
 from fassd.core.checkpoint import read_checkpoint
-from fassd.core.errors import CheckpointError, FassdError, MissingExtra, UnknownName, UsageError
+from fassd.core.errors import CheckpointError, FassdError, FileError, MissingExtra, UnknownName, UsageError
 from fassd.core.machine import describe_machine
 from fassd.core.types import Event
+from fassd.data.kinds import open_dataset
 from fassd.metrics.timing import Interval
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.runtime import Stages
 from fassd.tasks import benchmark as verb
-from fassd.tasks import protocol
+from fassd.tasks import benchmark_images, protocol
 from fassd.tasks.authors_way import open_checkpoint
-from fassd.tasks.benchmark import benchmark, take_turns
+from fassd.tasks.benchmark import benchmark
+from fassd.tasks.benchmark_images import Pictures, pictures_for
+from fassd.tasks.benchmark_int8 import in_int8
 from fassd.tasks.benchmark_order import PROPOSED, Order, requests_of
-from fassd.tasks.benchmark_report import ProtocolName, Report, Variant
+from fassd.tasks.benchmark_report import ProtocolName, Report, TimedOn, Variant
+from fassd.tasks.evaluate import evaluate
 from fassd.tasks.peak_memory import Peak, peak_memory
-from fassd.tasks.protocol import Request, Way, street
+from fassd.tasks.protocol import Request, Way, open_way
+from fassd.tasks.take_turns import take_turns
 
 SIZE = (64, 96)
 TINY = Order(networks=["fassd-net-l2"], runtimes=["authors"], sizes=[SIZE], rounds=7, warm_up=1, memory=False)
@@ -50,6 +56,9 @@ torchvisions = lambda: Net(lambda logits: {"aux": logits[:, :1], "out": logits})
 with_auxiliary = lambda: Net(lambda logits: (logits, logits[:, :1]))
 flat = lambda: Net(lambda logits: logits.flatten(1))
 classes = lambda: Net(lambda logits: logits.argmax(1, keepdim=True))
+inst = Net(lambda logits: logits)
+prints = lambda: Net(lambda logits: (print("in between"), logits)[1:])
+leaves = lambda: Net(lambda logits: exit(3))
 nothing = lambda: Net(lambda logits: {})
 thousand = lambda: Net(lambda logits: logits.repeat(1, 200, 1, 1))
 breaks = lambda: Net(lambda logits: 1 / 0)
@@ -109,7 +118,8 @@ def _variant(runtime: str, **change: object) -> Variant:
 )
 def test_a_ratio_is_to_the_same_network_and_images(authors: list[Variant], fast: Variant, ratio: float | None) -> None:
     times = np.array([[*(100.0, 1000.0)[: len(authors)], 20.0]] * 7)
-    found = verb._measured([*authors, fast], len(authors), times, {}, Peak()).times_as_fast
+    ways = [Way(Request(one, "user", None), lambda *_: None, lambda: None) for one in (*authors, fast)]
+    found = verb._measured(ways, len(authors), times, verb._Apart({})).times_as_fast
     assert found == (None if ratio is None else Interval(ratio, ratio, ratio))
 
 
@@ -160,7 +170,7 @@ def test_what_auto_turns_out_to_be_is_measured_once() -> None:
 
 
 def test_the_authors_way_answers_what_the_runtimes_answer(tiny_weights: Path) -> None:
-    images = street(2, (96, 128))
+    (images,) = Pictures().batches((96, 128), 2)
     expected = open_runtime(tiny_weights, runtime="pytorch", precision="float32").segment(images)
     answer = open_checkpoint(tiny_weights, "cpu").segment(images)
     assert answer.dtype == np.uint8
@@ -183,9 +193,113 @@ def test_the_papers_protocol_times_network_and_upsampling(tiny_weights: Path) ->
 
 
 def test_the_images_of_a_batch_differ() -> None:
-    images = street(3, SIZE)
+    (images,) = Pictures().batches(SIZE, 3)
     assert (images.shape, images.dtype) == ((3, *SIZE, 3), np.uint8)
     assert len({image.tobytes() for image in images}) == 3
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """Five pictures of one colour each, of two sizes."""
+    paths = [tmp_path / "photos" / f"{shade}.png" for shade in (10, 20, 30, 40, 50)]
+    paths[0].parent.mkdir()
+    for number, path in enumerate(paths):
+        Pillow.new("RGB", (120 + number, 80), (int(path.stem),) * 3).save(path)
+    return paths
+
+
+def test_given_pictures_are_answered_in_turns_brought_to_one_size(photos: list[Path]) -> None:
+    pictures = pictures_for([str(photos[0].parent)], None, "val")
+    assert pictures.files == tuple(photos)
+    assert pictures.size == (80, 120)
+    batches = pictures.batches(SIZE, 2)
+    assert [[int(image[0, 0, 0]) for image in batch] for batch in batches] == [[10, 20], [30, 40], [50, 10]]
+    assert {batch.shape for batch in batches} == {(2, *SIZE, 3)}
+    (many,) = pictures.batches(SIZE, 7)
+    assert [int(image[0, 0, 0]) for image in many] == [10, 20, 30, 40, 50, 10, 20]
+
+
+def test_many_pictures_are_taken_evenly_and_few_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(63):
+        Pillow.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number:02}.png")
+    pictures = pictures_for([str(tmp_path)], None, "val")
+    assert [int(path.stem) for path in pictures.files] == list(range(0, 63, 2))
+    monkeypatch.setattr(benchmark_images, "_MOST_BYTES", 5 * 3 * 8 * 8 * 2 + 1)
+    assert len(pictures.batches((8, 8), 2)) == 5
+    assert len(pictures.batches((80, 80), 2)) == 1
+
+
+def test_all_ways_see_the_pictures_of_the_round(photos: list[Path], tiny_weights: Path) -> None:
+    order = replace(TINY, images=[str(photos[0].parent)], sizes=(), rounds=1)
+    found = benchmark(order)
+    assert found.measured[0].variant.size == (80, 120)
+    assert found.timed_on == TimedOn((str(photos[0].parent),), 5)
+    variant = Variant(network="x", runtime="authors", precision="float32", device="cpu", size=SIZE, batch=1)
+    pictures = pictures_for([str(path) for path in (photos[0], photos[4])], None, "val")
+    way = open_way(Request(variant, "user", str(tiny_weights)), pictures)
+    first, second, third = (np.asarray(way.answer(turn, None)) for turn in range(3))
+    assert np.array_equal(first, third)
+    authors = open_checkpoint(tiny_weights, "cpu")
+    assert np.array_equal(second, authors.segment(pictures.batches(SIZE, 1)[1]))
+
+
+def test_without_pictures_it_is_the_photo_that_ships() -> None:
+    found = benchmark(replace(TINY, rounds=1))
+    assert found.timed_on == TimedOn((), 1)
+    assert str(found.timed_on) == "the photo that ships"
+
+
+def test_int8_is_made_once_for_the_benchmark_and_said(tmp_path: Path, tiny_weights: Path) -> None:
+    variant = Variant(network="x", runtime="onnx", precision="int8", device="cpu", size=SIZE, batch=1)
+    request = Request(variant, "user", str(tiny_weights))
+    prepared, calibrated_on = in_int8(request, Pictures(), tmp_path)
+    assert calibrated_on == 1
+    (made,) = tmp_path.glob("*.onnx")
+    written = made.stat().st_mtime_ns
+    other = msgspec.structs.replace(request, variant=msgspec.structs.replace(variant, batch=2))
+    assert in_int8(other, Pictures(), tmp_path)[0].file == prepared.file == str(made)
+    assert made.stat().st_mtime_ns == written
+    way = open_way(prepared, Pictures())
+    assert (way.request.variant.runtime, way.request.variant.precision) == ("onnx", "int8")
+    assert np.asarray(way.answer(0, None)).shape == (1, *SIZE)
+    way.close()
+
+
+def test_shipped_weights_bring_their_int8_form(tmp_path: Path) -> None:
+    order = replace(TINY, networks=(), weights=["fassd-net-l2-street"], runtimes=["auto"], precisions=["int8"])
+    (one,) = benchmark(replace(order, rounds=1)).measured
+    assert (one.variant.way, one.calibrated_on) == ("openvino int8", None)
+    assert one.variant.weights == "fassd-net-l2-street"
+
+
+@pytest.mark.slow
+def test_random_weights_in_int8_are_calibrated_on_the_pictures(photos: list[Path]) -> None:
+    order = replace(TINY, images=[str(photos[0].parent)], runtimes=["authors", "auto"], precisions=["int8"], rounds=1)
+    authors, fast = benchmark(order).measured
+    assert (authors.variant.way, authors.calibrated_on) == ("authors float32", None)
+    assert (fast.variant.way, fast.calibrated_on) == ("openvino int8", 5)
+
+
+def test_given_weights_are_scored_as_evaluate_scores_them(camvid_root: Path, tiny_weights: Path) -> None:
+    data = f"camvid:{camvid_root}"
+    order = replace(TINY, weights=[str(tiny_weights)], data=data, split="val", rounds=1, batches=[1, 2])
+    found = benchmark(order)
+    with open_runtime(tiny_weights, "cpu", "float32", "pytorch") as runtime:
+        dataset = open_dataset(data, "val", runtime.label_space)
+        expected = evaluate(runtime, dataset).parts[0].mean_iou
+    assert expected is not None
+    assert found.scored_on is not None and found.scored_on.images == len(dataset)
+    assert found.timed_on == TimedOn((f"{data} val",), len(dataset))
+    assert [one.mean_iou for one in found.measured] == [74.1, pytest.approx(100 * expected)] * 2
+
+
+def test_data_that_cannot_be_scored_are_refused_before_anything_is_measured(
+    camvid_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verb, "take_turns", lambda *_: pytest.fail("measured"))
+    order = replace(TINY, weights=["fassd-net-l2-street"], data=f"camvid:{camvid_root}")
+    with pytest.raises(FassdError, match="no split"):
+        benchmark(replace(order, split="tset"))
 
 
 def _counted(names: str, calls: list[str]) -> list[Way]:
@@ -193,7 +307,7 @@ def _counted(names: str, calls: list[str]) -> list[Way]:
 
     def way(name: str) -> Way:
         request = Request(msgspec.structs.replace(variant, network=name), "user", None)
-        return Way(request, lambda stages: calls.append(name), lambda: None)
+        return Way(request, lambda turn, stages: calls.append(name), lambda: None)
 
     return [way(name) for name in names]
 
@@ -213,7 +327,7 @@ def test_each_round_measures_each_variant_once_in_an_order_of_its_own() -> None:
 def test_ctrl_c_keeps_the_rounds_that_are_whole(stop: int, rounds: int) -> None:
     calls: list[str] = []
 
-    def stopping(stages: Stages | None) -> None:
+    def stopping(turn: int, stages: Stages | None) -> None:
         calls.append("x")
         if len(calls) > stop:
             raise KeyboardInterrupt
@@ -226,7 +340,7 @@ def test_ctrl_c_keeps_the_rounds_that_are_whole(stop: int, rounds: int) -> None:
 
 
 def test_ctrl_c_in_the_first_round_ends_everything() -> None:
-    def stopping(stages: Stages | None) -> None:
+    def stopping(turn: int, stages: Stages | None) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -238,13 +352,13 @@ def test_an_interrupted_benchmark_reports_what_it_has(monkeypatch: pytest.Monkey
         if event.kind == "round" and event.values["done"] == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(verb, "peak_memory", lambda request: pytest.fail("nothing starts after Ctrl-C"))
+    monkeypatch.setattr(verb, "peak_memory", lambda *_: pytest.fail("nothing starts after Ctrl-C"))
     found = benchmark(replace(TINY, memory=True), watch)
     assert (found.rounds, found.interrupted, len(found.measured)) == (2, True, 1)
 
 
 def test_ctrl_c_while_memory_is_measured_keeps_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(request: Request) -> Peak:
+    def stop(*_: object) -> Peak:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(verb, "peak_memory", stop)
@@ -254,7 +368,7 @@ def test_ctrl_c_while_memory_is_measured_keeps_the_times(monkeypatch: pytest.Mon
 
 
 def test_whoever_watches_sees_each_part_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verb, "peak_memory", lambda request: Peak(123.0))
+    monkeypatch.setattr(verb, "peak_memory", lambda *_: Peak(123.0))
     seen: list[Event] = []
     found = benchmark(replace(TINY, rounds=2, memory=True), seen.append)
     assert [(one.kind, one.values["done"], one.values["total"]) for one in seen] == [
@@ -289,8 +403,7 @@ def test_a_variant_that_cannot_be_opened_is_skipped_with_its_reason(monkeypatch:
 @pytest.mark.parametrize(("change", "said"), [(1.5, "50% slower"), (0.5, "50% faster"), (1.01, None)])
 def test_drift_is_a_warning(change: float, said: str | None) -> None:
     times = np.linspace(1, change, 30)[:, None]
-    variant = _counted("a", [])[0].request.variant
-    found = verb._drifting([verb._measured([variant], 0, times * 10, {}, Peak())])
+    found = verb._drifting([verb._measured(_counted("a", []), 0, times * 10, verb._Apart({}))])
     assert len(found) == bool(said)
     if said:
         assert "1 of 1 variants" in found[0]
@@ -309,7 +422,12 @@ def test_drift_is_a_warning(change: float, said: str | None) -> None:
         ({"batches": [0]}, UsageError, "0 images"),
         ({"rounds": 0}, UsageError, "at least 1"),
         ({"warm_up": -1}, UsageError, "warm-up is -1"),
-        ({"runtimes": ["openvono"]}, FassdError, "openvono"),
+        ({"runtimes": ["openvono"]}, UnknownName, "openvono"),
+        ({"runtimes": ["autors"]}, UnknownName, "authors"),
+        ({"runtimes": ["pytorch"], "precisions": ["int8"]}, UsageError, "does not compute in int8"),
+        ({"protocol": "paper", "images": ["a.jpg"]}, UsageError, "--images"),
+        ({"images": ["no.jpg"]}, FileError, "does not exist"),
+        ({"data": "camvid:x"}, UsageError, "--weights"),
         ({"device": "toaster"}, UsageError, "toaster"),
         ({"protocol": "paper", "runtimes": ["openvino"]}, UsageError, "--protocol user"),
         ({"protocol": "paper", "precisions": ["int8"]}, UsageError, "--protocol user"),
@@ -323,10 +441,12 @@ def test_what_cannot_be_is_refused(change: dict[str, object], kind: type[FassdEr
 
 
 def test_without_a_name_the_papers_networks_are_measured(tmp_path: Path) -> None:
-    requests = requests_of(Order(), tmp_path)
+    requests = requests_of(Order(sizes=[SIZE]), tmp_path)
     assert tuple(dict.fromkeys(request.variant.network for request in requests)) == PROPOSED
     assert [request.variant.runtime for request in requests] == ["authors", "auto"] * 3
-    assert {request.variant.runtime for request in requests_of(Order(protocol="paper"), tmp_path)} == {"authors"}
+    assert {request.variant.runtime for request in requests_of(Order(protocol="paper", sizes=[SIZE]), tmp_path)} == {
+        "authors"
+    }
     assert (Order().rounds_wanted, Order(protocol="paper").rounds_wanted, Order(rounds=3).rounds_wanted) == (
         50,
         10_000,
@@ -355,14 +475,25 @@ def test_a_network_of_ones_own_is_measured_by_the_same_rule(
         ("thousand", "1000, 16, 24"),
         ("breaks", r"fails on \(1, 3, 64, 96\).*ZeroDivisionError"),
         ("number", "returns int; expected a torch.nn.Module"),
-        ("raises", "calling 'peers_of_mine:raises' failed"),
+        ("raises", "calling 'peers_of_mine:raises' without arguments failed"),
         ("text", "is str; expected a function"),
+        ("inst", "is a network itself"),
+        ("leaves", "fails on .*SystemExit: 3"),
         ("alon", "did you mean alone"),
     ],
 )
 def test_a_network_of_ones_own_that_is_none_is_refused(peers: Callable[[str], Order], name: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         benchmark(peers(name))
+
+
+def test_what_a_network_of_ones_own_prints_does_not_mix_with_the_report(
+    peers: Callable[[str], Order], capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmark(peers("prints"))
+    printed, said = capsys.readouterr()
+    assert printed == ""
+    assert "in between" in said
 
 
 def test_a_module_that_breaks_on_import_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,7 +509,7 @@ def test_a_module_that_breaks_on_import_is_refused(tmp_path: Path, monkeypatch: 
 def test_peak_memory_is_that_of_a_fresh_process(tiny_weights: Path) -> None:
     held = np.ones(600 * 2**20, np.uint8)
     variant = Variant(network="x", runtime="authors", precision="float32", device="cpu", size=SIZE, batch=1)
-    found = peak_memory(Request(variant, "user", str(tiny_weights)))
+    found = peak_memory(Request(variant, "user", str(tiny_weights)), Pictures())
     assert found.process is not None
     assert 50 < found.process < 550 < held.nbytes / 2**20
     assert found.device is None
@@ -392,7 +523,7 @@ def test_the_peak_of_what_fails_is_unknown(tmp_path: Path, monkeypatch: pytest.M
     variant = Variant(network="x", runtime="authors", precision="float32", device="cpu", size=SIZE, batch=1)
     for executable in (str(python), ""):
         monkeypatch.setattr(sys, "executable", executable)
-        assert peak_memory(Request(variant, "user", None)) == Peak(None, None)
+        assert peak_memory(Request(variant, "user", None), Pictures()) == Peak(None, None)
 
 
 def test_machine_and_date_are_in_the_report(report: Report) -> None:

@@ -17,8 +17,18 @@ from fassd.core.errors import FileError, MissingExtra, UsageError
 from fassd.core.machine import Machine
 from fassd.metrics.timing import Interval, frames_per_second, latency, times_as_fast
 from fassd.networks.table import NETWORKS
-from fassd.tasks.benchmark_report import Measured, Report, Variant, as_json, compare, read_report, write_report
-from fassd.tasks.speed_picture import draw_speed
+from fassd.tasks.benchmark_compare import compare
+from fassd.tasks.benchmark_report import (
+    Measured,
+    Report,
+    ScoredOn,
+    TimedOn,
+    Variant,
+    as_json,
+    read_report,
+    write_report,
+)
+from fassd.tasks.speed_picture import _accuracy, _beside_published, draw_speed
 from fassd.tasks.table_iv import PAPER_SIZE, PUBLISHED_MEAN_IOU, TABLE_IV, machine_factor
 
 MACHINE = Machine(
@@ -156,6 +166,12 @@ def test_other_rounds_are_said() -> None:
     assert compare(_report(_measured(1)), _report(_measured(1), rounds=5)).differences == ("rounds: 21 and 5",)
 
 
+def test_other_pictures_are_said() -> None:
+    first, second = _report(_measured(1), timed_on=TimedOn((), 1)), _report(timed_on=TimedOn(("a", "b"), 9))
+    found = compare(first, msgspec.structs.replace(second, measured=first.measured)).differences
+    assert found == ("pictures: the photo that ships and 9 pictures of a, b",)
+
+
 def test_table_iv_is_normalised_as_its_caption_says() -> None:
     factors = {"1080 Ti": 1.0, "Titan X (M)": 0.61, "Titan X (P)": 1.03, "Titan XP": 1.12}
     assert len(TABLE_IV) == 19
@@ -216,6 +232,43 @@ def test_a_speed_of_unknown_accuracy_is_a_line_from_top_to_bottom(tmp_path: Path
     draw_speed(_report(_measured(1000, **change)), path)
     blue = (_pixels(path) == BLUE).all(2)
     assert blue.any(1).sum() > 300
+
+
+CAMVID = ScoredOn("camvid:x", "val", 101, (360, 480))
+FULL = ScoredOn("cityscapes:x", "val", 500, PAPER_SIZE)
+
+
+@pytest.mark.parametrize(
+    ("scored_on", "variant", "grey", "point"),
+    [
+        (None, {"size": PAPER_SIZE}, True, True),
+        (None, {"size": PAPER_SIZE, "weights": "w"}, True, False),
+        (CAMVID, {"size": (360, 480), "weights": "w"}, False, True),
+        (CAMVID, {"size": PAPER_SIZE, "weights": "w"}, False, False),
+        (CAMVID, {"size": PAPER_SIZE}, False, False),
+        (FULL, {"size": PAPER_SIZE, "weights": "w"}, True, True),
+        (FULL, {"size": PAPER_SIZE}, True, True),
+        (msgspec.structs.replace(FULL, split="train"), {"size": PAPER_SIZE, "weights": "w"}, False, True),
+    ],
+)
+def test_speeds_stand_only_at_accuracies_that_are_theirs(
+    scored_on: ScoredOn | None, variant: dict[str, Any], grey: bool, point: bool
+) -> None:
+    mean_iou = None if "weights" in variant and scored_on is None else 60.0
+    one = msgspec.structs.replace(_measured(100, **variant), mean_iou=mean_iou)
+    report = _report(one, scored_on=scored_on)
+    assert _beside_published(report) == grey
+    assert (_accuracy(report, one) is not None) == point
+
+
+def test_measured_accuracy_is_drawn_without_points_of_other_data(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    one = msgspec.structs.replace(_measured(100, size=(360, 480), weights="$w"), mean_iou=3.0)
+    draw_speed(_report(one, scored_on=CAMVID), tmp_path / "speed.png")
+    pixels = _pixels(tmp_path / "speed.png")
+    plot = pixels[200:800, 130:1450]
+    assert (plot == BLUE).all(2).any()
+    assert not (plot == GREY).all(2).any()
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".pdf"])

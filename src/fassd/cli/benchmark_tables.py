@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fassd.metrics.timing import Interval
-    from fassd.tasks.benchmark_report import Comparison, Measured, Report
+    from fassd.tasks.benchmark_compare import Comparison
+    from fassd.tasks.benchmark_report import Measured, Report
 
 _BAR_WIDTH = 27
 # To be told apart without colours, too.
@@ -32,8 +33,9 @@ def print_report(report: Report) -> None:
     for (size, batch), group in itertools.groupby(report.measured, lambda one: (one.variant.size, one.variant.batch)):
         same = list(group)
         console.print(f"{_size(size)}, batch {batch}", style="bold")
-        _print_times(console, same)
+        _print_times(console, same, report.scored_on is not None)
         _print_stages(console, same)
+    _print_legend(console, report)
     _print_table_iv(console, report)
     _print_remarks(console, "not measured", [f"{skipped.variant}: {skipped.reason}" for skipped in report.skipped])
     _print_remarks(console, "doubtful", report.warnings)
@@ -87,25 +89,50 @@ def _print_machine(console: Console, report: Report) -> None:
         "paper": "the paper's protocol: network and upsampling, float32, input on the device",
     }[report.protocol]
     stopped = "; stopped early" if report.interrupted else ""
-    console.print(f"{timed}; {report.rounds} rounds in turns, {report.warm_up} to warm up{stopped}\n", style="dim")
+    console.print(f"{timed}; {report.rounds} rounds in turns, {report.warm_up} to warm up{stopped}", style="dim")
+    if report.timed_on:
+        console.print(f"timed on {report.timed_on}", style="dim")
+    console.print()
 
 
-def _print_times(console: Console, measured: Sequence[Measured]) -> None:
+def _print_times(console: Console, measured: Sequence[Measured], scored: bool) -> None:
     fastest = {one.variant.subject: one for one in sorted(measured, key=lambda one: one.frames_per_second.value)}
-    rows = []
-    for one in measured:
-        memory = one.peak_device_memory_mib or one.peak_memory_mib
-        cells = (
-            one.variant.way,
-            *(_ms(value) for value in (one.latency_ms.p50, one.latency_ms.p90, one.latency_ms.p99)),
-            _fps(one.frames_per_second.value),
-            _bounds(one.frames_per_second, _fps_format(one.frames_per_second.value)),
-            _optional(one.times_as_fast.value if one.times_as_fast else None, ".2f"),
-            _optional(memory, ".0f"),
-        )
-        rows.append(_Row(one.variant.subject, cells, "cyan" if fastest[one.variant.subject] is one else ""))
-    _print_rows(console, ("p50", "p90", "p99,\nms", "frames/s", "95 %", "ratio", "peak,\nMiB"), rows)
-    console.print("ratio: times as fast as the same network the authors' way, round by round", style="dim")
+    columns = {
+        "p50": [_ms(one.latency_ms.p50) for one in measured],
+        "p90": [_ms(one.latency_ms.p90) for one in measured],
+        "p99,\nms": [_ms(one.latency_ms.p99) for one in measured],
+        "frames/s": [_fps(one.frames_per_second.value) for one in measured],
+        "95 %": [_bounds(one.frames_per_second, _fps_format(one.frames_per_second.value)) for one in measured],
+        "ratio": [_optional(one.times_as_fast.value if one.times_as_fast else None, ".2f") for one in measured],
+        "mIoU,\n%": [_optional(one.mean_iou if scored and one.variant.weights else None, ".2f") for one in measured],
+        "peak,\nMiB": [_optional(one.peak_device_memory_mib or one.peak_memory_mib, ".0f") for one in measured],
+    }
+    columns = {heading: cells for heading, cells in columns.items() if any(cells)}
+    ways = [one.variant.way for one in measured]
+    texts = [["  ", *(f"  {way}" for way in ways)], *([*head.split("\n"), *cells] for head, cells in columns.items())]
+    if sum(max(map(len, column)) + 1 for column in texts) > console.width:
+        del columns["p90"]
+    rows = [
+        _Row(one.variant.subject, cells, "cyan" if fastest[one.variant.subject] is one else "")
+        for one, cells in zip(measured, zip(ways, *columns.values(), strict=True), strict=True)
+    ]
+    _print_rows(console, tuple(columns), rows)
+
+
+def _print_legend(console: Console, report: Report) -> None:
+    """What the columns that are there mean."""
+    lines = []
+    if any(one.times_as_fast for one in report.measured):
+        lines.append("ratio: times as fast as the same network the authors' way, round by round")
+    if report.scored_on:
+        lines.append(f"mIoU: of {report.scored_on.images} images of {report.scored_on.name}, each at its own size")
+    for number in sorted({one.calibrated_on for one in report.measured if one.calibrated_on}):
+        pictures = f"its {number} pictures" if number > 1 else "its picture"
+        lines.append(f"int8: made for this benchmark alone, calibrated on {pictures}")
+    for line in lines:
+        console.print(line, style="dim")
+    if lines:
+        console.print()
 
 
 def _print_stages(console: Console, measured: Sequence[Measured]) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from fassd.runtimes.runtime import NETWORK, Stages
 
 NORMALISATION, UPSAMPLING, ARGMAX = "normalisation", "upsampling", "argmax"
 """Its stages besides the network."""
+
+_REASON = 200
 
 
 class AuthorsWay:
@@ -62,10 +65,10 @@ class AuthorsWay:
             (N, H, W) uint8.
 
         Raises:
-            UsageError: the network is one's own, and fails or gives no logits.
+            UsageError: too little memory; or the network is one's own, and fails or gives no logits.
         """
         stages = stages or Stages()
-        with torch.inference_mode():
+        with self._answering(images.shape):
             with stages.timed(NORMALISATION):
                 given = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
                 planes = normalise(given, self._pixels).contiguous()
@@ -89,7 +92,7 @@ class AuthorsWay:
             UsageError: as `segment`.
         """
         stages = stages or Stages()
-        with torch.inference_mode():
+        with self._answering(planes.shape):
             with stages.timed(NETWORK):
                 logits = self._logits(planes)
                 self._wait()
@@ -104,26 +107,25 @@ class AuthorsWay:
         return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(0)).to(self.device)
 
     def _logits(self, planes: Tensor) -> Tensor:
-        try:
-            answer: Any = self._network(planes)
-        except UsageError:
-            raise
-        except Exception as error:
-            raise UsageError(
-                f"network '{self._name}' fails on {_shape(planes)} float32 images ({type(error).__name__}: {error})"
-            ) from error
+        answer: Any = self._network(planes)
         if isinstance(answer, Mapping):
             answer = answer.get("out")
         elif isinstance(answer, Sequence) and answer:
             answer = answer[0]
         if not _are_logits(answer, len(planes)):
-            found = f"{_shape(answer)} {answer.dtype}" if isinstance(answer, Tensor) else type(answer).__name__
+            found = f"{_shape(answer.shape)} {answer.dtype}" if isinstance(answer, Tensor) else type(answer).__name__
             raise UsageError(
-                f"network '{self._name}' gives {found} for {_shape(planes)} images; expected logits, a float tensor "
-                f"({len(planes)}, classes, height, width) with 1 to 256 classes, alone, first of several, or as 'out'"
+                f"network '{self._name}' gives {found} for {_shape(planes.shape)} images; expected logits, a float "
+                f"tensor ({len(planes)}, classes, height, width) with 1 to 256 classes, alone, first of several, or "
+                "as 'out'"
             )
         logits: Tensor = answer.float()
         return logits
+
+    @contextmanager
+    def _answering(self, shape: Sequence[int]) -> Iterator[None]:
+        with torch.inference_mode(), _running_own_code(f"network '{self._name}' fails on {_shape(shape)} images"):
+            yield
 
     def _wait(self) -> None:
         """A GPU computes behind the caller's back; a stage has ended when it has."""
@@ -137,8 +139,8 @@ def _are_logits(answer: object, batch: int) -> bool:
     return answer.shape[0] == batch and 1 <= answer.shape[1] <= 256 and 0 not in answer.shape
 
 
-def _shape(tensor: Tensor) -> str:
-    return f"({', '.join(map(str, tensor.shape))})"
+def _shape(shape: Sequence[int]) -> str:
+    return f"({', '.join(map(str, shape))})"
 
 
 def open_checkpoint(path: Path, device: str) -> AuthorsWay:
@@ -165,10 +167,8 @@ def open_own_network(place: str, device: str) -> AuthorsWay:
         UsageError: it cannot be imported, or returns no module; the device is not there.
     """
     made = _import(place)
-    try:
+    with _running_own_code(f"calling '{place}' without arguments failed"):
         network = made()
-    except Exception as error:
-        raise UsageError(f"calling '{place}' failed ({type(error).__name__}: {error})") from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"'{place}' returns {type(network).__name__}; expected a torch.nn.Module that gives logits")
     return AuthorsWay(network, RGB_PIXELS, device, place)
@@ -183,16 +183,33 @@ def _import(place: str) -> Any:
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
+        with _running_own_code(f"importing '{module_name}' failed"):
+            module = importlib.import_module(module_name)
+    except UsageError as error:
+        if not isinstance(missing := error.__cause__, ModuleNotFoundError):
+            raise
         raise UsageError(
-            f"'{place}' cannot be imported: there is no module '{error.name}', neither in {here} nor installed"
-        ) from error
-    except Exception as error:
-        raise UsageError(f"importing '{module_name}' failed ({type(error).__name__}: {error})") from error
+            f"'{place}' cannot be imported: there is no module '{missing.name}', neither in {here} nor installed"
+        ) from missing
     if not hasattr(module, name):
-        raise UnknownName(f"function in {module_name}", name, [one for one in vars(module) if not one.startswith("_")])
+        functions = [one for one, value in vars(module).items() if callable(value) and not one.startswith("_")]
+        raise UnknownName(f"function in {module_name}", name, functions)
     made = getattr(module, name)
+    if isinstance(made, nn.Module):
+        raise UsageError(f"'{place}' is a network itself; name a function that returns it, or its class")
     if not callable(made):
         raise UsageError(f"'{place}' is {type(made).__name__}; expected a function that returns a torch.nn.Module")
     return made
+
+
+@contextmanager
+def _running_own_code(problem: str) -> Iterator[None]:
+    """Whatever it raises becomes a sentence, and what it prints goes where it does not mix with ours."""
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"{problem} ({reason[:_REASON]}{'...' if len(reason) > _REASON else ''})") from error

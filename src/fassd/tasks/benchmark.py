@@ -1,22 +1,20 @@
 """Benchmark: networks, runtimes, precisions, sizes and batches, measured in turns on this machine.
 
 Every variant is opened and warmed up first. Then each round measures each variant once, in an order drawn anew, so
-that load, heat and drift fall on all alike, and a ratio is taken within each round. Stages and memory are measured
-afterwards, the memory in a fresh process for each variant.
+that load, heat and drift fall on all alike, and a ratio is taken within each round. Stages, memory and accuracy are
+measured afterwards, the memory in a fresh process for each variant.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
-import gc
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -26,17 +24,19 @@ from fassd.core.machine import describe_machine, disturbances, load_before, read
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.metrics.timing import drift, frames_per_second, latency, times_as_fast
 from fassd.runtimes.runtime import Stages
-from fassd.tasks.benchmark_order import Order, requests_of
-from fassd.tasks.benchmark_report import AUTHORS, Measured, Report, Skipped, Variant
+from fassd.tasks.benchmark_accuracy import check_labelled, mean_iou
+from fassd.tasks.benchmark_images import Pictures, pictures_for
+from fassd.tasks.benchmark_int8 import in_int8
+from fassd.tasks.benchmark_order import Order, check, header_of, requests_of
+from fassd.tasks.benchmark_report import AUTHORS, Measured, Report, ScoredOn, Skipped, TimedOn, Variant
 from fassd.tasks.peak_memory import Peak, peak_memory
 from fassd.tasks.protocol import Request, Way, open_way
 from fassd.tasks.table_iv import PAPER_SIZE, PUBLISHED_MEAN_IOU, machine_factor
+from fassd.tasks.take_turns import Milliseconds, Turns, take_turns
 
 _STAGE_ROUNDS = 10
 # A variant that became this much slower or faster while it was measured is worth a warning.
 _NOTABLE_DRIFT = 0.05
-
-Milliseconds: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def benchmark(order: Order, watch: Watch = ignore_events) -> Report:
@@ -46,88 +46,40 @@ def benchmark(order: Order, watch: Watch = ignore_events) -> Report:
 
     Args:
         order: what to measure.
-        watch: gets "opened", "warmed", "round" and "memory", each with `done` and `total`.
+        watch: gets "opened", "warmed", "round", "memory" and "scored", each with `done` and `total`.
 
     Raises:
         UnknownName, FileError, UsageError: something asked for is not there or cannot be.
         MissingExtra: a package is not installed, and nothing can be measured without it.
     """
-    cores = usable_cores()
-    before = load_before(cores)
+    check(order)
+    pictures = Pictures() if order.protocol == "paper" else pictures_for(order.images, order.data, order.split)
+    order = dataclasses.replace(order, sizes=order.sizes or (pictures.size,))
+    scored_on = _scored_on(order)
+    before = load_before(cores := usable_cores())
     with tempfile.TemporaryDirectory(prefix="fassd-benchmark-") as folder, _cache_in(folder), ExitStack() as stack:
-        ways, skipped = _open(requests_of(order, Path(folder)), stack, watch)
+        ways, skipped = _open(requests_of(order, Path(folder)), pictures, Path(folder), stack, watch)
         _warm_up(ways, order.warm_up, watch)
         begun = read_machine()
         turns = take_turns(ways, order.rounds_wanted, watch)
         during = disturbances(begun, read_machine(), cores)
-        stages = [_stages(way, 1 if turns.interrupted else min(_STAGE_ROUNDS, len(turns.times))) for way in ways]
-        requests = [way.request for way in ways]
-        peaks = _peaks(requests, watch) if order.memory and not turns.interrupted else []
-    variants = [request.variant for request in requests]
-    interrupted = turns.interrupted or (order.memory and len(peaks) < len(requests))
-    peaks += [Peak()] * (len(requests) - len(peaks))
-    measured = [
-        _measured(variants, index, turns.times, *found) for index, found in enumerate(zip(stages, peaks, strict=True))
-    ]
+        apart, complete = _apart(ways, turns, pictures if order.memory else None, scored_on, watch)
+    measured = [_measured(ways, index, turns.times, one) for index, one in enumerate(apart)]
     factor = _factor(order, measured)
     return Report(
         protocol=order.protocol,
         rounds=len(turns.times),
         warm_up=order.warm_up,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        machine=describe_machine(_accelerator(variants)),
+        machine=describe_machine(_accelerator([way.request.variant for way in ways])),
+        timed_on=_timed_on(order, pictures),
+        scored_on=scored_on,
         measured=tuple(measured if factor is None else [_normalised(one, factor) for one in measured]),
         skipped=tuple(skipped),
         warnings=tuple([before] if before else []) + tuple(during) + tuple(_drifting(measured)),
-        interrupted=interrupted,
+        interrupted=not complete,
         machine_factor=factor,
     )
-
-
-@dataclass(frozen=True)
-class Turns:
-    """What the rounds gave.
-
-    Attributes:
-        times: (rounds, ways) milliseconds.
-        interrupted: Ctrl-C came before all rounds were done.
-    """
-
-    times: Milliseconds
-    interrupted: bool
-
-
-def take_turns(ways: Sequence[Way], rounds: int, watch: Watch = ignore_events) -> Turns:
-    """Measures each way once a round, in an order drawn anew for each round.
-
-    A fixed order would give each way always the same predecessor, whose leavings in the caches it would pay for.
-
-    Args:
-        ways: opened and warmed up.
-        rounds: at least 1.
-        watch: gets "round" after each.
-
-    Raises:
-        KeyboardInterrupt: before the first round was done.
-    """
-    times: list[list[float]] = []
-    orders = np.random.default_rng(0)
-    interrupted = False
-    with _no_garbage_collection():
-        try:
-            for number in range(rounds):
-                turn = [0.0] * len(ways)
-                for index in orders.permutation(len(ways)):
-                    begun = time.perf_counter()
-                    ways[index].answer(None)
-                    turn[index] = (time.perf_counter() - begun) * 1000
-                times.append(turn)
-                watch(Event("round", {"done": number + 1, "total": rounds}))
-        except KeyboardInterrupt:
-            if not times:
-                raise
-            interrupted = True
-    return Turns(np.array(times), interrupted)
 
 
 @contextmanager
@@ -144,31 +96,35 @@ def _cache_in(folder: str) -> Iterator[None]:
             os.environ["FASSD_CACHE"] = before
 
 
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Collections would fall on whichever variant happens to run."""
-    enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+def _scored_on(order: Order) -> ScoredOn | None:
+    if order.data is None:
+        return None
+    spaces = [header_of(weights).label_space for weights in order.weights]
+    return check_labelled(order.data, order.split, [space for space in spaces if space is not None])
 
 
-def _open(requests: Sequence[Request], stack: ExitStack, watch: Watch) -> tuple[list[Way], list[Skipped]]:
+def _timed_on(order: Order, pictures: Pictures) -> TimedOn | None:
+    if order.protocol == "paper":
+        return None
+    sources = order.images or ([f"{order.data} {order.split}"] if order.data else ())
+    return TimedOn(tuple(sources), len(pictures.files))
+
+
+def _open(
+    requests: Sequence[Request], pictures: Pictures, folder: Path, stack: ExitStack, watch: Watch
+) -> tuple[list[Way], list[Skipped]]:
     """Opens what can be opened and answers; "auto" may turn out to be a variant that is there already."""
     ways: dict[Request, Way] = {}
     skipped: list[Skipped] = []
     refusals: list[MissingExtra | UsageError] = []
     for number, request in enumerate(requests):
         try:
-            way = open_way(request)
+            prepared, calibrated_on = in_int8(request, pictures, folder)
+            way = dataclasses.replace(open_way(prepared, pictures), calibrated_on=calibrated_on)
             stack.callback(way.close)
             if way.request not in ways:
                 # The first answer compiles, and is the first to find an image too large for the memory.
-                way.answer(None)
+                way.answer(0, None)
                 ways[way.request] = way
         except UnknownName:
             raise
@@ -184,31 +140,68 @@ def _open(requests: Sequence[Request], stack: ExitStack, watch: Watch) -> tuple[
 def _warm_up(ways: Sequence[Way], answers: int, watch: Watch) -> None:
     for number in range(answers):
         for way in ways:
-            way.answer(None)
+            way.answer(number, None)
         watch(Event("warmed", {"done": number + 1, "total": answers}))
+
+
+@dataclass(frozen=True)
+class _Apart:
+    """What is found of a variant apart from the rounds."""
+
+    stages: dict[str, float]
+    peak: Peak = field(default_factory=Peak)
+    mean_iou: float | None = None
+
+
+def _apart(
+    ways: Sequence[Way], turns: Turns, pictures: Pictures | None, scored_on: ScoredOn | None, watch: Watch
+) -> tuple[list[_Apart], bool]:
+    """Stages, then peak memory (where there are pictures for it), then accuracy, and whether that is all of it.
+
+    Ctrl-C ends it, too; the times survive it.
+    """
+    found = [_Apart(_stages(way, 1 if turns.interrupted else min(_STAGE_ROUNDS, len(turns.times)))) for way in ways]
+    if turns.interrupted:
+        return found, False
+    try:
+        if pictures is not None:
+            for index, way in enumerate(ways):
+                found[index] = dataclasses.replace(found[index], peak=peak_memory(way.request, pictures))
+                watch(Event("memory", {"done": index + 1, "total": len(ways)}))
+        for index, score in _scores([way.request for way in ways], scored_on, watch):
+            found[index] = dataclasses.replace(found[index], mean_iou=score)
+    except KeyboardInterrupt:
+        return found, False
+    return found, True
+
+
+def _scores(
+    requests: Sequence[Request], scored_on: ScoredOn | None, watch: Watch
+) -> Iterator[tuple[int, float | None]]:
+    """Accuracies of given weights by their place; sizes and batches of one way share theirs."""
+    if scored_on is None:
+        return
+    places: dict[Request, list[int]] = {}
+    for index, request in enumerate(requests):
+        if request.variant.weights is not None:
+            alike = msgspec.structs.replace(request.variant, size=scored_on.size, batch=1)
+            places.setdefault(msgspec.structs.replace(request, variant=alike), []).append(index)
+    for number, (request, same) in enumerate(places.items()):
+        score = mean_iou(request, scored_on)
+        yield from ((index, score) for index in same)
+        watch(Event("scored", {"done": number + 1, "total": len(places)}))
 
 
 def _stages(way: Way, rounds: int) -> dict[str, float]:
     """Median milliseconds of each stage, in calls of their own: on a GPU each stage is waited for."""
     calls = [Stages() for _ in range(rounds)]
-    for stages in calls:
-        way.answer(stages)
+    for turn, stages in enumerate(calls):
+        way.answer(turn, stages)
     return {name: float(np.median([one.seconds[name] for one in calls])) * 1000 for name in calls[0].seconds}
 
 
-def _peaks(requests: Sequence[Request], watch: Watch) -> list[Peak]:
-    """Peak memory of each; fewer after Ctrl-C, which the times survive."""
-    peaks: list[Peak] = []
-    with suppress(KeyboardInterrupt):
-        for request in requests:
-            peaks.append(peak_memory(request))
-            watch(Event("memory", {"done": len(peaks), "total": len(requests)}))
-    return peaks
-
-
-def _measured(
-    variants: Sequence[Variant], index: int, times: Milliseconds, stages: dict[str, float], peak: Peak
-) -> Measured:
+def _measured(ways: Sequence[Way], index: int, times: Milliseconds, apart: _Apart) -> Measured:
+    variants = [way.request.variant for way in ways]
     variant, own = variants[index], times[:, index]
     plain = _authors_of(variant, variants)
     return Measured(
@@ -216,12 +209,13 @@ def _measured(
         latency_ms=latency(own),
         frames_per_second=frames_per_second(own, variant.batch),
         times_as_fast=None if plain is None else times_as_fast(times[:, plain], own),
-        stages_ms=stages,
+        stages_ms=apart.stages,
         drift=drift(own),
-        peak_memory_mib=peak.process,
-        peak_device_memory_mib=peak.device,
+        peak_memory_mib=apart.peak.process,
+        peak_device_memory_mib=apart.peak.device,
         # What was published holds for the published weights, of which random ones are the stand-in.
-        mean_iou=None if variant.weights else PUBLISHED_MEAN_IOU.get(variant.network),
+        mean_iou=apart.mean_iou if variant.weights else PUBLISHED_MEAN_IOU.get(variant.network),
+        calibrated_on=ways[index].calibrated_on,
     )
 
 

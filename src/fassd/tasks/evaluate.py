@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from fassd.core.errors import DataError, UsageError
+from fassd.core.labels import LabelSpace
 from fassd.core.types import Event, Sample, Watch, ignore_events
 from fassd.data.dataset import Dataset
+from fassd.metrics.counts import Coded
 from fassd.runtimes.runtime import Runtime
 from fassd.tasks.averaging import ONE_LOOK, Averaging, averaged_answer
 from fassd.tasks.saved_predictions import SavedPredictions
 from fassd.tasks.scores import Origin, Report, Tally
-from fassd.tasks.scoring import Answer, answer_of, score, truth_of
+from fassd.tasks.scoring import answer_of, score, truth_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class NetworkAnswers:
     averaging: Averaging = ONE_LOOK
     saved: SavedPredictions | None = None
 
-    def __call__(self, index: int, sample: Sample) -> Answer:
+    def __call__(self, index: int, sample: Sample) -> Coded:
         """The answer to one image, among the classes that were marked in it.
 
         Raises:
@@ -82,15 +84,24 @@ def evaluate(runtime: Runtime, dataset: Dataset, watch: Watch = ignore_events) -
 
 def evaluate_answers(answers: NetworkAnswers, watch: Watch = ignore_events, borders: bool = True) -> Report:
     """Scores a network's answers, however they are made, and if wanted near borders as well; see `evaluate`."""
-    dataset, space = answers.dataset, answers.runtime.label_space
-    if dataset.label_space.names != space.names:
-        raise UsageError(
-            f"{dataset.spec} has the classes of '{dataset.label_space.name}' ({len(dataset.label_space)}) but the "
-            f"weights answer with '{space.name}' ({len(space)}); choose weights or data that share their classes"
-        )
+    dataset = answers.dataset
+    check_classes(dataset, answers.runtime.label_space)
     tally = Tally(dataset, borders)
     for index, sample in enumerate(dataset):
         truth = truth_of(dataset, index, sample.labels)
         tally.add(index, score(dataset, index, truth, answers(index, sample), borders))
         watch(Event("image", {"done": index + 1, "total": len(dataset), "name": sample.name}))
     return tally.report(answers.origin)
+
+
+def check_classes(dataset: Dataset, space: LabelSpace) -> None:
+    """Refuses data of other classes than weights answer with.
+
+    Raises:
+        UsageError: they differ.
+    """
+    if dataset.label_space.names != space.names:
+        raise UsageError(
+            f"{dataset.spec} has the classes of '{dataset.label_space.name}' ({len(dataset.label_space)}) but the "
+            f"weights answer with '{space.name}' ({len(space)}); choose weights or data that share their classes"
+        )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 
 from fassd.core.machine import peak_memory_bytes
+from fassd.tasks.benchmark_images import Pictures
 from fassd.tasks.protocol import Request, open_way
 
 _ANSWERS = 2
@@ -20,12 +22,19 @@ class Peak(msgspec.Struct, frozen=True):
     device: float | None = None
 
 
-def peak_memory(request: Request) -> Peak:
+class _Job(msgspec.Struct, frozen=True):
+    request: Request
+    files: tuple[str, ...]
+
+
+def peak_memory(request: Request, pictures: Pictures) -> Peak:
     """Opens a variant in a fresh process, answers twice, and asks for the peak; unknown if that process fails."""
     if not sys.executable:
         return Peak()
+    # One batch: what the others take is the benchmark's, not the variant's.
+    job = _Job(request, tuple(map(str, pictures.files[: request.variant.batch])))
     done = subprocess.run(
-        [sys.executable, "-m", "fassd.tasks.peak_memory", msgspec.json.encode(request).decode()],
+        [sys.executable, "-m", "fassd.tasks.peak_memory", msgspec.json.encode(job).decode()],
         capture_output=True,
         check=False,
     )
@@ -36,10 +45,11 @@ def peak_memory(request: Request) -> Peak:
 
 
 def _main() -> None:
-    request = msgspec.json.decode(sys.argv[1], type=Request)
-    way = open_way(request)
-    for _ in range(_ANSWERS):
-        way.answer(None)
+    job = msgspec.json.decode(sys.argv[1], type=_Job)
+    request = job.request
+    way = open_way(request, Pictures(tuple(map(Path, job.files))))
+    for turn in range(_ANSWERS):
+        way.answer(turn, None)
     # Before closing: what a variant frees was held all the same.
     peak = peak_memory_bytes()
     print(msgspec.json.encode(Peak(None if peak is None else peak / 2**20, _device_peak(request))).decode())

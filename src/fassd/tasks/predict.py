@@ -121,7 +121,7 @@ def _find(sources: Sequence[str]) -> tuple[list[Found], list[FileError]]:
     errors: list[FileError] = []
     for source in sources:
         try:
-            found += _of_dataset(source) if _names_dataset(source) else find_pictures([source])
+            found += pictures_of(source)
         except FileError as error:
             if len(sources) == 1:
                 raise
@@ -129,9 +129,15 @@ def _find(sources: Sequence[str]) -> tuple[list[Found], list[FileError]]:
     return without_repeats(found), errors
 
 
-def _names_dataset(source: str) -> bool:
+def pictures_of(source: str) -> list[Found]:
+    """The pictures of a file, a folder, a pattern or, "kind:PATH", all splits of a data set.
+
+    Raises:
+        FileError: there are none.
+    """
     kind, separator, _ = source.partition(":")
-    return bool(separator) and kind in KINDS and not Path(source).exists()
+    names_dataset = bool(separator) and kind in KINDS and not Path(source).exists()
+    return _of_dataset(source) if names_dataset else find_pictures([source])
 
 
 def _of_dataset(spec: str) -> list[Found]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,8 @@ def check_picture(path: Path) -> None:
 def draw_speed(report: Report, path: Path) -> None:
     """Draws frames a second (logarithmic) against mean IoU, and writes it whole or not at all.
 
-    A network whose accuracy at the measured size is not published is a vertical line.
+    Where weights were scored, it is their mean IoU on those data, and published points are there only if the data are
+    Cityscapes' val. A speed whose accuracy at that size is unknown is a vertical line.
 
     Args:
         report: what was measured.
@@ -66,9 +68,11 @@ def draw_speed(report: Report, path: Path) -> None:
     figure = Figure(figsize=(10, 6.4), dpi=150, facecolor="white")
     axes = figure.add_axes((0.075, 0.165, 0.9, 0.64))
     _prepare(axes, report)
-    labels = [(row.fps_normalised, row.mean_iou, _published_label(row.method, row.size), _GREY) for row in TABLE_IV]
+    labels = []
+    if _beside_published(report):
+        labels = [(row.fps_normalised, row.mean_iou, _published_label(row.method, row.size), _GREY) for row in TABLE_IV]
     axes.scatter([one[0] for one in labels], [one[1] for one in labels], s=26, c=_GREY, zorder=2, linewidths=0)
-    labels += _draw_measured(axes, report.measured)
+    labels += _draw_measured(axes, report)
     axes.legend(
         **{"loc": "lower left", "bbox_to_anchor": (-0.012, 1.0), "ncols": 4, "borderpad": 0.2},
         **{"frameon": False, "fontsize": 9, "labelcolor": _INK, "handletextpad": 0.2, "columnspacing": 1.4},
@@ -79,13 +83,38 @@ def draw_speed(report: Report, path: Path) -> None:
         figure.savefig(temporary)
 
 
+def _beside_published(report: Report) -> bool:
+    """Whether accuracies are of the data that the paper's are of."""
+    scored_on = report.scored_on
+    return scored_on is None or (scored_on.data.startswith("cityscapes:") and scored_on.split == "val")
+
+
+def _accuracy(report: Report, one: Measured) -> float | None:
+    """The mean IoU that belongs to a speed; None where it is unknown, or that of another size or other data."""
+    variant, scored_on = one.variant, report.scored_on
+    if variant.weights and scored_on:
+        fits = variant.size == scored_on.size
+    else:
+        fits = variant.size == PAPER_SIZE and _beside_published(report)
+    return one.mean_iou if fits and variant.batch == 1 else None
+
+
 def _prepare(axes: Axes, report: Report) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
 
     speeds = [one.frames_per_second.value for one in report.measured]
+    known = [score for score in (_accuracy(report, one) for one in report.measured) if score is not None]
+    published = _beside_published(report)
     axes.set_xscale("log")
-    axes.set_xlim(min(0.75, *(speed / 1.6 for speed in speeds)), max(420.0, *(speed * 1.6 for speed in speeds)))
-    axes.set_ylim(_LOWEST, 81)
+    slowest, fastest = (0.75, 420.0) if published else (_REAL_TIME / 1.6, _REAL_TIME * 1.6)
+    axes.set_xlim(
+        min(slowest, *(speed / 1.6 for speed in speeds)),
+        max(fastest, *(speed * (2 if published else 3) for speed in speeds)),
+    )
+    if published:
+        axes.set_ylim(min([_LOWEST, *(score - 2 for score in known)]), 81)
+    else:
+        axes.set_ylim(max(0, min(known, default=50) - 5), min(100, max(known, default=50) + 5))
     ticks = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000]
     low, high = axes.get_xlim()
     shown = [tick for tick in ticks if low <= tick <= high]
@@ -93,7 +122,8 @@ def _prepare(axes: Axes, report: Report) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([f"{tick:g}" for tick in shown])
     axes.set_xlabel("frames a second", color=_INK)
-    axes.set_ylabel("mean IoU, Cityscapes val, %", color=_INK)
+    data = "Cityscapes val" if published or report.scored_on is None else report.scored_on.name
+    axes.set_ylabel(f"mean IoU, {data}, %", color=_INK, parse_math=False)
     axes.grid(color="#e6e8eb", linewidth=0.8)
     axes.axvline(_REAL_TIME, color="#c3c7cc", linewidth=1.2, zorder=1)
     axes.set_axisbelow(True)
@@ -102,25 +132,26 @@ def _prepare(axes: Axes, report: Report) -> None:
         spine.set_visible(False)
 
 
-def _draw_measured(axes: Axes, measured: tuple[Measured, ...]) -> list[tuple[float, float, str, str]]:
+def _draw_measured(axes: Axes, report: Report) -> list[tuple[float, float, str, str]]:
     """Points, joined for each network; returns x, y, text and colour of what is to be written beside them."""
-    ways = list(dict.fromkeys(one.variant.way for one in measured))
+    ways = list(dict.fromkeys(one.variant.way for one in report.measured))
     looks = {way: (_COLOURS[number % 6], _MARKERS[(number + number // 6) % 6]) for number, way in enumerate(ways)}
     labels: list[tuple[float, float, str, str]] = []
-    networks: dict[str, list[Measured]] = {}
-    for one in measured:
-        if one.mean_iou is None or one.variant.size != PAPER_SIZE or one.variant.batch != 1:
+    networks: dict[str, list[tuple[float, float, str]]] = {}
+    for one in report.measured:
+        speed, score = one.frames_per_second.value, _accuracy(report, one)
+        if score is None:
             _draw_line(axes, one, looks[one.variant.way][0])
         else:
-            networks.setdefault(one.variant.network, []).append(one)
-    for network, same in networks.items():
-        speeds = [one.frames_per_second.value for one in same]
-        height = same[0].mean_iou or 0.0
-        axes.plot(speeds, [height] * len(same), color=_INK, linewidth=1, alpha=0.35, zorder=3)
-        labels.append((max(speeds), height, network, _INK))
+            networks.setdefault(_name(one), []).append((speed, score, one.variant.way))
+    for name, same in networks.items():
+        same.sort()
+        axes.plot([one[0] for one in same], [one[1] for one in same], color=_INK, linewidth=1, alpha=0.35, zorder=3)
+        # The others get no label, but none may cover them.
+        labels += [(*one[:2], name if one is same[-1] else "", _INK) for one in same]
     for way, (colour, marker) in looks.items():
-        points = [one for same in networks.values() for one in same if one.variant.way == way]
-        speeds, scores = [one.frames_per_second.value for one in points], [one.mean_iou or 0.0 for one in points]
+        points = [one for same in networks.values() for one in same if one[2] == way]
+        speeds, scores = [one[0] for one in points], [one[1] for one in points]
         name = "the authors' way, float32" if way.startswith(AUTHORS) else way
         axes.scatter(
             speeds, scores, s=62, c=colour, marker=marker, label=name, zorder=4, edgecolors="white", linewidths=0.8
@@ -133,9 +164,13 @@ def _draw_line(axes: Axes, one: Measured, colour: str) -> None:
     speed, variant = one.frames_per_second.value, one.variant
     axes.axvline(speed, color=colour, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
     size = "" if variant.size == PAPER_SIZE else f", {variant.size[0]}x{variant.size[1]}"
-    text = f"{variant.weights or variant.network}{size}{'' if variant.batch == 1 else f', batch {variant.batch}'}"
+    text = f"{_name(one)}{size}{'' if variant.batch == 1 else f', batch {variant.batch}'}"
     upright: dict[str, Any] = {"ha": "right", "va": "bottom", "rotation": 90, **_LITERAL}
-    axes.annotate(text, (speed, _LOWEST), (-3, 5), color=colour, **upright)
+    axes.annotate(text, (speed, axes.get_ylim()[0]), (-3, 5), color=colour, **upright)
+
+
+def _name(one: Measured) -> str:
+    return Path(one.variant.weights).name if one.variant.weights else one.variant.network
 
 
 def _published_label(method: str, size: tuple[int, int]) -> str:
@@ -151,7 +186,7 @@ def _write_labels(canvas: Any, axes: Axes, labels: list[tuple[float, float, str,
     taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in points]
     taken += [text.get_window_extent(renderer) for text in axes.texts]
     # Measured ones last in the list, first in importance.
-    for x, y, text, colour in reversed(labels):
+    for x, y, text, colour in reversed([label for label in labels if label[2]]):
         weight = "bold" if colour == _INK else "normal"
         label = axes.annotate(text, (x, y), (0, 0), color=colour, weight=weight, zorder=5, **_LITERAL)
         for dx, dy, side, height in (*_BESIDE, _BESIDE[0]):
@@ -173,12 +208,23 @@ def _write_captions(figure: Figure, report: Report) -> None:
         fontsize=9.5,
         color=_INK,
     )
-    figure.text(
-        0.075,
-        0.035,
-        "In grey: Table IV of Rosas-Arias et al. (ICPR 2020) as published, brought to a GTX 1080 Ti. "
-        "All accuracies are the published ones,\nof float32 at the size given there, 1024x2048 if none is; "
-        "dashed: accuracy unknown. The upright line marks 30 frames a second.",
-        fontsize=8,
-        color=_GREY,
-    )
+    figure.text(0.075, 0.035, _explanation(report), fontsize=8, color=_GREY, parse_math=False)
+
+
+def _explanation(report: Report) -> str:
+    scored_on = report.scored_on
+    parts = []
+    if _beside_published(report):
+        parts.append("In grey: Table IV of Rosas-Arias et al. (ICPR 2020) as published, brought to a GTX 1080 Ti.")
+    if scored_on is None:
+        parts.append(
+            "All accuracies are the published ones, of float32 at the size given there, 1024x2048 if none is; dashed: "
+            "accuracy unknown."
+        )
+    else:
+        height, width = scored_on.size
+        parts.append(
+            f"Accuracies of weights are measured, each in its runtime and precision, on {scored_on.images} images of "
+            f"{scored_on.name} ({height}x{width}); dashed: accuracy unknown, or of another size."
+        )
+    return textwrap.fill(" ".join([*parts, "The upright line marks 30 frames a second."]), 152)
