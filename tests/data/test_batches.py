@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
-import numpy as np
+import msgspec
 import pytest
 import torch
+from PIL import Image as Pillow
+from torch.utils.data import DataLoader
 
 from fassd.core.errors import DataError
 from fassd.core.labels import CAMVID
 from fassd.core.recipe import Augmentation, Recipe
-from fassd.data import batches
 from fassd.data.batches import Batch, Samples, order_of, training_batches
 from fassd.data.kinds import open_dataset
 
@@ -62,9 +63,27 @@ def test_a_run_that_goes_on_sees_what_it_would_have_seen(camvid_root: Path, star
     assert all(_same(one, other) for one, other in zip(whole[start:], rest, strict=True))
 
 
-def test_worker_processes_change_nothing(camvid_root: Path) -> None:
-    alone, helped = _batches(camvid_root), _batches(camvid_root, workers=2)
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("room", [0, 2 * 96 * 128 * 4, 1 << 30])
+def test_neither_worker_processes_nor_kept_samples_change_anything(camvid_root: Path, workers: int, room: int) -> None:
+    long = msgspec.structs.replace(_recipe(), iterations=8)
+    alone, helped = (
+        list(training_batches(Samples([open_dataset(f"camvid:{camvid_root}", "train")], room=room), long, 0, several))
+        for room, several in ((0, 0), (room, workers))
+    )
+    assert len(alone) == 8
     assert all(_same(one, other) for one, other in zip(alone, helped, strict=True))
+
+
+@pytest.mark.slow
+def test_batches_are_the_same_from_spawned_workers(camvid_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = _batches(camvid_root)[:2]
+    monkeypatch.setattr("fassd.data.batches.DataLoader", partial(DataLoader, multiprocessing_context="spawn"))
+    samples = Samples([open_dataset(f"camvid:{camvid_root}", "train")])
+    short = msgspec.structs.replace(_recipe(), iterations=2)
+    spawned = list(training_batches(samples, short, 0, 1))
+    assert all(_same(one, other) for one, other in zip(alone, spawned, strict=True))
+    assert all(samples._memory.get(position) is not None for position in range(4)), "the worker filled this memory"
 
 
 def test_another_seed_gives_other_batches(camvid_root: Path) -> None:
@@ -111,11 +130,24 @@ def test_samples_of_several_sets_follow_each_other(
     assert samples[5].name == "train/train_001"
 
 
-def test_a_sample_is_kept_only_while_there_is_room(camvid_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one_sample = 96 * 128 * 4
-    monkeypatch.setattr(batches, "CACHE_BYTES", one_sample)
-    samples = Samples([open_dataset(f"camvid:{camvid_root}", "train")])
-    first, second = list(islice(samples, 2))
-    assert samples[0] is first
-    assert samples[1] is not second
-    assert np.array_equal(samples[1].image, second.image)
+@pytest.mark.parametrize("room", [0, 1 << 30])
+def test_large_photos_come_reduced_where_all_crops_are_small(
+    tmp_path: Path, make_folder: Callable[..., Path], room: int
+) -> None:
+    root = make_folder(
+        tmp_path, 'label_space = "camvid"\nimages = "images/{split}/*.jpg"\n', {"train": ["a"]}, values=11
+    )
+    for path in (root / "images" / "train").iterdir():
+        with Pillow.open(path) as picture:
+            picture.convert("RGB").resize((127, 95)).save(path.with_suffix(".jpg"), quality=95)
+    mask = root / "masks" / "train" / "a.png"
+    with Pillow.open(mask) as picture:
+        picture.resize((127, 95), Pillow.Resampling.NEAREST).save(mask)
+    recipe = msgspec.structs.replace(_recipe(), batch=1, augmentation=Augmentation((20, 24), scale=(0.2, 0.25)))
+    dataset = open_dataset(f"folder:{root}", "train")
+    reduced, full = Samples([dataset], 0.25, room), Samples([dataset], room=room)
+    assert reduced[0].image.shape == (24, 32, 3)
+    assert reduced[0].labels.shape == full[0].labels.shape == (95, 127)
+    for one, other in zip(*(training_batches(samples, recipe, 0, 0) for samples in (reduced, full)), strict=True):
+        assert one.labels.equal(other.labels)
+        assert (one.images.float() - other.images.float()).abs().mean() < 4

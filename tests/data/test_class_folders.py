@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
+import fassd
 from fassd.core.errors import FassdError, PictureError
 from fassd.core.recipe import Augmentation, Recipe
 from fassd.data.class_batches import views_to_judge, views_to_learn
 from fassd.data.class_folders import central_view, digest_of_pictures, open_class_folders, random_view
+from fassd.media.images import read_image
 
 
 def _write(path: Path, grey: int = 0, size: tuple[int, int] = (9, 8)) -> None:
@@ -169,7 +172,7 @@ def test_what_an_update_sees_depends_on_its_number_alone(folder: Path) -> None:
     # Six pictures, four an update: each once before any is seen twice.
     assert len({*whole[0].names, *whole[1].names[:2]}) == 6
     grey = [int(image[0, 0, 0]) // 40 for image in whole[0].images]
-    assert grey == whole[0].targets.tolist()
+    assert grey == whole[0].labels.tolist()
 
 
 def test_two_processes_share_what_one_would_see(folder: Path) -> None:
@@ -193,3 +196,30 @@ def test_a_picture_is_seen_anew_each_time(tmp_path: Path) -> None:
     seen = [batch.images for batch in views_to_learn(open_class_folders(tmp_path, "train"), one_each, 0, 0)]
     # One view, if chance did not know the update; of so small crops two may be alike.
     assert len({images.numpy().tobytes() for images in seen}) > 3
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_worker_processes_change_nothing(folder: Path, workers: int) -> None:
+    pictures = open_class_folders(folder, "train")
+    for make in (partial(views_to_learn, pictures, RECIPE, 0), partial(views_to_judge, pictures, RECIPE)):
+        alone, helped = list(make(workers=0)), list(make(workers=workers))
+        assert [batch.names for batch in alone] == [batch.names for batch in helped]
+        for one, other in zip(alone, helped, strict=True):
+            assert torch.equal(one.images, other.images)
+            assert torch.equal(one.labels, other.labels)
+            assert other.labels.dtype == torch.int64
+
+
+def test_large_jpegs_are_read_no_larger_than_views_take(tmp_path: Path) -> None:
+    photo = read_image(Path(fassd.__file__).parent / "assets" / "street.jpg")
+    for name in ("ant", "bee"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        Pillow.fromarray(photo).save(tmp_path / "train" / name / "photo.jpg", quality=95)
+    pictures = open_class_folders(tmp_path, "train")
+    side = min(photo.shape[:2])
+    for divisor, reduction in ((2, 1), (3, 2), (7, 4), (13, 8)):
+        views = Augmentation((side // divisor,) * 2, scale=(0.9, 1.1))
+        assert min(pictures.image(0, views).shape[:2]) == -(-side // reduction)
+        seen = [random_view(image, views, np.random.default_rng(3)) for image in (pictures.image(0, views), photo)]
+        assert np.abs(seen[0].astype(int) - seen[1]).mean() < 6
+    assert pictures.image(0).shape == photo.shape

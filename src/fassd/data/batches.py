@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from math import prod
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,14 +16,22 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from fassd.core.errors import FassdError
+from fassd.core.arrays import Image
+from fassd.core.errors import FassdError, PictureError
 from fassd.core.recipe import Recipe
-from fassd.core.types import Sample
+from fassd.core.types import Marked, Sample
 from fassd.data.dataset import Dataset
+from fassd.data.memory import KeptSamples, Size, memory_to_keep
+from fassd.data.quick_labels import read_values_quickly
+from fassd.data.sharing import Array, Exchange, Layout, SharedBytes
 from fassd.data.transforms import augment
+from fassd.media.images import read_size
 
-# Decoded images are kept in memory up to this size; beyond it they are read again each time.
-CACHE_BYTES = 4 * 2**30
+Place = tuple[int, int, int]
+"""Update, slot in its batch, position of the sample."""
+
+_AHEAD = 2
+"""Batches that each worker prepares beforehand."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,7 @@ class Batch:
 
     Attributes:
         images: (N, H, W, 3) uint8 RGB.
-        labels: (N, H, W) uint8, a class or IGNORE.
+        labels: (N, H, W) uint8, a class or IGNORE; of pictures with one class each (N,) int64.
         marked: (N, classes) bool, or None where every class was marked in every image.
         names: of the samples.
     """
@@ -48,28 +60,60 @@ class Batch:
             for cut in cuts
         ]
 
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        marked = None if self.marked is None else self.marked.to(device)
+        return Batch(self.images.to(device), self.labels.to(device), marked, self.names)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image of a batch; see there."""
+
+    name: str
+    image: Image
+    labels: np.ndarray[Any, Any]
+    marked: Marked | None = None
+
 
 class Samples(Sequence[Sample]):
-    """Several data sets as one sequence, decoded once and kept where memory allows."""
+    """Several data sets as one sequence, each sample decoded once and kept where memory allows.
 
-    def __init__(self, datasets: Sequence[Dataset]) -> None:
+    Args:
+        datasets: whose samples follow each other.
+        factor: by how much images are resized at most; JPEG may come reduced, see `read_image`.
+        room: bytes for decoded samples, shared with worker processes; None takes what `memory_to_keep` says.
+    """
+
+    def __init__(self, datasets: Sequence[Dataset], factor: float = 1.0, room: int | None = None) -> None:
         self._places = [(dataset, index) for dataset in datasets for index in range(len(dataset))]
-        self._kept: dict[int, Sample] = {}
-        self._bytes = 0
+        self._factor = factor
+        sizes = (self._sizes(dataset.pairs[index].image) for dataset, index in self._places)
+        self._memory = KeptSamples(sizes, memory_to_keep() if room is None else room)
 
     def __len__(self) -> int:
         return len(self._places)
 
+    @property
+    def kept(self) -> int:
+        """How many of the samples stay in memory once they were read."""
+        return len(self._memory)
+
     def __getitem__(self, position: int) -> Sample:  # type: ignore[override]
-        if position in self._kept:
-            return self._kept[position]
         dataset, index = self._places[position]
-        sample = dataset[index]
-        size = sample.image.nbytes + sample.labels.nbytes
-        if self._bytes + size <= CACHE_BYTES:
-            self._kept[position] = sample
-            self._bytes += size
+        found = self._memory.get(position)
+        if found is not None:
+            return Sample(dataset.pairs[index].name, *found, dataset.marked(index))
+        sample = dataset.read(index, self._factor, read_values_quickly)
+        self._memory.put(position, sample.image, sample.labels)
         return sample
+
+    def _sizes(self, image: Path) -> tuple[Size, Size] | None:
+        """Of an image and its labels; None if its header is damaged, which is for the one who needs it to say."""
+        try:
+            return read_size(image, self._factor), read_size(image)
+        except PictureError:
+            return None
 
 
 def order_of(seed: int, step: int, batch: int, samples: int) -> list[int]:
@@ -78,44 +122,13 @@ def order_of(seed: int, step: int, batch: int, samples: int) -> list[int]:
     The published loader ends each pass with a smaller batch; here the next pass fills it.
     """
     positions = range(step * batch, (step + 1) * batch)
-    shuffles = {
-        passed: np.random.default_rng([seed, passed]).permutation(samples)
-        for passed in {position // samples for position in positions}
-    }
-    return [int(shuffles[position // samples][position % samples]) for position in positions]
+    return [int(_shuffled(seed, position // samples, samples)[position % samples]) for position in positions]
 
 
-class _Crops(TorchDataset[Sample | FassdError]):
-    """(step, slot, position) -> an augmented sample, its chance drawn from (seed, step, slot)."""
-
-    def __init__(self, samples: Samples, recipe: Recipe) -> None:
-        self._samples, self._recipe = samples, recipe
-
-    def __getitem__(self, place: tuple[int, int, int]) -> Sample | FassdError:
-        step, slot, position = place
-        random = np.random.default_rng([self._recipe.seed, step, slot])
-        try:
-            return augment(self._samples[position], self._recipe.augmentation, random)
-        except FassdError as error:
-            # A worker's exception would arrive rewritten; ours travels as a value and is raised on arrival.
-            return error
-
-
-class _Order:
-    """The steps still to do, as lists of (step, slot, position)."""
-
-    def __init__(self, recipe: Recipe, samples: int, start: int, share: tuple[int, int]) -> None:
-        self._recipe, self._samples, self._start = recipe, samples, start
-        self._rank, self._processes = share
-
-    def __len__(self) -> int:
-        return self._recipe.iterations - self._start
-
-    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
-        for step in range(self._start, self._recipe.iterations):
-            positions = order_of(self._recipe.seed, step, self._recipe.batch, self._samples)
-            places = [(step, slot, position) for slot, position in enumerate(positions)]
-            yield places[self._rank :: self._processes]
+@lru_cache(maxsize=2)
+def _shuffled(seed: int, passed: int, samples: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The order of a pass, kept from one update to the next: of a million samples it takes longer than a batch may."""
+    return np.random.default_rng([seed, passed]).permutation(samples)
 
 
 def training_batches(
@@ -134,40 +147,111 @@ def training_batches(
     Raises:
         FassdError: what reading a sample raises.
     """
-    loader: DataLoader[Sample | FassdError] = DataLoader(
-        _Crops(samples, recipe),
-        batch_sampler=_Order(recipe, len(samples), start, share),
+    places = places_of(recipe, len(samples), start, share)
+    return load(partial(_crop, samples, recipe), places, workers, 4 * recipe.batch * prod(recipe.augmentation.crop))
+
+
+def _crop(samples: Samples, recipe: Recipe, place: Place) -> Example:
+    """An augmented sample, its chance drawn from (seed, update, slot)."""
+    step, slot, position = place
+    random = np.random.default_rng([recipe.seed, step, slot])
+    crop = augment(samples[position], recipe.augmentation, random)
+    return Example(crop.name, crop.image, crop.labels, crop.marked)
+
+
+def places_of(recipe: Recipe, samples: int, start: int, share: tuple[int, int]) -> Iterator[list[Place]]:
+    """A process's share of each batch from update `start` to the last; see `training_batches`."""
+    rank, processes = share
+    for step in range(start, recipe.iterations):
+        positions = order_of(recipe.seed, step, recipe.batch, samples)
+        yield [(step, slot, position) for slot, position in enumerate(positions)][rank::processes]
+
+
+def load(make: Callable[[Place], Example], places: Iterable[list[Place]], workers: int, size: int) -> Iterator[Batch]:
+    """Batches of what is made for each place, in order.
+
+    Args:
+        make: gets a place; called in the worker processes.
+        places: those of each batch.
+        workers: processes; 0 makes all in this one.
+        size: bytes of the largest batch's images and labels.
+
+    Raises:
+        FassdError: what `make` raises.
+    """
+    exchange = _exchange(workers, size)
+    loader: DataLoader[_Made | FassdError] = DataLoader(
+        _Maker(make, exchange),
+        # Any object may stand for a batch; `_Maker` gets it whole.
+        batch_sampler=enumerate(places),  # type: ignore[arg-type]
         num_workers=workers,
-        collate_fn=list,
-        worker_init_fn=leave_signals_to_parent,
+        prefetch_factor=_AHEAD if workers else None,
+        collate_fn=_as_it_is,
+        worker_init_fn=_leave_signals_to_parent,
         # Without one of its own it draws from the generator that a training state holds.
         generator=torch.Generator(),
     )
-    for arrived in loader:
-        yield _collate(arrived)
+    for number, made in enumerate(loader):
+        if isinstance(made, FassdError):
+            raise made
+        images, labels = made.arrays if exchange is None else exchange.take(number, made.layouts)
+        marked = None if made.marked is None else torch.from_numpy(made.marked)
+        yield Batch(torch.from_numpy(images), torch.from_numpy(labels), marked, made.names)
 
 
-def leave_signals_to_parent(worker: int) -> None:
+def _exchange(workers: int, size: int) -> Exchange | None:
+    """What batches come through; None where a pipe has to do."""
+    if not workers or not SharedBytes.travel:
+        return None
+    try:
+        return Exchange(_AHEAD * workers + 1, size)
+    except OSError:  # a limit of the shell's, ulimit
+        return None
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A batch on its way: images and labels themselves, or what describes them in an exchange."""
+
+    arrays: list[Array]
+    layouts: list[Layout]
+    marked: np.ndarray[Any, np.dtype[np.bool_]] | None
+    names: tuple[str, ...]
+
+
+class _Maker(TorchDataset[_Made | FassdError]):
+    """Makes whole batches."""
+
+    def __init__(self, make: Callable[[Place], Example], exchange: Exchange | None) -> None:
+        self._make, self._exchange = make, exchange
+
+    def __getitems__(self, numbered: tuple[int, list[Place]]) -> _Made | FassdError:
+        number, places = numbered
+        try:
+            examples = [self._make(place) for place in places]
+        except FassdError as error:
+            # A worker's exception would arrive rewritten; ours travels as a value and is raised on arrival.
+            return error
+        stacks = [[example.image for example in examples], [example.labels for example in examples]]
+        marked, names = _marked(examples), tuple(example.name for example in examples)
+        if self._exchange is None:
+            return _Made([np.stack(stack) for stack in stacks], [], marked, names)
+        return _Made([], self._exchange.leave(number, stacks), marked, names)
+
+
+def _marked(examples: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
+    partly = [example.marked for example in examples if example.marked is not None]
+    if not partly:
+        return None
+    everything = np.ones_like(partly[0])
+    return np.stack([everything if example.marked is None else example.marked for example in examples])
+
+
+def _as_it_is(made: Any) -> Any:
+    return made
+
+
+def _leave_signals_to_parent(worker: int) -> None:
     """Ctrl-C and SIGTERM often go to a whole process group; the training process answers and ends its workers."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-
-
-def _collate(arrived: list[Sample | FassdError]) -> Batch:
-    samples = []
-    for item in arrived:
-        if isinstance(item, FassdError):
-            raise item
-        samples.append(item)
-    partly = [sample.marked for sample in samples if sample.marked is not None]
-    marked = None
-    if partly:
-        everything = np.ones_like(partly[0])
-        rows = [everything if sample.marked is None else sample.marked for sample in samples]
-        marked = torch.from_numpy(np.stack(rows))
-    return Batch(
-        torch.from_numpy(np.stack([sample.image for sample in samples])),
-        torch.from_numpy(np.stack([sample.labels for sample in samples])),
-        marked,
-        tuple(sample.name for sample in samples),
-    )

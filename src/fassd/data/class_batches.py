@@ -2,71 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
+from math import prod
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
-from fassd.core.arrays import Image
-from fassd.core.errors import FassdError
 from fassd.core.recipe import Recipe
-from fassd.data.batches import leave_signals_to_parent, order_of
+from fassd.data.batches import Batch, Example, Place, load, places_of
 from fassd.data.class_folders import ClassFolders, central_view, random_view
-
-
-@dataclass(frozen=True)
-class ClassBatch:
-    """Some pictures.
-
-    Attributes:
-        images: (N, H, W, 3) uint8 RGB.
-        targets: (N,) int64, the class of each.
-        names: of the pictures.
-    """
-
-    images: Tensor
-    targets: Tensor
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _View:
-    image: Image
-    target: int
-    name: str
-
-
-_Place = tuple[int, int, int]
-
-
-class _Views(TorchDataset[_View | FassdError]):
-    """(step, slot, position) -> a view of a picture: a random one for a step, the central one for step -1."""
-
-    def __init__(self, pictures: ClassFolders, recipe: Recipe) -> None:
-        self._pictures, self._recipe = pictures, recipe
-
-    def __getitem__(self, place: _Place) -> _View | FassdError:
-        step, slot, position = place
-        pictures, augmentation = self._pictures, self._recipe.augmentation
-        try:
-            image = pictures.image(position)
-        except FassdError as error:
-            # A worker's exception would arrive rewritten; ours travels as a value and is raised on arrival.
-            return error
-        if step < 0:
-            view = central_view(image, augmentation.crop)
-        else:
-            view = random_view(image, augmentation, np.random.default_rng([self._recipe.seed, step, slot]))
-        return _View(view, pictures.targets[position], pictures.names[position])
 
 
 def views_to_learn(
     pictures: ClassFolders, recipe: Recipe, start: int, workers: int, share: tuple[int, int] = (0, 1)
-) -> Iterator[ClassBatch]:
+) -> Iterator[Batch]:
     """The batches of updates `start` to the last.
 
     Args:
@@ -79,47 +28,34 @@ def views_to_learn(
     Raises:
         FassdError: what reading a picture raises.
     """
-    rank, processes = share
-
-    def places() -> Iterator[list[_Place]]:
-        for step in range(start, recipe.iterations):
-            positions = order_of(recipe.seed, step, recipe.batch, len(pictures))
-            yield [(step, slot, position) for slot, position in enumerate(positions)][rank::processes]
-
-    return _load(_Views(pictures, recipe), places(), workers)
+    places = places_of(recipe, len(pictures), start, share)
+    return load(partial(_random_view, pictures, recipe), places, workers, _size(recipe))
 
 
 def views_to_judge(
     pictures: ClassFolders, recipe: Recipe, workers: int, share: tuple[int, int] = (0, 1)
-) -> Iterator[ClassBatch]:
+) -> Iterator[Batch]:
     """The central view of each picture, once; see `views_to_learn`. The last batch may be smaller."""
     rank, processes = share
     own = range(rank, len(pictures), processes)
     size = max(1, recipe.batch // processes)
-    places = ([(-1, 0, position) for position in own[first : first + size]] for first in range(0, len(own), size))
-    return _load(_Views(pictures, recipe), places, workers)
+    places = ([(0, 0, position) for position in own[first : first + size]] for first in range(0, len(own), size))
+    return load(partial(_central_view, pictures, recipe), places, workers, _size(recipe))
 
 
-def _load(views: _Views, places: Iterable[list[_Place]], workers: int) -> Iterator[ClassBatch]:
-    loader: DataLoader[_View | FassdError] = DataLoader(
-        views,
-        batch_sampler=places,
-        num_workers=workers,
-        collate_fn=list,
-        worker_init_fn=leave_signals_to_parent,
-        # Without one of its own it draws from the generator that a training state holds.
-        generator=torch.Generator(),
-    )
-    for arrived in loader:
-        yield _collate(arrived)
+def _size(recipe: Recipe) -> int:
+    """Bytes of a batch's images and classes."""
+    return recipe.batch * (3 * prod(recipe.augmentation.crop) + 8)
 
 
-def _collate(arrived: list[_View | FassdError]) -> ClassBatch:
-    views = []
-    for item in arrived:
-        if isinstance(item, FassdError):
-            raise item
-        views.append(item)
-    images = torch.from_numpy(np.stack([view.image for view in views]))
-    targets = torch.tensor([view.target for view in views])
-    return ClassBatch(images, targets, tuple(view.name for view in views))
+def _random_view(pictures: ClassFolders, recipe: Recipe, place: Place) -> Example:
+    step, slot, position = place
+    views = recipe.augmentation
+    image = random_view(pictures.image(position, views), views, np.random.default_rng([recipe.seed, step, slot]))
+    return Example(pictures.names[position], image, np.array(pictures.targets[position]))
+
+
+def _central_view(pictures: ClassFolders, recipe: Recipe, place: Place) -> Example:
+    _, _, position = place
+    image = central_view(pictures.image(position), recipe.augmentation.crop)
+    return Example(pictures.names[position], image, np.array(pictures.targets[position]))

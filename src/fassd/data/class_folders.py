@@ -15,10 +15,9 @@ from PIL import Image as Pillow
 from fassd.core.arrays import Image
 from fassd.core.errors import DataError, FileError, MissingSplit
 from fassd.core.recipe import Augmentation
-from fassd.core.types import Sample
-from fassd.data.transforms import augment
+from fassd.data.transforms import draw_crop, jitter
 from fassd.media.formats import SUFFIXES
-from fassd.media.images import read_image
+from fassd.media.images import read_image, read_size
 
 SHOWN = 224 / 256
 """Share of an image's shorter side that the square in its middle shows: 224 of 256 pixels, as is usual on ImageNet."""
@@ -54,13 +53,20 @@ class ClassFolders:
         """The file of a picture."""
         return self.folder / self.split / self.names[index]
 
-    def image(self, index: int) -> Image:
+    def image(self, index: int, views: Augmentation | None = None) -> Image:
         """A picture, (H, W, 3) uint8 RGB.
+
+        Args:
+            index: which.
+            views: what `random_view` will cut from it: JPEG is read no larger than that takes. None reads all of it.
 
         Raises:
             PictureError: it is damaged, or gone.
         """
-        return read_image(self.path(index))
+        path = self.path(index)
+        if views is None:
+            return read_image(path)
+        return read_image(path, views.scale[1] * _usual_factor(read_size(path), views.crop))
 
 
 def open_class_folders(folder: Path, split: str, classes: Sequence[str] | None = None) -> ClassFolders:
@@ -158,11 +164,11 @@ def random_view(image: Image, augmentation: Augmentation, random: np.random.Gene
         augmentation: of the recipe.
         random: where chance comes from.
     """
-    usual = _usual_factor(image, augmentation.crop)
+    usual = _usual_factor(image.shape, augmentation.crop)
     low, high = augmentation.scale
     own = msgspec.structs.replace(augmentation, scale=(low * usual, high * usual))
-    # Labels that nobody reads: one way to cut a crop is better than two.
-    return augment(Sample("", image, np.zeros(image.shape[:2], np.uint8)), own, random).image
+    view = draw_crop(image.shape[:2], own, random).of_image(image)
+    return jitter(view, augmentation.jitter, random, out=view) if augmentation.jitter else view
 
 
 def central_view(image: Image, crop: tuple[int, int]) -> Image:
@@ -172,7 +178,7 @@ def central_view(image: Image, crop: tuple[int, int]) -> Image:
         image: (H, W, 3) uint8 RGB.
         crop: height and width.
     """
-    factor = _usual_factor(image, crop)
+    factor = _usual_factor(image.shape, crop)
     height, width = crop[0] / factor, crop[1] / factor
     left, top = (image.shape[1] - width) / 2, (image.shape[0] - height) / 2
     window = (left, top, left + width, top + height)
@@ -180,7 +186,7 @@ def central_view(image: Image, crop: tuple[int, int]) -> Image:
     return np.asarray(resized)
 
 
-def _usual_factor(image: Image, crop: tuple[int, int]) -> float:
+def _usual_factor(size: tuple[int, ...], crop: tuple[int, int]) -> float:
     """By how much a picture is resized so that the crop shows `SHOWN` of its shorter side."""
-    height, width = image.shape[:2]
+    height, width = size[:2]
     return float(max(crop[0] / height, crop[1] / width)) / SHOWN

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image as Pillow
 
-from fassd.core.arrays import IGNORE, Image
+from fassd.core.arrays import IGNORE, Image, Labels
 from fassd.core.recipe import Augmentation
 from fassd.core.types import Sample
+from fassd.kernels.crops import COLOUR_BITS, LEVEL_BITS, WEIGHT_BITS, change_colours, pick_window, resize_window
+from fassd.media.images import REDUCTIONS
+
+_Whole = np.ndarray[Any, np.dtype[np.int64]]
+_Weights = np.ndarray[Any, np.dtype[np.int32]]
 
 
 def augment(sample: Sample, augmentation: Augmentation, random: np.random.Generator) -> Sample:
@@ -17,61 +22,164 @@ def augment(sample: Sample, augmentation: Augmentation, random: np.random.Genera
 
     The published order: flip; resize by a uniform factor, sides rounded down; where a side is below the crop, pad
     *both* its ends by the whole shortfall (image 0, labels ignored); crop at a uniform place. The crop is chosen
-    first here and only its window resized, which gives the same pixels for less work.
+    first here and only its window resized, which gives the same pixels for less work. Colours change before the
+    padding, which stays 0.
+
+    Args:
+        sample: whose image may be of half, a quarter or an eighth of its labels' size, see `read_image`.
+        augmentation: of the recipe.
+        random: where chance comes from.
     """
-    mirrored = random.random() < augmentation.flip
-    factor = random.uniform(*augmentation.scale)
-    rows = _place(sample.image.shape[0], factor, augmentation.crop[0], random)
-    columns = _place(sample.image.shape[1], factor, augmentation.crop[1], random)
-    image = np.zeros((*augmentation.crop, 3), np.uint8)
-    labels = np.full(augmentation.crop, IGNORE, np.uint8)
-    if rows.length and columns.length:
-        window = (columns.source[0], rows.source[0], columns.source[1], rows.source[1])
-        size = (columns.length, rows.length)
-        here = (
-            slice(rows.start, rows.start + rows.length),
-            slice(columns.start, columns.start + columns.length),
-        )
-        image[here] = np.asarray(Pillow.fromarray(sample.image).resize(size, Pillow.Resampling.BILINEAR, window))
-        labels[here] = np.asarray(Pillow.fromarray(sample.labels).resize(size, Pillow.Resampling.NEAREST, window))
-    if mirrored:
-        # A uniform crop of the mirrored image is the mirrored uniform crop.
-        image, labels = image[:, ::-1], labels[:, ::-1]
+    crop = draw_crop(sample.labels.shape, augmentation, random)
+    image = crop.of_image(sample.image)
     if augmentation.jitter:
-        image = jitter(image, augmentation.jitter, random)
-    return Sample(sample.name, np.ascontiguousarray(image), np.ascontiguousarray(labels), sample.marked)
+        part = image[crop.part]
+        jitter(part, augmentation.jitter, random, out=part)
+    return Sample(sample.name, image, crop.of_labels(sample.labels), sample.marked)
 
 
-class _Placed:
-    """Along one axis: where the image lies in the crop, and which part of the source it shows."""
+def draw_crop(size: tuple[int, ...], augmentation: Augmentation, random: np.random.Generator) -> Crop:
+    """A random crop of an image of a size (height, width), chosen before any of its pixels is read."""
+    mirrored = bool(random.random() < augmentation.flip)
+    factor = random.uniform(*augmentation.scale)
+    rows, columns = (_draw_span(*sides, factor, random) for sides in zip(size, augmentation.crop, strict=True))
+    return Crop(augmentation.crop, rows, columns, mirrored)
 
-    def __init__(self, start: int, length: int, source: tuple[float, float]) -> None:
-        self.start, self.length, self.source = start, length, source
+
+@dataclass(frozen=True)
+class Span:
+    """A crop along one axis.
+
+    Attributes:
+        side: of the image as it is stored.
+        resized: the same after resizing.
+        first: of the resized image's pixels, the first that the crop shows.
+        length: how many it shows.
+        start: where in the crop they begin.
+    """
+
+    side: int
+    resized: int
+    first: int
+    length: int
+    start: int
 
 
-def _place(side: int, factor: float, crop: int, random: np.random.Generator) -> _Placed:
+def _draw_span(side: int, crop: int, factor: float, random: np.random.Generator) -> Span:
     resized = max(1, int(side * factor))
     padding = max(0, crop - resized)
     offset = int(random.integers(resized + 2 * padding - crop + 1)) - padding
     first, last = max(0, offset), min(resized, offset + crop)
-    length = max(0, last - first)
-    return _Placed(first - offset, length, (first * side / resized, last * side / resized))
+    return Span(side, resized, first, max(0, last - first), first - offset)
 
 
-def jitter(image: Image, strength: float, random: np.random.Generator) -> Image:
+@dataclass(frozen=True)
+class Crop:
+    """A window of a resized image, somewhere in a rectangle, all of it mirrored or not.
+
+    Attributes:
+        size: of the rectangle, (height, width).
+        rows, columns: where the window lies, before it is mirrored.
+        mirrored: left and right are exchanged.
+    """
+
+    size: tuple[int, int]
+    rows: Span
+    columns: Span
+    mirrored: bool
+
+    @property
+    def part(self) -> tuple[slice, slice]:
+        """The part of the rectangle that shows the image; the rest is padding."""
+        top, left = self._corner
+        return slice(top, top + self.rows.length), slice(left, left + self.columns.length)
+
+    def of_image(self, image: Image) -> Image:
+        """The crop of an image: bilinear, smoothed as far as it is shrunk, as by Pillow; padding is 0.
+
+        Args:
+            image: as large as the crop was drawn for, or reduced, see `read_image`.
+        """
+        out = np.zeros((*self.size, 3), np.uint8)
+        if self._shows_something:
+            reduction = _reduction(image.shape, (self.rows.side, self.columns.side))
+            rows, columns = (_weights(span, reduction) for span in (self.rows, self.columns))
+            resize_window(np.ascontiguousarray(image), rows, columns, self.mirrored, out, *self._corner)
+        return out
+
+    def of_labels(self, labels: Labels) -> Labels:
+        """The crop of labels, each that of the nearest pixel; padding is IGNORE."""
+        out = np.full(self.size, IGNORE, np.uint8)
+        if self._shows_something:
+            rows, columns = _nearest(self.rows, False), _nearest(self.columns, self.mirrored)
+            pick_window(np.ascontiguousarray(labels), rows, columns, out, *self._corner)
+        return out
+
+    @property
+    def _shows_something(self) -> bool:
+        return self.rows.length > 0 and self.columns.length > 0
+
+    @property
+    def _corner(self) -> tuple[int, int]:
+        # A uniform crop of the mirrored image is the mirrored uniform crop.
+        columns = self.columns
+        return self.rows.start, self.size[1] - columns.start - columns.length if self.mirrored else columns.start
+
+
+def _reduction(found: tuple[int, ...], size: tuple[int, int]) -> int:
+    """By how much an image was reduced, from its shape."""
+    for reduction in REDUCTIONS:
+        if found[:2] == tuple(-(-side // reduction) for side in size):
+            return reduction
+    raise ValueError(f"an image of {found} is no reduced one of {size}")
+
+
+def _weights(span: Span, reduction: int) -> tuple[_Whole, _Weights]:
+    """For each pixel of the window where in the image it begins to read, and the weights of what it reads.
+
+    A triangle around its centre, one pixel of the coarser of both grids to each side; what lies outside the image
+    does not count.
+    """
+    side, step = -(-span.side // reduction), span.side / span.resized / reduction
+    reach = max(1.0, step)
+    centres = (np.arange(span.first, span.first + span.length) + 0.5) * step
+    starts = np.floor(centres - reach + 0.5).astype(np.int64).clip(0, side - 1)
+    ends = np.floor(centres + reach + 0.5).astype(np.int64).clip(1, side)
+    places = starts[:, None] + np.arange(np.max(ends - starts))
+    shares = (1 - np.abs(places + 0.5 - centres[:, None]) / reach).clip(0)
+    shares[places >= ends[:, None]] = 0
+    weights = np.rint(shares * (1 << WEIGHT_BITS) / shares.sum(1, keepdims=True)).astype(np.int32)
+    # The largest weight takes what rounding left, so that a plain colour stays what it is.
+    weights[np.arange(span.length), weights.argmax(1)] += (1 << WEIGHT_BITS) - weights.sum(1)
+    return starts, weights
+
+
+def _nearest(span: Span, mirrored: bool) -> _Whole:
+    """The place in the image of each pixel of the window, in the order of the crop; a tie goes to the later one."""
+    if not mirrored:
+        return (2 * np.arange(span.first, span.first + span.length) + 1) * span.side // (2 * span.resized)
+    # As if the image had been mirrored first.
+    beyond = span.resized - span.first - span.length
+    places = (2 * np.arange(beyond, beyond + span.length) + 1) * span.side // (2 * span.resized)
+    return np.asarray(span.side - 1 - places)
+
+
+def jitter(image: Image, strength: float, random: np.random.Generator, out: Image | None = None) -> Image:
     """Random exposure, contrast, tint and saturation, as light and cameras vary them.
 
     Args:
         image: uint8 RGB, (H, W, 3).
         strength: 0 leaves the image as it is; 1 varies exposure and saturation by up to a factor of 2.
         random: where chance comes from.
+        out: where the result goes, the image itself, say; None makes a new one.
     """
     exposure, contrast, saturation = 2.0 ** (strength * random.uniform(-1, 1, 3))
     tint = 1 + 0.2 * strength * random.uniform(-1, 1, 3)
-    levels = np.arange(256, dtype=np.float32)[:, None] / 255
-    curves = ((levels**exposure - 0.5) * contrast + 0.5) * tint.astype(np.float32)
-    tables = (curves.clip(0, 1) * 255).astype(np.float32)
-    coloured = np.stack([tables[:, channel][image[..., channel]] for channel in range(3)], -1)
-    grey = coloured.mean(-1, keepdims=True)
-    blended: np.ndarray[Any, np.dtype[np.float32]] = grey + (coloured - grey) * np.float32(saturation)
-    return blended.clip(0, 255).astype(np.uint8)
+    levels = np.arange(256)[:, None] / 255
+    curves = ((levels**exposure - 0.5) * contrast + 0.5) * tint
+    tables = np.rint(curves.clip(0, 1) * (255 << LEVEL_BITS)).astype(np.int32)
+    # Away from grey, the mean of the three, or towards it.
+    rest = round((1 - saturation) / 3 * (1 << COLOUR_BITS))
+    result = np.empty_like(image) if out is None else out
+    change_colours(image, np.ascontiguousarray(tables.T), (1 << COLOUR_BITS) - 3 * rest, rest, result)
+    return result

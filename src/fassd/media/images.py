@@ -9,20 +9,30 @@ import numpy as np
 import PIL.Image
 
 from fassd.core.arrays import Image
-from fassd.media.formats import EXCHANGING, opened
+from fassd.media.formats import EXCHANGING, Header, opened
+
+REDUCTIONS = (1, 2, 4, 8)
+"""By how much JPEG can be reduced while it is decoded."""
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path, factor: float = 1.0) -> Image:
     """The picture as uint8, height x width x 3, RGB, upright as its EXIF orientation asks.
 
     Of an animation the first frame, of a TIFF the first page. 16 bits become the upper 8. Transparency is put
     on white, as viewers do. Colour profiles are ignored: networks learn from untreated values, and a street
     camera's profile is sRGB or missing.
 
+    Args:
+        path: the file.
+        factor: by how much its sides will be resized at most. A JPEG that will be halved at least comes at a half, a
+            quarter or an eighth of its size, sides rounded up, for less work: pixel i shows the pixels from 2i, 4i
+            or 8i on. Its blocks are reduced in frequency space, which blurs less than shrinking pixels.
+
     Raises:
         PictureError: no such file, not a picture of a known format, damaged, or above `MAX_PIXELS`.
     """
     with opened(path) as header:
+        _reduce(header, factor)
         picture = header.upright()
         if picture.mode.startswith("I") or picture.mode == "F":
             return _grey_image(picture, header.raw_mode)
@@ -34,15 +44,27 @@ def read_image(path: Path) -> Image:
         return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """(height, width) of the upright picture, from the header alone.
+def read_size(path: Path, factor: float = 1.0) -> tuple[int, int]:
+    """(height, width) of what `read_image` gives, from the header alone.
 
     Raises:
         PictureError: as in `read_image`, but for damage behind the header.
     """
     with opened(path) as header:
+        _reduce(header, factor)
         width, height = header.picture.size
         return (width, height) if header.turn in EXCHANGING else (height, width)
+
+
+def _reduce(header: Header, factor: float) -> None:
+    """Has a JPEG decoded at a reduced size where that suffices; other kinds are left alone."""
+    width, height = header.picture.size
+    for reduction in sorted(REDUCTIONS, reverse=True):
+        # Turned, blocks that the margin cuts off would come first and shift all others.
+        fits = header.turn is None or not (width % reduction or height % reduction)
+        if reduction * factor <= 1 and fits and reduction <= min(width, height):
+            header.picture.draft(None, (width // reduction, height // reduction))
+            break
 
 
 def _grey_image(picture: PIL.Image.Image, raw_mode: str) -> Image:

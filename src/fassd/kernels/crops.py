@@ -1,0 +1,93 @@
+"""What training does to every pixel of a crop, compiled: resizing a window, picking labels, changing colours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fassd.kernels.compiled import kept
+
+WEIGHT_BITS = 14
+"""Weights of `resize_window` add up to 1 << WEIGHT_BITS."""
+
+COLOUR_BITS = 14
+"""`own` + 3 * `rest` of `change_colours` is 1 << COLOUR_BITS."""
+
+LEVEL_BITS = 7
+"""Levels in the tables of `change_colours` count 1 / (1 << LEVEL_BITS)."""
+
+
+@kept
+def resize_window(image: Any, rows: Any, columns: Any, mirrored: bool, out: Any, top: int, left: int) -> None:
+    """Fills a part of `out` with weighted means of pixels of an image. Down first, then across, rounded once.
+
+    Args:
+        image: (H, W, 3) uint8.
+        rows: for each row that is filled where it begins to read, (h,) int64, and the weights, (h, n) int32.
+        columns: the same for each column, starts ascending.
+        mirrored: whether the columns are filled from the right.
+        out: (.., .., 3) uint8.
+        top, left: where in it the part begins.
+    """
+    # Unsigned places spare the question whether they count from the end: a third of the time.
+    row_starts, row_weights = rows
+    column_starts, column_weights = columns
+    height, width, taps = len(row_starts), len(column_starts), column_weights.shape[1]
+    begin = column_starts[0]
+    span = (min(column_starts[width - 1] + taps, image.shape[1]) - begin) * 3
+    flat = image.reshape(image.shape[0], image.shape[1] * 3)
+    line = np.zeros(span + 3 * taps, np.int32)
+    half = np.int32(1 << 2 * WEIGHT_BITS - 8)
+    for y in range(height):
+        line[:span] = 64
+        for tap in range(row_weights.shape[1]):
+            weight = row_weights[y, tap]
+            if weight:
+                row = flat[row_starts[y] + tap, begin * 3 : begin * 3 + span]
+                for place in range(span):
+                    line[place] += weight * np.int32(row[place])
+        for place in range(span):
+            line[place] >>= 7
+        for x in range(width):
+            at = np.uintp(column_starts[x] - begin) * np.uintp(3)
+            red, green, blue = half, half, half
+            for tap in range(taps):
+                weight = column_weights[x, tap]
+                red += weight * line[at]
+                green += weight * line[at + np.uintp(1)]
+                blue += weight * line[at + np.uintp(2)]
+                at += np.uintp(3)
+            target = np.uintp(left + (width - 1 - x if mirrored else x))
+            out[top + y, target, 0] = red >> 2 * WEIGHT_BITS - 7
+            out[top + y, target, 1] = green >> 2 * WEIGHT_BITS - 7
+            out[top + y, target, 2] = blue >> 2 * WEIGHT_BITS - 7
+
+
+@kept
+def pick_window(labels: Any, rows: Any, columns: Any, out: Any, top: int, left: int) -> None:
+    """Fills a part of `out` with the labels at the given rows and columns, int64 each."""
+    for y in range(len(rows)):
+        row = labels[rows[y]]
+        for x in range(len(columns)):
+            out[top + y, left + x] = row[np.uintp(columns[x])]
+
+
+@kept
+def change_colours(image: Any, tables: Any, own: int, rest: int, out: Any) -> None:
+    """Each channel through its table, then `own` of itself and `rest` of all three added up, rounded.
+
+    Args:
+        image: (H, W, 3) uint8.
+        tables: (3, 256) int32, levels of 0 to 255, in parts; see `LEVEL_BITS`.
+        own, rest: how much of each; see `COLOUR_BITS`.
+        out: as the image, may be it.
+    """
+    half = 1 << COLOUR_BITS + LEVEL_BITS - 1
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            red, green, blue = tables[0, image[y, x, 0]], tables[1, image[y, x, 1]], tables[2, image[y, x, 2]]
+            grey = (red + green + blue) * rest + half
+            out[y, x, 0] = min(max((red * own + grey) >> COLOUR_BITS + LEVEL_BITS, 0), 255)
+            out[y, x, 1] = min(max((green * own + grey) >> COLOUR_BITS + LEVEL_BITS, 0), 255)
+            out[y, x, 2] = min(max((blue * own + grey) >> COLOUR_BITS + LEVEL_BITS, 0), 255)
