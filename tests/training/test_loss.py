@@ -21,19 +21,20 @@ GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "loss.json").read_te
 CASES = pytest.mark.parametrize("case", GOLDEN["cases"], ids=range(len(GOLDEN["cases"])))
 
 
-def _inputs(case: dict[str, Any]) -> tuple[Tensor, Tensor]:
+def _inputs(case: dict[str, Any], dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
     if "logits" in case:
         logits, labels = torch.tensor(case["logits"], dtype=torch.float64), torch.tensor(case["labels"])
     else:
         logits = torch.from_numpy(parameters.uniform("loss:large", (2, 19, 32, 64), -4, 4)).float().double()
         labels = torch.from_numpy(parameters.labels("loss-large", 2, 32, 64, 19))
     labels[labels == GOLDEN["ignore"]] = IGNORE
-    return logits.requires_grad_(), labels
+    return logits.to(dtype).requires_grad_(), labels
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["strips", "kernel"])
 @CASES
-def test_value_and_gradient_are_the_authors(case: dict[str, Any]) -> None:
-    logits, labels = _inputs(case)
+def test_value_and_gradient_are_the_authors(case: dict[str, Any], dtype: torch.dtype) -> None:
+    logits, labels = _inputs(case, dtype)
     rule = {"kept": case["min_K"], "threshold": case["loss_th"]}
     if "error" in case:
         with pytest.raises(UsageError, match=f"keeps {case['min_K']} pixels of an image but an image has"):
@@ -44,7 +45,7 @@ def test_value_and_gradient_are_the_authors(case: dict[str, Any]) -> None:
     assert float(loss.detach()) == pytest.approx(case["loss"], abs=1e-6)
     assert logits.grad is not None
     if "gradient" in case:
-        torch.testing.assert_close(logits.grad, torch.tensor(case["gradient"], dtype=torch.float64), rtol=0, atol=1e-6)
+        torch.testing.assert_close(logits.grad, torch.tensor(case["gradient"], dtype=dtype), rtol=0, atol=1e-6)
     if "gradient_norm" in case:
         assert float(logits.grad.norm()) == pytest.approx(case["gradient_norm"], abs=1e-6)
 

@@ -1,4 +1,10 @@
-"""The loss: bootstrapped cross entropy (Wu et al., 2016) in the form of the published code."""
+"""The loss: bootstrapped cross entropy (Wu et al., 2016) in the form of the published code.
+
+Its gradient comes with its value: both follow from the softmax of the enlarged logits, which is never kept. An image's
+pixels are lost, and those above the threshold derived, in one pass; only an image that turns out to have few of them
+needs a second one, for its worst. The passes are those of a compiled kernel on CPUs (`kernels/pixel_losses.py`) and of
+PyTorch elsewhere (`training/strips.py`).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.autograd.function import once_differentiable
 
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import UsageError
-from fassd.networks.network import upsample
+from fassd.kernels.loss_bands import IGNORED, RULED_OUT, UNKNOWN
+from fassd.kernels.pixel_losses import PixelLosses, Rule
+from fassd.training.strips import Strips
+
+_LABELS = 256
 
 
 def bootstrapped_cross_entropy(
@@ -43,42 +53,88 @@ def bootstrapped_cross_entropy(
         A scalar, float32 (float64 for float64 logits).
 
     Raises:
-        UsageError: an image has `kept` pixels or fewer (the published code fails there as well).
+        UsageError: an image has `kept` pixels or fewer (the published code fails there as well); a label is neither
+            a class nor IGNORE.
     """
     pixels = labels[0].numel()
     if pixels <= kept:
         raise UsageError(f"the loss keeps {kept} pixels of an image but an image has {pixels}: keep fewer, crop larger")
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
-    if logits.shape[2:] != labels.shape[1:]:
-        # In plain layout the softmax over classes runs faster, and the coarse map is cheap to lay out anew.
-        logits = upsample(logits.contiguous(), (labels.shape[1], labels.shape[2]))
-    if marked is not None:
-        logits = logits.masked_fill(~marked[:, :, None, None], float("-inf"))
-    labels = labels.long()
-    losses = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none").flatten(1)
-    if class_weights is None:
-        weights = torch.ones_like(losses)
-    else:
+    if marked is None:
+        marked = torch.ones(logits.shape[:2], dtype=torch.bool)
+    weights = torch.ones(_LABELS, dtype=torch.float64)
+    if class_weights is not None:
         # An ignored pixel that fills up the worst `kept` weighs 1, as without class weights.
-        table = torch.cat([class_weights, class_weights.new_ones(1)])
-        weights = table[labels.clamp(max=len(class_weights))].flatten(1).to(losses.dtype)
-    return torch.stack([_hard_mean(*image, kept, threshold) for image in zip(losses, weights, strict=True)]).mean()
+        weights[: len(class_weights)] = class_weights
+    loss: Tensor = _HardMean.apply(logits, _as_bytes(labels), marked.cpu(), weights, Rule(threshold, 0), kept)  # type: ignore[no-untyped-call]
+    return loss
 
 
-def _hard_mean(losses: Tensor, weights: Tensor, kept: int, threshold: float) -> Tensor:
-    """Mean of one image's hard pixels.
+class _HardMean(torch.autograd.Function):
+    """The loss as one step of the network's graph."""
 
-    "The (K+1)-th largest is above the threshold" is "more than K are above it", so nothing needs to be sorted.
-    """
-    # A NaN is no easy pixel: "not below" lets it through, so that it shows in the loss.
-    above = ~(losses <= threshold)
-    if int(above.sum()) > kept:
-        chosen, chosen_weights = losses[above], weights[above]
-    else:
-        chosen, order = losses.topk(kept, sorted=False)
-        chosen_weights = weights[order]
-    return (chosen * chosen_weights).sum() / chosen_weights.sum()
+    @staticmethod
+    def forward(
+        context: Any, logits: Tensor, labels: Tensor, marked: Tensor, weights: Tensor, above: Rule, kept: int
+    ) -> Tensor:
+        """A scalar; remembers its gradient by the logits."""
+        passes = _passes(logits.detach(), labels, marked, weights)
+        everyone = range(len(labels))
+        tallies = passes.lose(everyone, [above] * len(labels))
+        if any(one.unknown for one in tallies):
+            raise UsageError(_unknown_labels(labels, logits.shape[1]))
+        # "The (K+1)-th largest is above the threshold" is "more than K are above it": no image needs to be sorted.
+        few = [image for image in everyone if tallies[image].hard <= kept]
+        worst = passes.lose(few, [_worst(torch.as_tensor(passes.losses[image]), kept) for image in few])
+        for image, tally in zip(few, worst, strict=True):
+            tallies[image] = tally
+        gradient = torch.zeros_like(logits)
+        for image, (one, tally) in enumerate(zip(passes.gradient, tallies, strict=True)):
+            gradient[image, marked[image]] = torch.as_tensor(one) / (tally.weight * len(tallies))
+        context.save_for_backward(gradient)
+        return logits.new_tensor(np.mean([tally.lost / tally.weight for tally in tallies]))
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The remembered gradient, times that of the scalar."""
+        return context.saved_tensors[0] * gradients[0], None, None, None, None, None
+
+
+def _passes(logits: Tensor, labels: Tensor, marked: Tensor, weights: Tensor) -> PixelLosses | Strips:
+    """What passes over the images: the kernel where it can."""
+    # What the labels stand for among the marked classes of each image.
+    places = torch.full((len(labels), _LABELS), UNKNOWN, dtype=torch.int32)
+    places[:, : marked.shape[1]] = torch.where(marked, marked.cumsum(1) - 1, RULED_OUT).int()
+    places[:, IGNORE] = IGNORED
+    planes = [one if marks.all() else one[marks] for one, marks in zip(logits.contiguous(), marked, strict=True)]
+    # An infinity or a NaN makes the sum one.
+    if logits.device.type == "cpu" and logits.dtype == torch.float32 and logits.sum().isfinite():
+        arrays = [one.numpy() for one in planes]
+        tables = (places.numpy(), weights.float().numpy())
+        return PixelLosses(arrays, labels.contiguous().numpy(), *tables, torch.get_num_threads())
+    return Strips(planes, labels, places.to(logits.device), weights.to(logits))
+
+
+def _worst(losses: Tensor, kept: int) -> Rule:
+    """The rule by which the worst pixels of an image count. Those that lose the same share what is left for them."""
+    level = losses.flatten().topk(kept, sorted=False).values.min()
+    left = kept - int((losses > level).sum())
+    return Rule(float(level), left / max(1, int((losses == level).sum())))
+
+
+def _as_bytes(labels: Tensor) -> Tensor:
+    if labels.dtype == torch.uint8:
+        return labels
+    if int(labels.min()) < 0 or int(labels.max()) >= _LABELS:
+        raise UsageError(f"labels run from {int(labels.min())} to {int(labels.max())}; expected 0 to {_LABELS - 1}")
+    return labels.to(torch.uint8)
+
+
+def _unknown_labels(labels: Tensor, classes: int) -> str:
+    found = [label for label in np.unique(labels.cpu().numpy()).tolist() if classes <= label != IGNORE]
+    return f"the labels hold {', '.join(map(str, found))}; expected classes, 0 to {classes - 1}, or {IGNORE} (ignored)"
 
 
 def class_weights_of(labels: list[np.ndarray[Any, Any]], classes: int) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -1,0 +1,243 @@
+"""The training step against the published loop, part by part, from files to moved weights.
+
+    FASSD_DATA=../shared/data python benchmarks/training_step.py --save
+    python benchmarks/training_step.py --batch 16 --network fassd-net
+
+Published: float32, planes before pixels, whole images resized and then padded and cropped, normalised in float32,
+logits enlarged, every image's losses sorted, decay on everything. Ours: what `fassd train camvid-published` does. Both
+take the same network, batch and crop, each in this one process, without worker processes; their updates alternate, so
+that a busy machine slows them alike. Data are CamVid in $FASSD_DATA, else rendered streets, and fit in memory: we
+decode each once, the published loop each time, which "ratio_decoded" leaves out. Each part is the median of the rounds.
+"--clock core" takes processor time on one core, which other programs disturb less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeAlias
+from unittest import mock
+
+import msgspec
+import numpy as np
+import torch
+from loss import published as published_loss  # type: ignore[import-not-found]
+from PIL import Image as Pillow
+from torch import Tensor
+
+from fassd.core.arrays import IGNORE
+from fassd.core.checkpoint import BGR_PIXELS
+from fassd.core.machine import describe_machine, load_before, usable_cores
+from fassd.core.recipe import Recipe, locate_recipe, read_recipe
+from fassd.data.batches import Samples, order_of, training_batches
+from fassd.data.dataset import Dataset
+from fassd.data.kinds import open_dataset
+from fassd.networks.build import fresh_network
+from fassd.networks.network import SegmentationNetwork
+from fassd.networks.table import network_by_name
+from fassd.synthesis.write import Streets
+from fassd.tasks.synthesize import synthesize
+from fassd.training import update as update_module
+from fassd.training.engine import Engine
+from fassd.training.loss import bootstrapped_cross_entropy
+from fassd.training.update import Update
+
+Clock: TypeAlias = Callable[[], float]
+
+CLOCKS = {"wall": time.perf_counter, "core": time.process_time}
+PARTS = ("decode", "augment", "forward", "loss", "backward", "optimiser")
+
+
+def main() -> None:
+    """Measures, prints, and saves if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", default="fassd-net-l2")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--crop", type=int, nargs=2, default=(360, 480), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="ours")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--save", action="store_true")
+    given = parser.parse_args()
+    busy = load_before(usable_cores())
+    if given.clock == "core":
+        torch.set_num_threads(1)
+    recipe = read_recipe(locate_recipe("camvid-published"))
+    augmentation = msgspec.structs.replace(recipe.augmentation, crop=tuple(given.crop))
+    recipe = msgspec.structs.replace(
+        recipe, network=given.network, batch=given.batch, precision=given.precision, augmentation=augmentation
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        row = _measure(recipe, _dataset(Path(folder)), given.rounds, CLOCKS[given.clock])
+    print(json.dumps(row, indent=2))
+    if given.save:
+        date = datetime.datetime.now(datetime.UTC).date().isoformat()
+        told = {"date": date, "machine": msgspec.to_builtins(describe_machine()), "busy": busy, "row": row}
+        path = (
+            Path(__file__).parent / "results" / f"{date}-training-step{'-core' if given.clock == 'core' else ''}.json"
+        )
+        path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+def _dataset(folder: Path) -> Dataset:
+    camvid = Path(os.environ.get("FASSD_DATA", "nowhere")) / "camvid"
+    if camvid.is_dir():
+        return open_dataset(f"camvid:{camvid}", "train")
+    synthesize(folder, Streets(images=16, size=(360, 480)))
+    return open_dataset(f"cityscapes:{folder}", "train")
+
+
+def _measure(recipe: Recipe, dataset: Dataset, rounds: int, clock: Clock) -> dict[str, Any]:
+    ours, published = Ours(recipe, dataset), Published(recipe, dataset)
+    seconds: dict[str, list[dict[str, float]]] = {"published": [], "ours": []}
+    for number in range(rounds + 1):
+        for way, step in (("published", published), ("ours", ours)):
+            parts = step(number, Watch(clock))
+            if number:  # the first round warms up
+                seconds[way].append(parts)
+    images = {way: _images_a_second(recipe.batch, taken) for way, taken in seconds.items()}
+    decoded = [{part: one for part, one in parts.items() if part != "decode"} for parts in seconds["published"]]
+    return {
+        "network": recipe.network,
+        "data": f"{dataset.name}, {len(dataset)} images",
+        "batch": recipe.batch,
+        "crop": recipe.augmentation.crop,
+        "threads": torch.get_num_threads(),
+        "clock": clock.__name__,
+        "precision": str(ours.update.precision).removeprefix("torch."),
+        "kept_in_float32": ours.update.distrusted,
+        "ms": {way: _medians(taken) for way, taken in seconds.items()},
+        "images_a_second": {way: round(one, 2) for way, one in images.items()},
+        "ratio": round(images["ours"] / images["published"], 2),
+        "ratio_decoded": round(images["ours"] / _images_a_second(recipe.batch, decoded), 2),
+    }
+
+
+def _images_a_second(batch: int, taken: list[dict[str, float]]) -> float:
+    return batch / statistics.median(sum(parts.values()) for parts in taken)
+
+
+def _medians(taken: list[dict[str, float]]) -> dict[str, float]:
+    return {part: round(1e3 * statistics.median(parts.get(part, 0.0) for parts in taken), 1) for part in PARTS}
+
+
+class Watch:
+    """Seconds between moments; what ends at a moment bears its name."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._moments = clock, [("", clock())]
+
+    def ended(self, part: str) -> None:
+        """A part ends now."""
+        self._moments.append((part, self._clock()))
+
+    def seconds(self) -> dict[str, float]:
+        """Of each part; one that ended several times is added up."""
+        taken: dict[str, float] = {}
+        for (_, since), (part, until) in pairwise(self._moments):
+            taken[part] = taken.get(part, 0.0) + until - since
+        return taken
+
+
+class Ours:
+    """Our update, as training makes it."""
+
+    def __init__(self, recipe: Recipe, dataset: Dataset) -> None:
+        samples = Samples([dataset])
+        for position in range(len(samples)):
+            samples[position]
+        self._batches = training_batches(samples, recipe, 0, 0)
+        self.update = Update(_network(recipe, dataset), recipe, samples, Engine(torch.device("cpu")))
+        optimiser = self.update._optimiser
+        optimiser.register_step_pre_hook(lambda *_: self._watch.ended("backward"))
+        optimiser.register_step_post_hook(lambda *_: self._watch.ended("optimiser"))
+
+    def __call__(self, number: int, watch: Watch) -> dict[str, float]:
+        """One update: the seconds of its parts."""
+        self._watch = watch
+        batch = next(self._batches)
+        self._watch.ended("augment")
+        with mock.patch.object(update_module, "bootstrapped_cross_entropy", self._lose):
+            self.update(batch, number)
+        self._watch.ended("optimiser")
+        return watch.seconds()
+
+    def _lose(self, *arguments: Any, **options: Any) -> Tensor:
+        """The loss; its gradient by the logits comes with it."""
+        self._watch.ended("forward")
+        loss = bootstrapped_cross_entropy(*arguments, **options)
+        self._watch.ended("loss")
+        return loss
+
+
+class Published:
+    """The loop of the authors' code: its operations, in its order."""
+
+    def __init__(self, recipe: Recipe, dataset: Dataset) -> None:
+        self._recipe, self._dataset, self._random = recipe, dataset, np.random.default_rng(0)
+        self._network = _network(recipe, dataset).train()
+        values = recipe.optimiser
+        self._optimiser = torch.optim.SGD(
+            self._network.parameters(), values.rate, values.momentum, weight_decay=values.decay
+        )
+
+    def __call__(self, number: int, watch: Watch) -> dict[str, float]:
+        """One update: the seconds of its parts."""
+        images, labels = self._batch(number, watch)
+        self._optimiser.zero_grad()
+        logits = self._network(images)
+        watch.ended("forward")
+        coarse = logits.detach().requires_grad_()
+        published_loss(coarse, labels).backward()
+        watch.ended("loss")
+        logits.backward(coarse.grad)
+        watch.ended("backward")
+        self._optimiser.step()
+        watch.ended("optimiser")
+        return watch.seconds()
+
+    def _batch(self, number: int, watch: Watch) -> tuple[Tensor, Tensor]:
+        images, labels = [], []
+        for position in order_of(self._recipe.seed, number, self._recipe.batch, len(self._dataset)):
+            sample = self._dataset[position]
+            watch.ended("decode")
+            image, truth = self._augment(Pillow.fromarray(sample.image), Pillow.fromarray(sample.labels))
+            mean, deviation = (np.array(of, np.float32) for of in (BGR_PIXELS.mean, BGR_PIXELS.deviation))
+            planes = ((image[..., ::-1].astype(np.float32) / 255 - mean) / deviation).transpose(2, 0, 1)
+            images.append(torch.from_numpy(np.ascontiguousarray(planes)))
+            labels.append(torch.from_numpy(truth.astype(np.int64)))
+            watch.ended("augment")
+        batch = torch.stack(images), torch.stack(labels)
+        watch.ended("augment")
+        return batch
+
+    def _augment(self, image: Pillow.Image, labels: Pillow.Image) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Flip, resize all of it, pad both ends by the shortfall, crop."""
+        values, random = self._recipe.augmentation, self._random
+        if random.random() < values.flip:
+            image, labels = (one.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT) for one in (image, labels))
+        factor = random.uniform(*values.scale)
+        size = int(image.width * factor), int(image.height * factor)
+        pixels = np.asarray(image.resize(size, Pillow.Resampling.BILINEAR))
+        truth = np.asarray(labels.resize(size, Pillow.Resampling.NEAREST))
+        short = [(max(0, crop - side),) * 2 for crop, side in zip(values.crop, truth.shape, strict=True)]
+        pixels, truth = np.pad(pixels, [*short, (0, 0)]), np.pad(truth, short, constant_values=IGNORE)
+        top, left = (int(random.integers(side - crop + 1)) for side, crop in zip(truth.shape, values.crop, strict=True))
+        here = slice(top, top + values.crop[0]), slice(left, left + values.crop[1])
+        return pixels[here], truth[here]
+
+
+def _network(recipe: Recipe, dataset: Dataset) -> SegmentationNetwork:
+    return fresh_network(network_by_name(recipe.network), len(dataset.label_space), recipe.alpha, recipe.seed)
+
+
+if __name__ == "__main__":
+    main()
