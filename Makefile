@@ -35,6 +35,7 @@ bench: setup
 	$(BIN)/python benchmarks/upsample_argmax.py
 	$(BIN)/python benchmarks/official_scores.py
 	$(BIN)/python benchmarks/data_check.py
+	$(BIN)/python benchmarks/input_pipeline.py
 
 clean:
 	rm -rf .venv build dist predictions

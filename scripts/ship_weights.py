@@ -3,7 +3,8 @@
 python scripts/ship_weights.py runs/camvid fassd-net-l2-camvid --data camvid:PATH --terms 'research only'
 
 What ships is the mean of the run's best and last weights (Izmailov et al., *Averaging Weights Leads to Wider Optima*,
-UAI 2018): steadier on pictures unlike the validation split than the update that happened to score best there.
+UAI 2018): steadier on pictures unlike the validation split than the update that happened to score best there. The best
+weights of a run whose recipe averages over its updates (`average`) are such a mean already and ship as they are.
 """
 
 from __future__ import annotations
@@ -56,8 +57,11 @@ def main() -> None:
 
 
 def averaged(run: Run) -> Checkpoint:
-    """The mean of a run's best and last weights and running statistics."""
-    best, state = read_checkpoint(run.best_path), run.states.load()
+    """The mean of a run's best and last weights and running statistics; the best where they are a mean already."""
+    best = read_checkpoint(run.best_path)
+    if run.recipe().average:
+        return best
+    state = run.states.load()
     last = {name: state.tensors[f"network.{name}"].numpy() for name in best.arrays}
     arrays = {name: (array + last[name]) / 2 for name, array in best.arrays.items()}
     origin = f"mean of the best weights ({best.header.origin}) and the last (after update {state.progress.step})"

@@ -62,7 +62,7 @@ BAD = [
     ("train: unknown value", TRAIN + "--set optimiser.rte=1", "did you mean 'rate'"),
     ("train: unknown section", TRAIN + "--set optimizer.rate=1", "did you mean optimiser"),
     ("train: no value", TRAIN + "--set seed", "expected key=value"),
-    ("train: wrong value", TRAIN + "--set optimiser.rate=fast", "Expected `float`"),
+    ("train: wrong value", TRAIN + "--set optimiser.rate=fast", "optimiser.rate: expected `float`"),
     ("train: unknown tracker", TRAIN + "--track tensorbord", "did you mean tensorboard"),
     ("train: neither recipe nor run", "train --data camvid:{w}/camvid --out {out}", "RECIPE is missing"),
     ("train: neither data nor run", "train camvid --out {out}", "--data is missing"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fassd.core.recipe import recipe_from
+from fassd.core.recipe import read_recipe, recipe_from, shipped_recipes
 
 Fassd = Callable[..., tuple[int, str, str]]
 
@@ -57,3 +58,44 @@ def test_going_on_with_other_values_is_refused_by_their_names(
     assert code == 2
     assert named in said
     assert said.count("\n") == 1
+
+
+def test_the_recipes_that_ship_are_listed_by_the_verb_that_takes_them(fassd: Fassd) -> None:
+    listed = []
+    for verb, trains in (("train", "network"), ("pretrain", "encoder")):
+        code, printed, said = fassd(verb, "--recipes")
+        assert (code, said) == (0, "")
+        names = [line.split()[0] for line in printed.splitlines()[1:]]
+        assert {read_recipe(shipped_recipes()[name]).trains for name in names} == {trains}
+        listed += names
+    assert sorted(listed) == list(shipped_recipes())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["train", "imagenet"], "use fassd pretrain imagenet --data FOLDER --out FOLDER"),
+        (["pretrain", "camvid"], "use fassd train camvid --data KIND:PATH --out FOLDER"),
+        (["train", "imagenet", "--data", "camvid:nowhere"], "use fassd pretrain imagenet"),
+        (["pretrain", "camvid", "--data", "nowhere"], "use fassd train camvid"),
+    ],
+)
+def test_a_recipe_given_to_the_wrong_verb_is_refused_with_the_right_command(
+    fassd: Fassd, given: list[str], said: str, tmp_path: Path
+) -> None:
+    code, _, error = fassd(*given, "--out", tmp_path / "run")
+    assert code == 2
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_where_no_terminal_shows_a_bar_lines_tell_of_the_updates(
+    fassd: Fassd, begin: list[object], tmp_path: Path
+) -> None:
+    code, _, said = fassd(*begin, "--out", tmp_path / "run")
+    assert code == 0
+    told = [line for line in said.splitlines() if re.match(r"update \d of 2: loss ", line)]
+    assert [line.split()[1] for line in told] == ["1", "2"]
+    assert re.fullmatch(r"update 2 of 2: loss [\d.]+, rate [\d.e-]+, [\d.]+ images/s, 0:00:00 left", told[-1])
+    assert "━" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ from fassd.networks.build import arrays_of, fresh_network, take_encoder
 from fassd.networks.classifier import fresh_classifier
 from fassd.networks.inference import normalise
 from fassd.networks.table import network_by_name
-from fassd.tasks.pretrain import PretrainingOrder, pretrain
+from fassd.tasks.pretrain import pretrain
+from fassd.tasks.pretraining_order import PretrainingOrder
+from fassd.training.accuracy import judge
 from fassd.training.engine import Engine
-from fassd.training.pretrain import judge
 from fassd.training.run import Run
 
 COLOURS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (200, 50, 40)}
@@ -34,6 +36,7 @@ COLOURS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (200, 50, 40)}
 
 def _recipe(**changes: Any) -> Recipe:
     values = {
+        "trains": "encoder",
         "network": "fassd-net-l2",
         "iterations": 9,
         "batch": 6,
@@ -88,9 +91,10 @@ def test_the_loss_falls(finished: tuple[Path, list[Event]]) -> None:
 def test_what_was_scored_is_logged_and_told(finished: tuple[Path, list[Event]]) -> None:
     out, events = finished
     told = [event.values for event in events if event.kind == "validated"]
+    flat = [{"step": one["step"], **one["figures"], "best": one["best"]} for one in told]
     with (out / "validations.csv").open(encoding="utf-8") as stream:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
-    assert rows == told
+    assert rows == flat
     assert [row["step"] for row in rows] == [4, 8, 9]
     assert all(row["top_5"] == 1 for row in rows), "there are three classes"
     assert max(row["top_1"] for row in rows) == rows[-1]["best"]
@@ -107,9 +111,9 @@ def test_accuracy_is_what_counting_one_by_one_finds(pictures: Path) -> None:
     for batch in views_to_judge(val, override_recipe(recipe, {"batch": 1}), 0):
         with torch.no_grad():
             logits = network.eval()(normalise(batch.images, BGR_PIXELS))[0]
-        better = int((logits > logits[batch.targets[0]]).sum())
+        better = int((logits > logits[batch.labels[0]]).sum())
         first, fifth = first + (better < 1), fifth + (better < 5)
-    assert (found.top_1, found.top_5, found.images) == (first / 9, fifth / 9, 9)
+    assert found.figures == {"top_1": first / 9, "top_5": fifth / 9}
 
 
 @pytest.mark.parametrize("name", ["fassd-net-l2", "fassd-net", "fassd-net-l1", "baseline+aspp"])
@@ -187,7 +191,7 @@ def test_without_val_the_last_encoder_is_kept(order: PretrainingOrder, tmp_path:
         ({"loss": {"class_weights": "inverse-log"}}, "loss.class_weights is inverse-log, which pre-training does not"),
         ({"loss": {"auxiliary": 0.4}}, "loss.auxiliary is 0.4, which pre-training does not have"),
         ({"optimiser": {"encoder_rate": 0.0}}, "optimiser.encoder_rate is 0.0, which pre-training does not have"),
-        ({"batch": 1}, "one picture of 72x72 at a time leaves the deepest norms a single value"),
+        ({"batch": 1}, "one image of 72x72 at a time leaves the deepest norms a single value"),
         ({"augmentation": {"crop": (50, 90)}}, "augmentation.crop is 90x50 pixels; fassd-net-l2 needs at least 57"),
     ],
 )
@@ -210,7 +214,7 @@ def test_resuming_with_other_pictures_is_refused(
     order: PretrainingOrder, finished: tuple[Path, list[Event]], tmp_path: Path, pictures: Path
 ) -> None:
     (tmp_path / "train").symlink_to(pictures / "val")
-    with pytest.raises(UsageError, match=r"not those that the run was begun with \(18 then\)"):
+    with pytest.raises(UsageError, match=r"not those that the run was begun with \(18 training images then\)"):
         pretrain(replace(order, out=finished[0], data=tmp_path, resume=True))
 
 
@@ -227,7 +231,7 @@ def test_a_damaged_picture_ends_the_training_with_its_name(
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(order: PretrainingOrder) -> None:
     wild = _recipe(optimiser={"rate": 1e5, "momentum": 0.99})
-    with pytest.raises(FassdError, match=r"the loss of update \d is (nan|inf).* is sound: lower optimiser.rate"):
+    with pytest.raises(FassdError, match=r"the loss of update \d is (nan|inf).* is sound: .*lower optimiser.rate"):
         pretrain(replace(order, recipe=wild))
     assert list((order.out / "failed").rglob("image-0.png"))
 
@@ -262,9 +266,35 @@ def test_the_command_trains_goes_on_and_says_how_to_use_the_result(
     assert fassd(["pretrain", *told, "--out", str(out)]) == 0
     captured = capsys.readouterr()
     assert f"--encoder {out / 'best.safetensors'}" in captured.out
-    assert "top-1 on val" in captured.err
+    assert "top-5 on val 100.00%" in captured.err
     assert fassd(["pretrain", "--resume", "--out", str(out), "--workers", "0", "--device", "cpu"]) == 0
     assert Run(out).recipe().iterations == 1
     text = (out / "README.md").read_text(encoding="utf-8")
     assert "learns to tell 3 classes of pictures apart: 1 updates" in text
     assert "with iterations 1" in text
+
+
+def test_a_dry_run_measures_and_writes_nothing(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "mine.toml"
+    page.write_text(recipe_as_toml(_recipe()), encoding="utf-8")
+    told = ["--data", str(pictures), "--batch", "12", "--dry-run", "--device", "cpu"]
+    assert fassd(["pretrain", str(page), *told]) == 0
+    printed, _, table = capsys.readouterr().out.partition("\nnetwork  ")
+    assert recipe_from(tomllib.loads(printed), "printed").batch == 12
+    assert "18 to learn from, 9 to score on" in table
+    assert "9 of 12 images: 6.0 passes" in table
+    assert list(tmp_path.iterdir()) == [page]
+
+
+def test_the_curves_are_drawn(finished: tuple[Path, list[Event]]) -> None:
+    pytest.importorskip("matplotlib")
+    assert (finished[0] / "curves.png").is_file()
+
+
+def test_the_folder_holds_what_its_page_says_and_nothing_else(finished: tuple[Path, list[Event]]) -> None:
+    page = (finished[0] / "README.md").read_text()
+    for path in finished[0].iterdir():
+        assert path.name == "README.md" or f"`{path.name}{'/' * path.is_dir()}`" in page

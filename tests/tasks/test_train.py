@@ -10,71 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from tests.tasks.short_trainings import arrays_in, recipe
 
 import fassd
 from fassd.core.checkpoint import read_checkpoint, read_header
 from fassd.core.errors import CheckpointError, DataError, FassdError, FileError, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES
-from fassd.core.recipe import Recipe, override_recipe, read_recipe, recipe_as_toml, recipe_from, shipped_recipes
+from fassd.core.recipe import read_recipe, recipe_from, shipped_recipes
 from fassd.core.types import Event
 from fassd.data.fingerprint import digest_of
 from fassd.data.kinds import open_dataset
 from fassd.runtimes.open import open_runtime
 from fassd.tasks.evaluate import evaluate
-from fassd.tasks.resume import continue_run
 from fassd.tasks.segmenter import Segmenter
 from fassd.tasks.train import train
 from fassd.tasks.training_order import TrainingOrder
-from fassd.training.curves import Curves
-from fassd.training.run import Run
-
-RECIPE = {
-    "network": "fassd-net-l2",
-    "iterations": 4,
-    "batch": 2,
-    "precision": "float32",
-    "validate_every": 2,
-    "augmentation": {"crop": (64, 64), "scale": (0.9, 1.5)},
-    "loss": {"kept": 512},
-}
-
-
-def recipe(**changes: Any) -> Recipe:
-    """A few updates on small crops."""
-    return recipe_from({**RECIPE, **changes}, "test")
-
-
-@pytest.fixture(scope="module")
-def finished(camvid_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event]]:
-    """The folder of a run that went through, with curves and TensorBoard, and its events; not to be changed."""
-    out, events = tmp_path_factory.mktemp("finished") / "run", list[Event]()
-    train(TrainingOrder(recipe(), [f"camvid:{camvid_root}"], out, workers=0), events.append)
-    return out, events
-
-
-@pytest.fixture
-def order(
-    finished: tuple[Path, list[Event]], camvid_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> TrainingOrder:
-    """Train on the made CamVid, into a fresh folder, without what takes longer than the training."""
-    monkeypatch.setattr(Curves, "draw", lambda self: None)
-    return TrainingOrder(recipe(), [f"camvid:{camvid_root}"], tmp_path / "run", workers=0, trackers=())
-
-
-def _arrays(path: Path) -> dict[str, bytes]:
-    return {name: array.tobytes() for name, array in read_checkpoint(path).arrays.items()}
-
-
-class _Stopped(Exception):
-    """Stands for whatever ends a run from outside."""
-
-
-def _stop_after(step: int) -> Callable[[Event], None]:
-    def watch(event: Event) -> None:
-        if event.kind == "step" and event.values["step"] == step + 1:
-            raise _Stopped
-
-    return watch
 
 
 def test_the_best_checkpoint_loads_and_labels_a_picture(finished: tuple[Path, list[Event]]) -> None:
@@ -109,7 +59,7 @@ def test_the_score_in_the_checkpoint_is_what_evaluation_finds(
 def test_the_watcher_sees_every_update_and_validation(finished: tuple[Path, list[Event]]) -> None:
     kinds = [event.kind for event in finished[1]]
     once = ["step", "step", "saved", "validated", "saved"]
-    assert kinds == ["begun", "saved", *once, *once]
+    assert kinds == ["note", "begun", "saved", *once, *once]
     assert [event.values["step"] for event in finished[1] if event.kind == "step"] == [1, 2, 3, 4]
     assert all(np.isfinite(event.values["loss"]) for event in finished[1] if event.kind == "step")
 
@@ -141,114 +91,7 @@ def test_the_same_validation_frames_are_drawn_each_time(finished: tuple[Path, li
 
 def test_the_same_order_gives_the_same_weights(order: TrainingOrder, finished: tuple[Path, list[Event]]) -> None:
     train(order)
-    assert _arrays(order.out / "best.safetensors") == _arrays(finished[0] / "best.safetensors")
-
-
-def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
-    order: TrainingOrder, finished: tuple[Path, list[Event]]
-) -> None:
-    with pytest.raises(_Stopped):
-        train(order, _stop_after(2))
-    events: list[Event] = []
-    progress = train(replace(order, resume=True), events.append)
-    assert [event.values["step"] for event in events if event.kind == "step"] == [3, 4]
-    assert progress.step == 4
-    assert _arrays(order.out / "best.safetensors") == _arrays(finished[0] / "best.safetensors")
-
-
-def test_a_finished_run_that_is_resumed_has_nothing_to_do(order: TrainingOrder) -> None:
-    first = train(order)
-    assert train(replace(order, resume=True)).step == first.step
-
-
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"batch": 4}, "batch"),
-        ({"seed": 5}, "seed"),
-        ({"loss": {"kept": 511}}, "loss"),
-        ({"network": "baseline"}, "network"),
-    ],
-)
-def test_resuming_with_another_recipe_is_refused_and_the_change_named(
-    order: TrainingOrder, changes: dict[str, Any], named: str
-) -> None:
-    with pytest.raises(_Stopped):
-        train(order, _stop_after(2))
-    state = Run(order.out).states.paths()[0].read_bytes()
-    with pytest.raises(UsageError, match=rf"another recipe \({named}"):
-        train(replace(order, recipe=recipe(**changes), resume=True))
-    assert Run(order.out).states.paths()[0].read_bytes() == state
-
-
-def test_resuming_with_other_data_is_refused(
-    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path]
-) -> None:
-    with pytest.raises(_Stopped):
-        train(order, _stop_after(2))
-    other = make_camvid(tmp_path / "other", {"train": 3, "val": 1})
-    with pytest.raises(UsageError, match=r"are not those that the run was begun with \(4 training images"):
-        train(replace(order, data=[f"camvid:{other}"], resume=True))
-
-
-@pytest.mark.parametrize("change", ["rename", "rewrite", "remove"])
-def test_resuming_with_changed_files_is_refused(
-    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path], change: str
-) -> None:
-    root = make_camvid(tmp_path / "mine", {"train": 3})
-    mine = replace(order, data=[f"camvid:{root}"])
-    with pytest.raises(_Stopped):
-        train(mine, _stop_after(2))
-    image, mask = root / "train/train_002.png", root / "trainannot/train_002.png"
-    if change == "rename":
-        image.rename(image.with_name("x.png"))
-        mask.rename(mask.with_name("x.png"))
-    elif change == "rewrite":
-        mask.write_bytes(mask.read_bytes() + b"\0")
-    else:
-        image.unlink()
-        mask.unlink()
-    with pytest.raises(UsageError, match="added, removed or rewritten"):
-        train(replace(mine, resume=True))
-
-
-def test_a_set_that_moved_is_the_same_set(
-    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path]
-) -> None:
-    root = make_camvid(tmp_path / "mine", {"train": 2})
-    with pytest.raises(_Stopped):
-        train(replace(order, data=[f"camvid:{root}"]), _stop_after(2))
-    moved = root.rename(tmp_path / "elsewhere")
-    assert train(replace(order, data=[f"camvid:{moved}"], resume=True)).step == 4
-
-
-def test_a_broken_state_is_set_aside_aloud_and_the_one_before_used(
-    order: TrainingOrder, finished: tuple[Path, list[Event]]
-) -> None:
-    with pytest.raises(_Stopped):
-        train(order, _stop_after(2))
-    newest = Run(order.out).states.paths()[0]
-    newest.write_bytes(newest.read_bytes()[:-100])
-    events: list[Event] = []
-    train(replace(order, resume=True), events.append)
-    notes = [event.values["text"] for event in events if event.kind == "note"]
-    assert notes[0].startswith(f"set aside: {newest}: is damaged")
-    assert "going on from" in notes[1]
-    assert [event.values["step"] for event in events if event.kind == "step"] == [1, 2, 3, 4]
-    assert _arrays(order.out / "best.safetensors") == _arrays(finished[0] / "best.safetensors")
-
-
-def test_resuming_where_nothing_was_begun_is_refused(order: TrainingOrder) -> None:
-    with pytest.raises(UsageError, match="no training state to resume"):
-        train(replace(order, resume=True))
-    assert not order.out.exists()
-
-
-def test_beginning_where_a_run_stands_is_refused(order: TrainingOrder) -> None:
-    with pytest.raises(_Stopped):
-        train(order, _stop_after(2))
-    with pytest.raises(UsageError, match="--resume"):
-        train(order)
+    assert arrays_in(order.out / "best.safetensors") == arrays_in(finished[0] / "best.safetensors")
 
 
 def test_training_starts_from_a_checkpoint(order: TrainingOrder, tiny_weights: Path) -> None:
@@ -341,6 +184,13 @@ def test_a_crop_below_the_networks_minimum_is_refused(order: TrainingOrder) -> N
         train(replace(order, recipe=small))
 
 
+def test_a_crop_that_no_image_can_fill_is_refused_before_the_folder_is_made(order: TrainingOrder) -> None:
+    large = recipe(augmentation={"crop": (96, 129), "scale": (0.5, 1.0)})
+    with pytest.raises(UsageError, match=r"crop is 129x96, but no .*the largest is 128x96, .*by 1.0 at most"):
+        train(replace(order, recipe=large))
+    assert not order.out.exists()
+
+
 def test_an_out_folder_that_is_a_file_is_refused(order: TrainingOrder) -> None:
     order.out.write_text("in the way")
     with pytest.raises(FileError, match="cannot be written"):
@@ -405,66 +255,7 @@ def test_an_encoder_and_weights_to_start_from_exclude_each_other(tmp_path: Path)
     assert not (tmp_path / "run").exists()
 
 
-@pytest.fixture
-def begun(order: TrainingOrder) -> TrainingOrder:
-    """A run begun by a recipe file with two values replaced, and stopped."""
-    page = order.out.parent / "mine.toml"
-    page.write_text(recipe_as_toml(recipe()), encoding="utf-8")
-    overrides = {"batch": 4, "optimiser.rate": 0.01}
-    changed = replace(order, recipe=override_recipe(recipe(), overrides), recipe_name=str(page), overrides=overrides)
-    with pytest.raises(_Stopped):
-        train(changed, _stop_after(2))
-    return changed
-
-
-@pytest.mark.parametrize("given", [{}, {"batch": 4}, {"optimiser.rate": 0.01, "seed": None}])
-@pytest.mark.parametrize("named", [True, False])
-def test_a_run_goes_on_without_being_told_again_how_it_was_begun(
-    begun: TrainingOrder, given: dict[str, Any], named: bool
-) -> None:
-    went = continue_run(begun.out, begun.recipe_name if named else None, given, [])
-    assert (went.recipe, went.data) == (begun.recipe, tuple(begun.data))
-    assert (went.beginning.recipe_name, went.beginning.overrides) == (begun.recipe_name, begun.overrides)
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [({"batch": 2}, "batch 2 instead of 4"), ({"optimiser.rate": 0.5}, "optimiser.rate 0.5 instead of 0.01")],
-)
-@pytest.mark.parametrize("named", [True, False])
-def test_what_contradicts_the_run_is_named(begun: TrainingOrder, given: dict[str, Any], said: str, named: bool) -> None:
-    with pytest.raises(UsageError, match=said):
-        continue_run(begun.out, begun.recipe_name if named else None, given, [])
-
-
-@pytest.mark.parametrize(("given", "named"), [(("x", None), "--start"), ((None, "x"), "--encoder")])
-def test_another_beginning_than_the_run_s_is_refused(
-    begun: TrainingOrder, given: tuple[str | None, str | None], named: str
-) -> None:
-    with pytest.raises(UsageError, match=f"{named} left away"):
-        continue_run(begun.out, None, {}, [], given)
-
-
-def test_another_recipe_than_the_run_s_is_named_by_what_differs(begun: TrainingOrder) -> None:
-    with pytest.raises(UsageError, match=r"begun with another recipe \(.*iterations 4600 instead of 4"):
-        continue_run(begun.out, "camvid", {}, [])
-
-
 def test_a_single_image_whose_coarsest_map_is_one_pixel_is_refused(order: TrainingOrder) -> None:
     with pytest.raises(UsageError, match="norms a single value"):
         train(replace(order, recipe=recipe(batch=1)))
     assert not order.out.exists()
-
-
-def test_a_set_that_vanishes_while_it_is_learned_ends_the_run_with_a_sentence_and_its_states(
-    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path]
-) -> None:
-    root = make_camvid(tmp_path / "mine", {"train": 9})
-
-    def vanish(event: Event) -> None:
-        if event.kind == "step":
-            root.rename(tmp_path / "gone")
-
-    with pytest.raises(FileError, match=r"train_00\d\.png"):
-        train(replace(order, data=[f"camvid:{root}"]), vanish)
-    assert Run(order.out).states.progress().step == 0

@@ -10,6 +10,7 @@ from typing import Any
 import parameters  # type: ignore[import-not-found]
 import pytest
 import torch
+from tests.training.sitting import Sitting
 
 from fassd.core.recipe import Augmentation, Loss, Optimiser, Recipe
 from fassd.data.batches import Samples
@@ -67,3 +68,11 @@ def recipe() -> Recipe:
         loss=Loss(kept=512),
         optimiser=Optimiser(rate=0.02),
     )
+
+
+@pytest.fixture(scope="session")
+def whole(recipe: Recipe, samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Sitting:
+    """A run of six updates from beginning to end; not to be changed."""
+    sitting = Sitting(recipe, samples, tmp_path_factory.mktemp("whole"), lambda step: step / 10)
+    sitting.go()
+    return sitting

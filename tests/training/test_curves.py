@@ -27,7 +27,7 @@ def test_a_run_is_drawn_however_far_it_has_come(run: Run, updates: int, validati
     for step in range(1, updates + 1):
         run.log_update(step, 2 / step, 1.0, 0.01, 5.0)
     for step in range(1, validations + 1):
-        run.log_validation(step * 40, 0.1 * step, 0.1 * step, {"Sky": None})
+        run.log_validation(step * 40, {"mean_iou": 0.1 * step}, 0.1 * step, {"Sky": None})
     with Pillow.open(draw_curves(run)) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     assert pixels.shape == (770, 990, 3)

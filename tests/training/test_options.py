@@ -15,11 +15,12 @@ from fassd.networks.build import fresh_network
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.table import network_by_name
 from fassd.training.averages import averaged
+from fassd.training.descent import Outcome
 from fassd.training.engine import Engine
 from fassd.training.learner import Learner
 from fassd.training.parameters import FACTOR, optimiser_of, set_rate
 from fassd.training.schedule import poly_rate, scheduled_rate
-from fassd.training.update import Outcome, Update
+from fassd.training.update import Update
 
 
 def _network(name: str = "fassd-net-l2") -> SegmentationNetwork:

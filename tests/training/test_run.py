@@ -24,8 +24,8 @@ def run(tmp_path: Path, recipe: Recipe) -> Run:
 def _logged(run: Run) -> Run:
     for step in (1, 2, 3):
         run.log_update(step, step / 2, 1.5, 0.01, 7.0)
-    run.log_validation(2, 0.25, 0.25, {"a, b": 0.5, "c": None})
-    run.log_validation(3, 0.2, 0.25, {"a, b": 0.4, "c": 0.0})
+    run.log_validation(2, {"mean_iou": 0.25}, 0.25, {"a, b": 0.5, "c": None})
+    run.log_validation(3, {"mean_iou": 0.2}, 0.25, {"a, b": 0.4, "c": 0.0})
     return run
 
 

@@ -121,7 +121,7 @@ def test_without_a_state_there_is_nothing_to_resume(states: States) -> None:
 
 def test_a_state_written_again_replaces_the_first(states: States, progress: Progress) -> None:
     states.save(TENSORS, progress)
-    later = msgspec.structs.replace(progress, validated=2, best_mean_iou=0.5)
+    later = msgspec.structs.replace(progress, validated=2, best_score=0.5)
     states.save(TENSORS, later)
     assert states.load().progress == later
     assert len(states.paths()) == 1

@@ -4,10 +4,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from fassd.training import stop
 from fassd.training.stop import StopSignals
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -83,15 +85,35 @@ def test_outside_the_main_thread_nothing_is_noted_and_nothing_fails() -> None:
     assert noted == [None]
 
 
-def test_an_update_that_takes_too_long_is_not_waited_for() -> None:
-    script = """
-import signal, time
+@pytest.mark.parametrize(
+    "busy",
+    ["time.sleep(60)", "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**30)"],
+    ids=["in Python", "without returning to Python"],
+)
+def test_an_update_that_takes_too_long_is_not_waited_for(busy: str) -> None:
+    script = f"""
+import hashlib, os, signal, threading, time
 from fassd.training import stop
 stop.PATIENCE_S = 0.05
 with stop.StopSignals():
-    signal.raise_signal(signal.SIGTERM)
-    time.sleep(60)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    {busy}
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=50)
     assert done.returncode == 143
-    assert "ended with the last training state" in done.stderr
+    assert "go on from the last training state with --resume" in done.stderr
+
+
+def test_what_was_granted_in_time_is_not_ended_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_up: list[int] = []
+    monkeypatch.setattr(stop, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(stop, "_give_up", given_up.append)
+    threads = threading.active_count()
+    with pytest.raises(Handled), StopSignals() as stopping:
+        signal.raise_signal(signal.SIGTERM)
+        stopping.pass_on()
+    deadline = time.monotonic() + 10
+    while threading.active_count() > threads and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (given_up, threading.active_count()) == ([], threads)
+    assert signal.set_wakeup_fd(-1) == -1

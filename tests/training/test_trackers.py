@@ -9,7 +9,7 @@ import pytest
 
 from fassd.core.errors import MissingExtra, UnknownName
 from fassd.training import trackers
-from fassd.training.trackers import Trackers, check_trackers
+from fassd.training.trackers import Trackers, chosen_trackers
 
 
 class Made:
@@ -92,10 +92,10 @@ def test_without_trackers_no_thread_is_started(tmp_path: Path) -> None:
 
 def test_an_unknown_tracker_is_refused_and_the_nearest_offered() -> None:
     with pytest.raises(UnknownName, match="did you mean tensorboard"):
-        check_trackers(["tensorbord"])
+        chosen_trackers(["tensorbord"])
 
 
 def test_a_tracker_that_is_not_installed_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match="--track mlflow needs the package 'mlflow'"):
-        check_trackers(["mlflow"])
+        chosen_trackers(["mlflow"])

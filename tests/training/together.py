@@ -23,8 +23,10 @@ from fassd.data.kinds import open_dataset
 from fassd.networks import inference
 from fassd.networks.build import fresh_network
 from fassd.networks.table import network_by_name
+from fassd.tasks.judge import Judge
 from fassd.tasks.train import train
-from fassd.tasks.training_order import TrainingOrder
+from fassd.tasks.training_order import TrainingOrder, gather_material, header_of
+from fassd.training import descent
 from fassd.training import update as updates
 from fassd.training.curves import Curves
 from fassd.training.engine import Engine
@@ -36,7 +38,7 @@ VALUES = {
     "precision": "float32",
     "average": 0.9,
     "validate_every": 3,
-    "augmentation": {"crop": (64, 96), "scale": (0.9, 1.5)},
+    "augmentation": {"crop": (96, 128), "scale": (0.9, 1.5)},
     "loss": {"kept": 512, "auxiliary": 0.3, "class_weights": "inverse-log"},
     "optimiser": {"clip": 10.0},
 }
@@ -48,7 +50,7 @@ def exact_losses(data: str, out: Path) -> dict[str, object]:
     def normalise(images: Tensor, pixels: Pixels) -> Tensor:
         return inference.normalise(images, pixels).double()
 
-    updates.normalise = normalise  # type: ignore[attr-defined]
+    descent.normalise = normalise  # type: ignore[attr-defined]
     recipe = recipe_from(VALUES, "test")
     samples = Samples([open_dataset(data, "train")])
     engine = Engine(torch.device("cpu"))
@@ -60,7 +62,7 @@ def exact_losses(data: str, out: Path) -> dict[str, object]:
     outcomes = [update(next(batches), step) for step in range(recipe.iterations)]
     statistics = [float(value.sum()) for name, value in network.named_buffers() if "running" in name]
     torch.set_default_dtype(torch.float32)
-    updates.normalise = inference.normalise  # type: ignore[attr-defined]
+    descent.normalise = inference.normalise  # type: ignore[attr-defined]
     return {
         "losses": engine.gather([one.loss for one in outcomes]),
         "gradients": engine.gather([one.gradient for one in outcomes]),
@@ -71,15 +73,21 @@ def exact_losses(data: str, out: Path) -> dict[str, object]:
 def whole_training(data: str, out: Path) -> dict[str, object]:
     """A training with its validation, as users start it."""
     Curves.draw = lambda self: None  # type: ignore[method-assign]
-    found: list[object] = []
+    events: list[Event] = []
+    order = TrainingOrder(recipe_from(VALUES, "test"), [data], out / "run", workers=0, trackers=())
+    progress = train(order, events.append)
+    return {"step": progress.step, "kinds": [event.kind for event in events]}
 
-    def watch(event: Event) -> None:
-        if event.kind == "validated":
-            found.append([event.values["mean_iou"], event.values["iou"]])
 
-    recipe = recipe_from({**VALUES, "optimiser": {"rate": 1e-12}}, "test")
-    progress = train(TrainingOrder(recipe, [data], out / "run", workers=0, trackers=()), watch)
-    return {"step": progress.step, "validated": found}
+def fresh_scores(data: str, out: Path) -> dict[str, object]:
+    """What a network that is not trained at all scores."""
+    order = TrainingOrder(recipe_from(VALUES, "test"), [data], out)
+    material = gather_material(order)
+    network = fresh_network(network_by_name("fassd-net-l2"), 11, seed=1)
+    verdict = Judge(material.scored, header_of(order, material), Engine(torch.device("cpu")), out / "samples")(
+        network, 0
+    )
+    return {"figures": verdict.figures, "iou": verdict.iou}
 
 
 def endless_training(data: str, out: Path) -> object:
@@ -91,8 +99,8 @@ def endless_training(data: str, out: Path) -> object:
 
 
 def both(data: str, out: Path) -> object:
-    """The first two, for starting a process takes longer than either."""
-    return {**exact_losses(data, out), **whole_training(data, out)}
+    """All of these, for starting a process takes longer than any."""
+    return {**exact_losses(data, out), **fresh_scores(data, out), **whole_training(data, out)}
 
 
 WHAT: dict[str, Callable[[str, Path], object]] = {"both": both, "endless": endless_training}

@@ -9,17 +9,20 @@ import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
+from fassd.core.catalog import shipped_or_file
 from fassd.core.errors import FileError, UnknownName, UsageError
 
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 AboveZero = Annotated[float, Meta(gt=0, lt=1e6)]
+Trained: TypeAlias = Literal["network", "encoder"]
+"""What a recipe is for: `fassd train` or `fassd pretrain`."""
 
 
 class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,6 +87,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The whole recipe.
 
     Attributes:
+        trains: "network", by `fassd train`, or "encoder", by `fassd pretrain`.
         network: name of the row.
         alpha: the DAPF's divisor.
         iterations: updates of the whole run.
@@ -94,6 +98,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         channel_order: order of the input planes; the published networks take "bgr".
         precision: arithmetic of forward and backward pass; "auto" takes bfloat16 where the processor has it, float16
             scales its loss.
+        compile: PyTorch turns the network into code of its own before the first update, which takes minutes.
         average: weights are averaged over the updates, each mean keeping this share of the one before (0.999, say);
             the mean is what is validated and kept (Polyak, 1992). 0 as published: none.
         sync_norms: several processes share the statistics of their norms, so that their number changes nothing.
@@ -102,6 +107,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         keep_every: training states of these iterations are kept for good; 0 keeps the last two alone.
     """
 
+    trains: Trained = "network"
     network: str
     alpha: Positive = 2
     iterations: Positive
@@ -110,6 +116,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     channel_order: Literal["rgb", "bgr"] = "rgb"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    compile: bool = False
     average: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     sync_norms: bool = True
     validate_every: Positive = 500
@@ -171,6 +178,25 @@ def recipe_from(values: dict[str, Any], source: str) -> Recipe:
     return recipe
 
 
+def check_trained(recipe: Recipe, wanted: Trained, name: str) -> None:
+    """Refuses a recipe that is another verb's.
+
+    Args:
+        recipe: as given.
+        wanted: what shall be trained.
+        name: of the recipe.
+
+    Raises:
+        UsageError: it trains something else; the right command is said.
+    """
+    if recipe.trains != wanted:
+        right = "pretrain {} --data FOLDER" if recipe.trains == "encoder" else "train {} --data KIND:PATH"
+        raise UsageError(
+            f"the recipe {name} trains the {recipe.trains}, not the {wanted}: use fassd {right.format(name)} --out "
+            f'FOLDER, or set trains = "{wanted}" in a recipe of your own'
+        )
+
+
 def recipe_as_toml(recipe: Recipe) -> str:
     """The recipe as the page that `read_recipe` reads, every value on it."""
     values = msgspec.to_builtins(recipe)
@@ -195,19 +221,22 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
 
 
 def _explain(message: str) -> str:
-    """msgspec's message, with the nearest key where one is unknown."""
-    unknown = re.search(r"unknown field `(\w+)`", message)
+    """msgspec's message with the key first, and the nearest key where one is unknown."""
+    found, _, place = message.partition(" - at `$.")
+    place = place.removesuffix("`")
+    unknown = re.search(r"unknown field `(\w+)`", found)
     if not unknown:
-        return message
+        return f"{place}: {found[0].lower()}{found[1:]}" if place else message
     keys = {name for struct in (Recipe, Augmentation, Loss, Optimiser) for name in struct.__struct_fields__}
     near = difflib.get_close_matches(unknown[1], keys, n=1)
-    return message + (f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(keys))}")
+    offer = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(sorted(keys))}"
+    return f"{f'[{place}]' if place else 'a recipe'} has no key '{unknown[1]}'; {offer}"
 
 
 def shipped_recipes() -> dict[str, Path]:
     """The recipes inside the package, by name."""
     folder = Path(str(files("fassd"))) / "recipes"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
 def locate_recipe(name_or_file: str) -> Path:
@@ -216,13 +245,7 @@ def locate_recipe(name_or_file: str) -> Path:
     Raises:
         UnknownName: neither; the nearest names are offered.
     """
-    shipped = shipped_recipes()
-    if name_or_file in shipped:
-        return shipped[name_or_file]
-    path = Path(name_or_file).expanduser()
-    if path.exists() or path.suffix or len(path.parts) > 1:
-        return path
-    raise UnknownName("recipe", name_or_file, shipped)
+    return shipped_or_file("recipe", name_or_file, shipped_recipes())
 
 
 def override_recipe(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:

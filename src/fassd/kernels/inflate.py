@@ -42,7 +42,9 @@ def inflate(source: Any, out: Any) -> int:  # noqa: PLR0911 - compiled
             place += 4
             if place + length > source.size or written + length > out.size:
                 return -1
-            out[written : written + length] = source[place : place + length]
+            # Loops, not slices: those take the compiler seconds.
+            for k in range(length):
+                out[written + k] = source[place + k]
             written, place = written + length, (place + length) * 8
         else:
             place = _read_codes(source, place, literals, distances) if kind == _DYNAMIC else place
@@ -204,8 +206,9 @@ def _read_codes(source: Any, place: int, literals: Any, distances: Any) -> int: 
             place += 7
         if k + repeats > lengths.size:
             return -1
-        lengths[k : k + repeats] = value
-        k += repeats
+        for _ in range(repeats):
+            lengths[k] = value
+            k += 1
     if not _fill(literals, lengths[:count]) or not _fill(distances, lengths[count:]):
         return -1
     return place

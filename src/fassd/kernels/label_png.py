@@ -94,7 +94,8 @@ def _unfilter(filtered: Any, each: int, out: Any) -> bool:
     for y in range(out.shape[0]):
         kind, row, to = filtered[y, 0], filtered[y, 1:], out[y]
         if kind == 0:
-            to[:] = row
+            for x in range(to.size):
+                to[x] = row[x]
         elif kind == 1:
             _undo_sub(row, each, to)
         elif kind == 2:

@@ -65,7 +65,7 @@ class Judge:
                 reports.append(_joined(engine.gather(evaluate(runtime, share))))
             if engine.first:
                 self._draw(runtime, step)
-        return Verdict(overall_mean_iou(reports), self._iou(reports))
+        return Verdict({"mean_iou": overall_mean_iou(reports)}, self._iou(reports))
 
     def score(self, verdict: Verdict) -> Score:
         """What the header says of a verdict."""
@@ -73,7 +73,7 @@ class Judge:
             data=" + ".join(dataset.name for dataset in self.datasets),
             split="val",
             images=sum(len(dataset) for dataset in self.datasets),
-            mean_iou=verdict.mean_iou,
+            mean_iou=verdict.score,
             pixel_accuracy=None,
             classes=len(self.datasets[0].label_space),
             command="validation while training",

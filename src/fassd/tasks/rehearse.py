@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
 import torch
+from torch import nn
 
+from fassd.core.errors import UsageError
 from fassd.core.machine import memory_bytes, peak_memory_bytes
 from fassd.core.recipe import Recipe
-from fassd.data.batches import Samples, training_batches
+from fassd.data.batches import Batch, Samples, training_batches
+from fassd.data.class_batches import views_to_learn
+from fassd.data.class_folders import ClassFolders
 from fassd.networks.build import fresh_network
+from fassd.networks.classifier import fresh_classifier
+from fassd.networks.table import NetworkSpec, network_by_name
 from fassd.runtimes.pytorch import PyTorchRuntime
 from fassd.tasks.evaluate import evaluate
+from fassd.tasks.pretraining_order import PretrainingOrder, gather_pictures
 from fassd.tasks.training_order import (
-    Material,
     TrainingOrder,
     device_of,
     gather_material,
@@ -23,6 +30,9 @@ from fassd.tasks.training_order import (
     norms_have_values,
     start_from,
 )
+from fassd.training.accuracy import judge
+from fassd.training.classifier_update import ClassifierUpdate
+from fassd.training.descent import Descent
 from fassd.training.engine import Engine
 from fassd.training.update import Update
 
@@ -58,6 +68,18 @@ class Rehearsal:
     available: int | None
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """What is rehearsed: a network, and how it is trained by a recipe of fewer images and scored on a few."""
+
+    spec: NetworkSpec
+    network: nn.Module
+    images: tuple[int, int]
+    update: Callable[[Recipe], Descent[nn.Module]]
+    batches: Callable[[Recipe], Iterator[Batch]]
+    score: Callable[[], int]
+
+
 def rehearse(order: TrainingOrder) -> Rehearsal:
     """Makes updates of one and of two images, scores a few, and adds up what the whole run would take.
 
@@ -68,27 +90,85 @@ def rehearse(order: TrainingOrder) -> Rehearsal:
         FassdError: whatever would be wrong with the training before its first update.
     """
     material = gather_material(order)
-    samples, images = Samples(material.learned), sum(map(len, material.learned))
+    engine = _alone(order.device)
+    samples = Samples(material.learned, order.recipe.augmentation.scale[1])
     network = fresh_network(material.spec, len(material.space), order.recipe.alpha, order.recipe.seed)
     start_from(network, order, material.space)
-    engine = Engine(device_of(order))
-    batch = order.recipe.batch // order.recipe.accumulate
+
+    def score() -> int:
+        few = replace(material.scored[0], pairs=material.scored[0].pairs[:_SCORED])
+        with PyTorchRuntime(network, header_of(order, material), str(engine.device)) as runtime:
+            evaluate(runtime, few)
+        return len(few)
+
+    piece = _Piece(
+        spec=material.spec,
+        network=network,
+        images=(len(samples), sum(map(len, material.scored))),
+        update=lambda recipe: Update(network, recipe, samples, engine),
+        batches=lambda recipe: training_batches(samples, recipe, 0, 0),
+        score=score,
+    )
+    return _rehearsed(piece, order.recipe, engine)
+
+
+def rehearse_pretraining(order: PretrainingOrder) -> Rehearsal:
+    """The same of a pre-training.
+
+    Raises:
+        FassdError: whatever would be wrong with it before its first update.
+    """
+    learned, scored = gather_pictures(order)
+    engine, recipe = _alone(order.device), order.recipe
+    spec = network_by_name(recipe.network)
+    network = fresh_classifier(spec, len(learned.classes), recipe.seed)
+
+    def score() -> int:
+        assert scored is not None
+        few = _first(scored, _SCORED)
+        judge(network, few, recipe, engine, 0)
+        return len(few)
+
+    piece = _Piece(
+        spec=spec,
+        network=network,
+        images=(len(learned), 0 if scored is None else len(scored)),
+        update=lambda recipe: ClassifierUpdate(network, recipe, engine),
+        batches=lambda recipe: views_to_learn(learned, recipe, 0, 0),
+        score=score,
+    )
+    return _rehearsed(piece, recipe, engine)
+
+
+def _alone(device: str) -> Engine:
+    engine = Engine(device_of(device))
+    if engine.processes > 1:
+        raise UsageError("--dry-run measures a single process; give the command without torchrun or accelerate launch")
+    return engine
+
+
+def _first(pictures: ClassFolders, number: int) -> ClassFolders:
+    return replace(pictures, names=pictures.names[:number], targets=pictures.targets[:number])
+
+
+def _rehearsed(piece: _Piece, recipe: Recipe, engine: Engine) -> Rehearsal:
+    batch = recipe.batch // recipe.accumulate
     measured = []
-    least = 1 if norms_have_values(material.spec, order.recipe.augmentation.crop) else 2
+    least = 1 if norms_have_values(piece.spec, recipe.augmentation.crop) else 2
     for size in sorted({least, min(2 * least, batch)}):
-        recipe = msgspec.structs.replace(order.recipe, batch=size, accumulate=1, iterations=1 + _TIMED)
-        update = Update(network, recipe, samples, engine)
-        measured.append((size, *_measure(update, recipe, samples, engine)))
+        small = msgspec.structs.replace(recipe, batch=size, accumulate=1, iterations=1 + _TIMED)
+        update = piece.update(small)
+        measured.append((size, *_measure(update, piece.batches(small), engine)))
     seconds, memory = (_extrapolated([(one[0], one[place]) for one in measured], batch) for place in (1, 2))
-    seconds *= order.recipe.accumulate
-    validation = _validation_s(material, order, update)
-    recipe = order.recipe
+    seconds *= recipe.accumulate
+    learned, scored = piece.images
+    validation = _validation_s(piece) if scored else 0.0
     validations = -(-recipe.iterations // recipe.validate_every)
     return Rehearsal(
-        parameters=sum(one.numel() for one in network.parameters()),
-        learned=images,
-        scored=sum(map(len, material.scored)),
-        passes=recipe.iterations * recipe.batch / images,
+        parameters=sum(one.numel() for one in piece.network.parameters()),
+        learned=learned,
+        scored=scored,
+        passes=recipe.iterations * recipe.batch / learned,
         device=str(engine.device),
         precision=str(update.precision).removeprefix("torch."),
         update_s=seconds,
@@ -99,9 +179,8 @@ def rehearse(order: TrainingOrder) -> Rehearsal:
     )
 
 
-def _measure(update: Update, recipe: Recipe, samples: Samples, engine: Engine) -> tuple[float, float]:
+def _measure(update: Descent[nn.Module], batches: Iterator[Batch], engine: Engine) -> tuple[float, float]:
     """Seconds of an update with its data, and the most bytes used so far."""
-    batches = training_batches(samples, recipe, 0, 0)
     update(next(batches), 0)
     times = []
     for _ in range(_TIMED):
@@ -120,16 +199,11 @@ def _extrapolated(points: list[tuple[int, float]], batch: int) -> float:
     return high + slope * (batch - last)
 
 
-def _validation_s(material: Material, order: TrainingOrder, update: Update) -> float:
+def _validation_s(piece: _Piece) -> float:
     """Seconds of a whole validation, from a few of its images."""
-    if not material.scored:
-        return 0.0
-    scored, whole = material.scored[0], sum(map(len, material.scored))
-    few = replace(scored, pairs=scored.pairs[:_SCORED])
-    with PyTorchRuntime(update.judged, header_of(order, material), str(update.engine.device)) as runtime:
-        since = time.perf_counter()
-        evaluate(runtime, few)
-        return (time.perf_counter() - since) / len(few) * whole
+    since = time.perf_counter()
+    scored = piece.score()
+    return (time.perf_counter() - since) / scored * piece.images[1]
 
 
 def _available(device: torch.device) -> int | None:

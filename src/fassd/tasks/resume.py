@@ -9,7 +9,10 @@ from typing import Any
 
 from fassd.core.errors import UsageError
 from fassd.core.recipe import Recipe, differences, locate_recipe, override_recipe, read_recipe
+from fassd.core.types import Event, Watch
+from fassd.training.engine import Engine
 from fassd.training.run import Beginning, Run
+from fassd.training.state import State
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,41 @@ def continue_run(
         if asked is not None and asked != used:
             raise UsageError(f"the run in {folder} was begun with --{name} {used or 'left away'}; leave --{name} away")
     return Continuation(own, beginning, tuple(data) or tuple(beginning.data))
+
+
+def take_up(run: Run, engine: Engine, recipe: Recipe, data: str, digest: str, watch: Watch) -> State:
+    """The state that a run goes on from, the same in every process; the run's logs go back to it.
+
+    Args:
+        run: its folder.
+        engine: the processes that go on with it.
+        recipe: what it shall be trained by.
+        data: what it shall learn from, in words.
+        digest: of those files.
+        watch: hears of states that are broken, in the first process alone.
+
+    Raises:
+        UsageError: there is no state, or it is of another recipe or of other data.
+        CheckpointError: no state is sound.
+    """
+    found: list[State] = []
+    # The first process sets broken states aside, before the others look.
+    engine.lead(lambda: found.append(run.states.load()))
+    state = found[0] if found else run.states.load()
+    progress = state.progress
+    changed = differences(progress.recipe, recipe)
+    if changed:
+        raise UsageError(f"the run was begun with another recipe ({', '.join(changed)} differ); resume with its own")
+    if progress.data != digest:
+        raise UsageError(
+            f"the files of {data} are not those that the run was begun with ({progress.samples} training images then): "
+            "something was added, removed or rewritten; resume with its data, or begin anew"
+        )
+    for text in (*(f"set aside: {problem}" for problem in state.broken), f"going on from {state.path}"):
+        if engine.first:
+            watch(Event("note", {"text": text}))
+    engine.lead(lambda: run.go_back_to(progress.step, progress.validated))
+    return state
 
 
 def _value(recipe: Recipe, key: str) -> object:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 import fassd
 from fassd.core.checkpoint import Header, write_checkpoint
-from fassd.core.errors import UsageError
-from fassd.core.recipe import Recipe, differences
 from fassd.core.types import Event, Watch, ignore_events
-from fassd.data.batches import Samples
+from fassd.data.batches import Samples, training_batches
 from fassd.data.fingerprint import digest_of
 from fassd.networks.build import checkpoint_of, fresh_network
 from fassd.networks.network import SegmentationNetwork
 from fassd.tasks.judge import Judge
+from fassd.tasks.resume import take_up
 from fassd.tasks.training_order import Material, TrainingOrder, device_of, gather_material, header_of, start_from
 from fassd.training.curves import Curves
 from fassd.training.engine import Engine
 from fassd.training.fit import Keep, Setting, Verdict, fit
 from fassd.training.readme import readme_of
 from fassd.training.run import Beginning, Run
-from fassd.training.state import Progress, State
-from fassd.training.trackers import Trackers, check_trackers, default_trackers
+from fassd.training.state import Progress
+from fassd.training.trackers import Trackers, chosen_trackers, flat_values
+from fassd.training.update import Update
 
 
 def train(order: TrainingOrder, watch: Watch = ignore_events) -> Progress:
@@ -39,64 +37,39 @@ def train(order: TrainingOrder, watch: Watch = ignore_events) -> Progress:
             be known.
     """
     recipe, run = order.recipe, Run(order.out)
-    trackers = default_trackers() if order.trackers is None else order.trackers
-    check_trackers(trackers)
+    trackers = chosen_trackers(order.trackers)
     material = gather_material(order)
     digest = digest_of(material.learned)
-    engine = Engine(device_of(order), recipe.sync_norms)
+    engine = Engine(device_of(order.device), recipe.sync_norms)
     with engine.together():
-        state = _state_of(run, order, digest, engine) if order.resume else None
+        state = take_up(run, engine, recipe, ", ".join(order.data), digest, watch) if order.resume else None
         network = fresh_network(material.spec, len(material.space), recipe.alpha, recipe.seed)
         if state is None:
-            _say(watch, engine, start_from(network, order, material.space))
+            for text in start_from(network, order, material.space):
+                _say(watch, engine, text)
             engine.lead(lambda: _begin(run, order, material))
-        else:
-            _say(watch, engine, [f"set aside: {problem}" for problem in state.broken])
-            _say(watch, engine, [f"going on from {state.path}"])
-            engine.lead(lambda: run.go_back_to(state.progress.step, state.progress.validated))
         header = header_of(order, material)
         judge = Judge(material.scored, header, engine, run.samples_folder)
-        curves = Curves(run, watch)
+        samples, curves = Samples(material.learned, recipe.augmentation.scale[1]), Curves(run, watch)
+        _say(watch, engine, f"{samples.kept} of {len(samples)} training images stay in memory once decoded")
+        share = (engine.rank, engine.processes)
         with Trackers(
-            trackers if engine.first else (), order.out, _flat(recipe), lambda text: _say(watch, engine, [text])
+            trackers if engine.first else (), order.out, flat_values(recipe), lambda text: _say(watch, engine, text)
         ) as track:
             setting = Setting(
-                recipe=recipe,
-                samples=Samples(material.learned),
+                batches=lambda first: training_batches(samples, recipe, first, order.workers, share),
+                samples=len(samples),
                 data=digest,
                 run=run,
-                engine=engine,
                 validate=judge if material.scored else None,
                 keep=_keep_in(run.best_path, header, judge),
-                workers=order.workers,
                 watch=curves,
                 track=track,
             )
-            progress = fit(network, setting, state)
+            progress = fit(Update(network, recipe, samples, engine, state), setting, state)
         if engine.first:
             curves.draw()
         return progress
-
-
-def _state_of(run: Run, order: TrainingOrder, digest: str, engine: Engine) -> State:
-    """The state to go on from, the same in every process."""
-    found: list[State] = []
-    # The first process sets broken states aside, before the others look.
-    engine.lead(lambda: found.append(run.states.load()))
-    state = found[0] if found else run.states.load()
-    _check_resumable(state.progress, order, digest)
-    return state
-
-
-def _check_resumable(progress: Progress, order: TrainingOrder, digest: str) -> None:
-    changed = differences(progress.recipe, order.recipe)
-    if changed:
-        raise UsageError(f"the run was begun with another recipe ({', '.join(changed)} differ); resume with its own")
-    if progress.data != digest:
-        raise UsageError(
-            f"the files of {', '.join(order.data)} are not those that the run was begun with ({progress.samples} "
-            "training images then): something was added, removed or rewritten; resume with its data, or begin anew"
-        )
 
 
 def _begin(run: Run, order: TrainingOrder, material: Material) -> None:
@@ -107,7 +80,7 @@ def _begin(run: Run, order: TrainingOrder, material: Material) -> None:
     run.begin(order.recipe, beginning, page)
 
 
-def _keep_in(path: Path, header: Header, judge: Judge) -> Keep:
+def _keep_in(path: Path, header: Header, judge: Judge) -> Keep[SegmentationNetwork]:
     """Writes a network as the best checkpoint, with what was found about it in its header."""
 
     def keep(network: SegmentationNetwork, step: int, verdict: Verdict | None) -> None:
@@ -118,16 +91,6 @@ def _keep_in(path: Path, header: Header, judge: Judge) -> Keep:
     return keep
 
 
-def _flat(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's values by their full names, as trackers show them."""
-    values = msgspec.to_builtins(recipe)
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        inside = value.items() if isinstance(value, dict) else [("", value)]
-        flat |= {f"{name}.{key}".rstrip("."): str(one) if isinstance(one, list) else one for key, one in inside}
-    return flat
-
-
-def _say(watch: Watch, engine: Engine, texts: Sequence[str]) -> None:
-    for text in texts if engine.first else ():
+def _say(watch: Watch, engine: Engine, text: str) -> None:
+    if engine.first:
         watch(Event("note", {"text": text}))

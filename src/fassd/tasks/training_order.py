@@ -17,16 +17,18 @@ from fassd.core.catalog import locate_weights
 from fassd.core.checkpoint import Checkpoint, Header, read_checkpoint
 from fassd.core.errors import MissingSplit, UsageError
 from fassd.core.labels import LabelSpace
-from fassd.core.recipe import Recipe
+from fassd.core.recipe import Recipe, check_trained
 from fassd.data.dataset import Dataset
 from fassd.data.fingerprint import digest_of
 from fassd.data.kinds import open_together
+from fassd.media.images import read_size
 from fassd.networks.build import take_encoder
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.table import NetworkSpec, network_by_name
 from fassd.networks.transfer import take_weights
 from fassd.runtimes.pytorch import open_device
-from fassd.training.update import pixels_of
+from fassd.training.compiler import check_compiler
+from fassd.training.descent import pixels_of
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,14 @@ class Material:
         return "; ".join(dict.fromkeys(one.terms for one in self.learned if one.terms))
 
 
-def device_of(order: TrainingOrder) -> torch.device:
-    """Where an order computes.
+def device_of(name: str) -> torch.device:
+    """Where a training computes: "cpu", "cuda", "cuda:N", or "auto", a GPU where PyTorch finds one.
 
     Raises:
         UsageError: no such device, or not on this machine.
     """
     found = "cuda" if torch.cuda.is_available() else "cpu"
-    return open_device(found if order.device == "auto" else order.device)
+    return open_device(found if name == "auto" else name)
 
 
 def gather_material(order: TrainingOrder) -> Material:
@@ -96,19 +98,50 @@ def gather_material(order: TrainingOrder) -> Material:
         FassdError: something is wrong with them.
     """
     recipe = order.recipe
+    check_trained(recipe, "network", order.recipe_name)
     if order.encoder is not None and order.start is not None:
         raise UsageError("--encoder and --start both say what to begin with; give one of them")
-    spec = network_by_name(recipe.network)
-    spec.check_size(*recipe.augmentation.crop, "augmentation.crop")
-    if recipe.batch == recipe.accumulate and not norms_have_values(spec, recipe.augmentation.crop):
-        raise UsageError(
-            f"one image of {recipe.augmentation.crop[1]}x{recipe.augmentation.crop[0]} at a time leaves the deepest "
-            "norms a single value; make batch (less accumulate) or augmentation.crop larger"
-        )
+    spec = check_values(recipe, order.device)
     learned, scored = open_together(order.data, "train"), _validation_sets(order.data)
     for dataset in (*learned, *scored):
         quick_check(dataset)
+    _check_crop(recipe, learned)
     return Material(spec, learned, scored)
+
+
+def check_values(recipe: Recipe, device: str) -> NetworkSpec:
+    """The row of a recipe's network, where its values can be.
+
+    Raises:
+        UsageError: there is no such network or device, the crop is too small for the network or for its norms, or
+            PyTorch cannot compile there as the recipe asks.
+    """
+    spec = network_by_name(recipe.network)
+    spec.check_size(*recipe.augmentation.crop, "augmentation.crop")
+    height, width = recipe.augmentation.crop
+    if recipe.batch == recipe.accumulate and not norms_have_values(spec, recipe.augmentation.crop):
+        raise UsageError(
+            f"one image of {width}x{height} at a time leaves the deepest norms a single value; make batch (less "
+            "accumulate) or augmentation.crop larger"
+        )
+    place = device_of(device)
+    if recipe.compile:
+        check_compiler(place)
+    return spec
+
+
+def _check_crop(recipe: Recipe, learned: Sequence[Dataset]) -> None:
+    """Refuses a crop that no training image can fill, resized as much as may be: the rest would always be padding."""
+    (height, width), factor, largest = recipe.augmentation.crop, recipe.augmentation.scale[1], (0, 0)
+    for pair in (pair for dataset in learned for pair in dataset.pairs):
+        size = read_size(pair.image)
+        if factor * size[0] >= height and factor * size[1] >= width:
+            return
+        largest = max(largest, size)
+    raise UsageError(
+        f"augmentation.crop is {width}x{height}, but no training image can fill it: the largest is "
+        f"{largest[1]}x{largest[0]}, which augmentation.scale enlarges by {factor} at most; make the crop smaller"
+    )
 
 
 def norms_have_values(spec: NetworkSpec, crop: tuple[int, int]) -> bool:

@@ -15,6 +15,7 @@ from fassd.training.run import Run
 
 _INK, _FAINT, _LOSS, _SCORE, _RATE = "#1f2328", "#d0d5db", "#2f6fb2", "#1a8a5a", "#b0672a"
 _SMOOTHED, _PAUSE_S = 50, 60.0
+_FIGURES = {"mean_iou": "mean IoU", "top_1": "top-1"}
 
 
 def can_draw() -> bool:
@@ -68,6 +69,7 @@ def draw_curves(run: Run) -> Path:
     rate.plot(steps, [row["rate"] for row in updates], color=_RATE, linewidth=1.6)
     rate.set_ylabel("learning rate")
     rate.set_xlabel("update")
+    rate.xaxis.get_major_locator().set_params(integer=True)
     for axes in (loss, score, rate):
         axes.grid(color=_FAINT, linewidth=0.6)
         axes.set_axisbelow(True)
@@ -95,14 +97,15 @@ def _draw_loss(axes: Any, steps: np.ndarray[Any, Any], losses: np.ndarray[Any, A
 
 
 def _draw_scores(axes: Any, validations: list[dict[str, float]]) -> None:
-    axes.set_ylabel("mean IoU on val, %")
+    figure = next((one for one in _FIGURES if validations and one in validations[0]), "mean_iou")
+    axes.set_ylabel(f"{_FIGURES[figure]} on val, %")
     if not validations:
         axes.text(0.5, 0.5, "not validated yet", transform=axes.transAxes, ha="center", color=_INK)
         return
     steps = [row["step"] for row in validations]
-    scores = [100 * row["mean_iou"] for row in validations]
+    scores = [100 * row[figure] for row in validations]
     best = int(np.argmax(scores))
     axes.plot(steps, scores, color=_SCORE, linewidth=1.8, marker="o", markersize=3.5)
     axes.plot(steps[best], scores[best], color=_SCORE, marker="o", markersize=8)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * max(scores) or 1)
     axes.set_title(f"best {scores[best]:.2f} % after update {steps[best]:.0f}", loc="right", color=_INK, fontsize=10)

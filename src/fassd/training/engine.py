@@ -5,6 +5,7 @@ One process needs no launcher; several are started by `torchrun` or `accelerate 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -36,20 +37,29 @@ class Engine:
         device: as the user named it; of several processes with GPUs each takes its own.
         sync_norms: the norms share their statistics.
 
+    Raises:
+        UsageError: there are more processes than GPUs, or `accelerate` is set to share out the weights.
+
     Attributes:
         rank: of this process, from 0.
         processes: how many there are.
     """
 
     def __init__(self, device: torch.device, sync_norms: bool = True) -> None:
+        _check_launch(device)
         self._sync_norms = sync_norms
         kwargs = [
             InitProcessGroupKwargs(timeout=_TIMEOUT),
             DistributedDataParallelKwargs(gradient_as_bucket_view=True),
         ]
-        self.accelerator = Accelerator(cpu=device.type == "cpu", kwargs_handlers=kwargs)
+        # Precision and compilation are the recipe's to say, whatever `accelerate config` noted.
+        self.accelerator = Accelerator(
+            cpu=device.type == "cpu", mixed_precision="no", dynamo_backend="no", kwargs_handlers=kwargs
+        )
         self.rank, self.processes = self.accelerator.process_index, self.accelerator.num_processes
         self.device = device if self.processes == 1 else self.accelerator.device
+        if self.device.type == "cuda" and self.device.index is not None:
+            torch.cuda.set_device(self.device)
 
     @property
     def first(self) -> bool:
@@ -117,6 +127,22 @@ class Engine:
         finally:
             if self.processes > 1 and dist.is_initialized():
                 dist.destroy_process_group()
+
+
+def _check_launch(device: torch.device) -> None:
+    """Refuses what a launcher may ask for and this training does not do, in all processes alike."""
+    for plugin in ("DEEPSPEED", "FSDP", "MEGATRON_LM"):
+        if os.environ.get(f"ACCELERATE_USE_{plugin}", "").lower() == "true":
+            raise UsageError(
+                f"accelerate is set to use {plugin}, which fassd does not: its networks fit any GPU; give "
+                "'accelerate launch --multi_gpu', or use torchrun"
+            )
+    processes, found = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if device.type == "cuda" and processes > max(1, found):
+        raise UsageError(
+            f"{processes} processes on this machine want a GPU each, but PyTorch finds {found}; start no more than "
+            f"{found}"
+        )
 
 
 def _is_about_partners(error: RuntimeError) -> bool:

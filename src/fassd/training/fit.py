@@ -1,4 +1,4 @@
-"""The training loop."""
+"""The training loop: updates, validations, states, signals, of whatever is learned."""
 
 from __future__ import annotations
 
@@ -7,36 +7,45 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
+from torch import nn
 
 from fassd.core.errors import FassdError
-from fassd.core.recipe import Recipe
 from fassd.core.types import Event, Watch
-from fassd.data.batches import Batch, Samples, training_batches
-from fassd.networks.network import SegmentationNetwork
-from fassd.training.engine import Engine
+from fassd.data.batches import Batch
+from fassd.training.descent import Descent, Outcome
 from fassd.training.inspection import keep_for_inspection
 from fassd.training.run import Run
 from fassd.training.state import Progress, State
 from fassd.training.stop import StopSignals
-from fassd.training.update import Outcome, Update
+
+N = TypeVar("N", bound=nn.Module)
+_NAMED = 8
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a validation found: fractions 0..1, None for a class that did not occur."""
+    """What a validation found.
 
-    mean_iou: float
+    Attributes:
+        figures: fractions 0..1 by name ("mean_iou"); the first decides which network is the best.
+        iou: of each class, 0..1, None for a class that did not occur; empty where there is none.
+    """
+
+    figures: dict[str, float]
     iou: dict[str, float | None] = field(default_factory=dict)
 
+    @property
+    def score(self) -> float:
+        """The figure that decides."""
+        return next(iter(self.figures.values()))
 
-class Keep(Protocol):
-    """Writes a network as the best checkpoint."""
 
-    def __call__(self, network: SegmentationNetwork, step: int, verdict: Verdict | None) -> None:
-        """Called in the first process alone, with the updates it has seen and what its validation found."""
+Keep: TypeAlias = Callable[[N, int, Verdict | None], None]
+"""Writes a network as the best checkpoint, in the first process alone, told of the updates it has seen and what its
+validation found."""
 
 
 class Track(Protocol):
@@ -47,39 +56,40 @@ class Track(Protocol):
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a run is made of, beside its network.
+class Setting(Generic[N]):
+    """What a run is made of, beside what is learned.
 
     Attributes:
-        recipe: the values.
-        samples: what it learns from.
+        batches: this process's share of the batches, from an update on.
+        samples: how many there are to learn from.
         data: digest of their files.
         run: its folder.
-        engine: processes and device.
         validate: scores the network as it stands, in all processes together, and may draw it; gets the number of
             updates. None where there is nothing to validate on.
         keep: writes the network as the best checkpoint.
-        workers: processes that prepare batches for each of those that train.
         watch: gets "begun", "step", "validated" and "saved", in the first process alone.
         track: gets the figures of each update and validation.
     """
 
-    recipe: Recipe
-    samples: Samples
+    batches: Callable[[int], Iterator[Batch]]
+    samples: int
     data: str
     run: Run
-    engine: Engine
-    validate: Callable[[SegmentationNetwork, int], Verdict] | None
-    keep: Keep
-    workers: int
+    validate: Callable[[N, int], Verdict] | None
+    keep: Keep[N]
     watch: Watch
     track: Track
 
 
-def fit(network: SegmentationNetwork, setting: Setting, state: State | None = None) -> Progress:
-    """Trains a network in place, from the start or from a state to the recipe's last iteration.
+def fit(update: Descent[N], setting: Setting[N], state: State | None = None) -> Progress:
+    """Trains from where an update stands, at the start or as a state left it, to its recipe's last iteration.
 
     Ctrl-C and SIGTERM are granted after the update at hand: the state is saved, then the signal takes its usual way.
+
+    Args:
+        update: made with the same state.
+        setting: what else the run is made of.
+        state: to go on from; None begins.
 
     Returns:
         Where the run ended.
@@ -88,32 +98,30 @@ def fit(network: SegmentationNetwork, setting: Setting, state: State | None = No
         FassdError: the loss is no longer finite, the disk is full, or what reading samples raises.
         PartnerLost: another process of the training ended.
     """
-    return _Fit(network, setting, state).go()
+    return _Sitting(update, setting, state).go()
 
 
-class _Fit:
+class _Sitting(Generic[N]):
     """A sitting of a run."""
 
-    def __init__(self, network: SegmentationNetwork, setting: Setting, state: State | None) -> None:
-        recipe, engine = setting.recipe, setting.engine
-        self.setting, self.stop = setting, StopSignals()
-        self.update = Update(network, recipe, setting.samples, engine, state)
-        self.progress = Progress(0, 0, -1.0, 0, 0.0, recipe, setting.data, len(setting.samples))
+    def __init__(self, update: Descent[N], setting: Setting[N], state: State | None) -> None:
+        self.update, self.setting, self.stop = update, setting, StopSignals()
+        self.recipe, self.engine = update.recipe, update.engine
+        self.progress = Progress(0, 0, -1.0, 0, 0.0, self.recipe, setting.data, setting.samples)
         self.saved = -1
         if state is not None:
             self.progress, self.saved = state.progress, state.progress.step
-        self.speed = _Speed(self.progress.seconds, recipe.batch)
+        self.speed = _Speed(self.progress.seconds, self.recipe.batch)
 
     def go(self) -> Progress:
-        setting, recipe, first = self.setting, self.setting.recipe, self.progress.step
-        facts = {"precision": str(self.update.precision).removeprefix("torch."), "processes": setting.engine.processes}
-        where = {"step": first, "total": recipe.iterations, "validated": setting.validate is not None}
+        first, total = self.progress.step, self.recipe.iterations
+        facts = {"precision": str(self.update.precision).removeprefix("torch."), "processes": self.engine.processes}
+        where = {"step": first, "total": total, "validated": self.setting.validate is not None}
         self._tell("begun", **where, **facts, kept_in_float32=self.update.distrusted)
-        share = (setting.engine.rank, setting.engine.processes)
-        batches = training_batches(setting.samples, recipe, first, setting.workers, share)
+        batches = self.setting.batches(first)
         with self.stop:
             self._pause()
-            while self.progress.step < recipe.iterations:
+            while self.progress.step < total:
                 self._advance(batches)
                 self._pause()
             self.stop.pass_on()
@@ -140,14 +148,14 @@ class _Fit:
     def _note(self, outcome: Outcome) -> None:
         step, speed = self.progress.step, self.speed.images_per_second
         values = {"loss": outcome.loss, "gradient": outcome.gradient, "rate": outcome.rate}
-        if self.setting.engine.first:
+        if self.engine.first:
             self.setting.run.log_update(step, **values, speed=speed)
             self.setting.track({**values, "images_per_second": speed}, step)
         self._tell("step", step=step, **values, images_per_second=speed)
 
     def _pause(self) -> None:
         """What is due between two updates: validation, state."""
-        progress, recipe = self.progress, self.setting.recipe
+        progress, recipe = self.progress, self.recipe
         with self.speed.paused():
             last = progress.step == recipe.iterations
             due = progress.step and (progress.step % recipe.validate_every == 0 or last)
@@ -166,43 +174,42 @@ class _Fit:
         step, network = progress.step, self.update.judged
         self.progress = msgspec.structs.replace(progress, validated=step)
         if setting.validate is None:
-            if setting.engine.first:
+            if self.engine.first:
                 setting.keep(network, step, None)
             return
         verdict = setting.validate(network, step)
-        score = verdict.mean_iou
-        if score > progress.best_mean_iou:
-            self.progress = msgspec.structs.replace(self.progress, best_mean_iou=score, best_step=step)
-            if setting.engine.first:
+        if verdict.score > progress.best_score:
+            self.progress = msgspec.structs.replace(self.progress, best_score=verdict.score, best_step=step)
+            if self.engine.first:
                 setting.keep(network, step, verdict)
-        best = self.progress.best_mean_iou
-        if setting.engine.first:
-            setting.run.log_validation(step, score, best, verdict.iou)
-            setting.track({"mean_iou": score, "best": best}, step)
-        self._tell("validated", step=step, mean_iou=score, best=best, iou=verdict.iou)
+        best = self.progress.best_score
+        if self.engine.first:
+            setting.run.log_validation(step, verdict.figures, best, verdict.iou)
+            setting.track({**verdict.figures, "best": best}, step)
+        self._tell("validated", step=step, best=best, figures=verdict.figures, iou=verdict.iou)
 
     def _save(self) -> None:
-        if self.setting.engine.first:
+        if self.engine.first:
             path = self.setting.run.states.save(self.update.tensors(), self.progress)
             self._tell("saved", step=self.progress.step, path=str(path))
         self.saved = self.progress.step
 
     def _not_finite(self, outcome: Outcome, batch: Batch) -> FassdError:
-        step, found = self.progress.step + 1, outcome.loss
-        what = f"the loss of update {step} is {found}"
+        step = self.progress.step + 1
+        what = f"the loss of update {step} is {outcome.loss}"
         if outcome.own_sound:
             # The loss is finite, or it is another process's that is not.
             what = f"{what} and the length of its gradient {outcome.gradient}"
-        engine = self.setting.engine
-        path = keep_for_inspection(self.setting.run.folder, batch, step, engine.rank, what)
+        path = keep_for_inspection(self.setting.run.folder, batch, step, self.engine.rank, what)
+        more = f" and {len(batch.names) - _NAMED} more" if len(batch.names) > _NAMED else ""
         return FassdError(
-            f"{what} (images {', '.join(batch.names)}; kept in {path}); the training state of update {self.saved} is "
-            "sound: look at these images and their labels, or lower optimiser.rate, add optimiser.clip, or set "
-            "precision to float32"
+            f"{what} (images {', '.join(batch.names[:_NAMED])}{more}; kept in {path}); the training state of update "
+            f"{self.saved} is sound: look at these images and their labels, or lower optimiser.rate, add "
+            "optimiser.warmup or optimiser.clip, or set precision to float32"
         )
 
     def _tell(self, kind: str, **values: object) -> None:
-        if self.setting.engine.first:
+        if self.engine.first:
             self.setting.watch(Event(kind, values))
 
 

@@ -39,12 +39,47 @@ recipe. The same command under `torchrun` or `accelerate launch` goes on with se
 | `log.jsonl` | the same for programs, a line of JSON each |
 | `curves.png` | both as curves (where matplotlib is installed) |
 | `samples/` | the same few `val` images, labelled after each validation: photo, answer, truth |
-| `states/` | what going on needs: weights, momentum, position; the last two{every}. Not needed once training is done |
+| `states/` | what going on needs: weights, momentum, position; the last two{every}; later not needed |
 | `tensorboard/` | for `tensorboard --logdir {folder}` (where it is installed) |
 | `failed/` | only after a loss that was not finite: the images of that update |
 | `run.json` | how the run was begun |
 
 Terms of the data: {terms}
+"""
+
+
+_PRETRAINING_PAGE = """# A pre-training run of fassd
+
+The encoder of `{network}` learns to tell {classes} classes of pictures apart: {iterations} updates of {batch} pictures,
+seed {seed}, begun with fassd {version} by the recipe `{recipe_name}`{overrides}.
+
+Trained on `{data}` ({images} pictures). {scored}
+
+## Go on
+
+    fassd pretrain --resume --out {folder}
+
+Add `--data FOLDER` if the pictures have moved, and `--device` and `--workers` as before.
+
+## Use the result
+
+    fassd train RECIPE --data KIND:PATH --encoder {best} --out runs/mine
+
+The recipe's `channel_order` must be `{order}`, as here.
+
+## What is here
+
+| file | is |
+| --- | --- |
+| `best.safetensors` | the encoder with the best top-1 accuracy on `val`, without its classification head |
+| `recipe.toml` | every value of the training; `fassd pretrain` takes it as a recipe |
+| `updates.csv`, `validations.csv` | loss, gradient, rate and speed of each update; top-1 and top-5, {conventions} |
+| `log.jsonl` | the same for programs, a line of JSON each |
+| `curves.png` | both as curves (where matplotlib is installed) |
+| `states/` | what going on needs: weights, head, momentum, position; the last two{every}; later not needed |
+| `tensorboard/` | for `tensorboard --logdir {folder}` (where it is installed) |
+| `failed/` | only after a loss that was not finite: the pictures of that update |
+| `run.json` | how the run was begun |
 """
 
 
@@ -61,27 +96,48 @@ def readme_of(
         images: to learn from, and to validate on.
         terms: of the data, empty where nothing is known.
     """
-    learned, scored = images
-    changed = ", ".join(f"{name} {value}" for name, value in beginning.overrides.items())
     return _PAGE.format(
-        network=recipe.network,
-        classes=classes,
-        iterations=recipe.iterations,
-        batch=recipe.batch,
-        seed=recipe.seed,
-        version=beginning.version,
-        recipe_name=beginning.recipe_name,
-        overrides=f" with {changed}" if changed else "",
+        **_facts(folder, recipe, beginning, classes, images, "images"),
         data=", ".join(f"`{one}`" for one in beginning.data),
         data_options=" ".join(f"--data {one}" for one in beginning.data),
-        images=learned,
-        scored=(
-            f"Scored on {scored} `val` images every {recipe.validate_every} updates."
-            if scored
-            else "Not scored on the way: not every data set has a split `val`."
-        ),
-        folder=folder,
-        best=folder / "best.safetensors",
-        every=f", and those of every {recipe.keep_every} updates" if recipe.keep_every else "",
         terms=terms or "not stated.",
     )
+
+
+def pretraining_readme_of(
+    folder: Path, recipe: Recipe, beginning: Beginning, classes: int, pictures: tuple[int, int], conventions: str
+) -> str:
+    """The page of a pre-training; `conventions` say how its top-1 and top-5 are meant, for the rest see `readme_of`."""
+    return _PRETRAINING_PAGE.format(
+        **_facts(folder, recipe, beginning, classes, pictures, "pictures"),
+        data=beginning.data[0],
+        order=recipe.channel_order,
+        conventions=conventions,
+    )
+
+
+def _facts(
+    folder: Path, recipe: Recipe, beginning: Beginning, classes: int, images: tuple[int, int], what: str
+) -> dict[str, object]:
+    """What both pages tell, by the names of their places."""
+    learned, scored = images
+    changed = ", ".join(f"{name} {value}" for name, value in beginning.overrides.items())
+    return {
+        "network": recipe.network,
+        "classes": classes,
+        "iterations": recipe.iterations,
+        "batch": recipe.batch,
+        "seed": recipe.seed,
+        "version": beginning.version,
+        "recipe_name": beginning.recipe_name,
+        "overrides": f" with {changed}" if changed else "",
+        "images": learned,
+        "scored": (
+            f"Scored on {scored} `val` {what} every {recipe.validate_every} updates."
+            if scored
+            else "Not scored on the way: there is no split `val`, or not in every data set."
+        ),
+        "folder": folder,
+        "best": folder / "best.safetensors",
+        "every": f", and those of every {recipe.keep_every} updates" if recipe.keep_every else "",
+    }

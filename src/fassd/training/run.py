@@ -112,10 +112,12 @@ class Run:
             },
         )
 
-    def log_validation(self, step: int, mean_iou: float, best: float, iou: dict[str, float | None]) -> None:
-        """Adds a validation to `validations.csv`, a column a class, and to `log.jsonl`."""
-        row = {"step": step, "mean_iou": mean_iou, "best": best}
-        self._log(_VALIDATIONS, "validated", {**row, **iou}, {**row, "iou": iou})
+    def log_validation(
+        self, step: int, figures: dict[str, float], best: float, iou: dict[str, float | None] | None = None
+    ) -> None:
+        """Adds a validation to `validations.csv`, a column a figure and a class, and to `log.jsonl`."""
+        row = {"step": step, **figures, "best": best}
+        self._log(_VALIDATIONS, "validated", {**row, **(iou or {})}, {**row, "iou": iou} if iou else row)
 
     def updates(self) -> list[dict[str, float]]:
         """What `updates.csv` holds."""

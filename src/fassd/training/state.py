@@ -34,7 +34,7 @@ class Progress(msgspec.Struct, frozen=True):
     Attributes:
         step: updates done.
         validated: after which update it was validated last; 0 before the first.
-        best_mean_iou: of the validations so far, 0..1; -1 before the first.
+        best_score: the best deciding figure of the validations so far, 0..1; -1 before the first.
         best_step: after which update that was.
         seconds: of training so far, over all sittings.
         recipe: of the run.
@@ -45,7 +45,7 @@ class Progress(msgspec.Struct, frozen=True):
 
     step: int
     validated: int
-    best_mean_iou: float
+    best_score: float
     best_step: int
     seconds: float
     recipe: Recipe

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -26,9 +27,12 @@ class StopSignals:
     def __init__(self) -> None:
         self.noted: int | None = None
         self._before: dict[int, Any] = {}
-        self._alarm: threading.Timer | None = None
+        self._woken_before = -1
+        self._ear: _Ear | None = None
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._ear = _Ear()
         self._install()
         return self
 
@@ -36,8 +40,8 @@ class StopSignals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
-        if self._alarm is not None:
-            self._alarm.cancel()
+        if self._ear is not None:
+            self._ear.close()
 
     @contextmanager
     def lifted(self) -> Iterator[None]:
@@ -54,10 +58,13 @@ class StopSignals:
             signal.raise_signal(self.noted)
 
     def _install(self) -> None:
-        if threading.current_thread() is threading.main_thread():
+        if self._ear is not None:
             self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            self._woken_before = signal.set_wakeup_fd(self._ear.file, warn_on_full_buffer=False)
 
     def _restore(self) -> None:
+        if self._before:
+            signal.set_wakeup_fd(self._woken_before)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
@@ -65,15 +72,41 @@ class StopSignals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.noted = number
         self._restore()
-        # PyTorch may compute for long without returning to Python: only another thread can end it in time.
-        self._alarm = threading.Timer(PATIENCE_S, _give_up, (number,))
-        self._alarm.daemon = True
-        self._alarm.start()
+
+
+class _Ear:
+    """Hears of signals even while the main thread computes, or waits for another process, without returning to Python.
+
+    Handlers run in the main thread alone, so that they may come too late; Python's wake-up file is written at once.
+    """
+
+    def __init__(self) -> None:
+        self._hears, self._told = socket.socketpair()
+        self._told.setblocking(False)
+        self._closed = threading.Event()
+        threading.Thread(target=self._listen, name="signals", daemon=True).start()
+
+    @property
+    def file(self) -> int:
+        """What is written to."""
+        return self._told.fileno()
+
+    def close(self) -> None:
+        """Whatever was heard has been granted."""
+        self._closed.set()
+        self._told.close()
+
+    def _listen(self) -> None:
+        with self._hears:
+            while number := self._hears.recv(1):
+                if number[0] in _SIGNALS and not self._closed.wait(PATIENCE_S):
+                    _give_up(number[0])
 
 
 def _give_up(number: int) -> None:
     print(
-        f"fassd: the update took longer than {PATIENCE_S:.0f} s; ended with the last training state",
+        f"fassd: the update took longer than {PATIENCE_S:.0f} s, or waited for a process that ended; go on from the "
+        "last training state with --resume",
         file=sys.stderr,
         flush=True,
     )

@@ -13,7 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
 from fassd.core.errors import MissingExtra, UnknownName
+from fassd.core.recipe import Recipe
 
 # Accelerate's names, and the module that each needs.
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
@@ -23,23 +26,33 @@ _QUEUED, _LAST_WORDS_S = 10_000, 10.0
 _Message = tuple[dict[str, float], int] | None
 
 
-def default_trackers() -> tuple[str, ...]:
-    """TensorBoard where it is installed."""
-    return ("tensorboard",) if find_spec("tensorboard") else ()
+def chosen_trackers(names: Sequence[str] | None) -> tuple[str, ...]:
+    """The trackers of a run.
 
-
-def check_trackers(names: Sequence[str]) -> None:
-    """Refuses trackers that cannot be.
+    Args:
+        names: that were asked for; None means TensorBoard where it is installed.
 
     Raises:
         UnknownName: it is none of TRACKERS.
         MissingExtra: its package is not installed.
     """
+    if names is None:
+        return ("tensorboard",) if find_spec("tensorboard") else ()
     for name in names:
         if name not in TRACKERS:
             raise UnknownName("tracker", name, TRACKERS)
         if find_spec(TRACKERS[name]) is None:
             raise MissingExtra(TRACKERS[name], "train" if name == "tensorboard" else name, f"--track {name}")
+    return tuple(names)
+
+
+def flat_values(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's values by their full names ("loss.kept"), lists as text, as trackers show them."""
+    flat: dict[str, Any] = {}
+    for name, value in msgspec.to_builtins(recipe).items():
+        inside = {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+        flat |= {key: str(one) if isinstance(one, list) else one for key, one in inside.items()}
+    return flat
 
 
 class Trackers:
