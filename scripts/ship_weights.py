@@ -21,6 +21,7 @@ from fassd.core.checkpoint import Checkpoint, Score, read_checkpoint, write_chec
 from fassd.data.kinds import open_dataset
 from fassd.runtimes.open import open_runtime
 from fassd.tasks.evaluate import evaluate
+from fassd.tasks.judge import ONE_LOOK
 from fassd.tasks.scores import Report
 from fassd.training.run import Run
 
@@ -83,6 +84,7 @@ def scores_of(report: Report, name: str, weights: str) -> list[Score]:
                 pixel_accuracy=part.pixel_accuracy,
                 classes=classes,
                 command=f"fassd evaluate {weights} --data {kind}:PATH --split {report.split}",
+                conventions=ONE_LOOK if part.marked is None else f"{ONE_LOOK}; answers among the marked classes alone",
             )
         )
     return scores

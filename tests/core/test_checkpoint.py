@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from fassd.core.checkpoint import (
@@ -19,6 +20,7 @@ from fassd.core.checkpoint import (
     Header,
     Score,
     read_checkpoint,
+    read_digest,
     read_header,
     write_checkpoint,
 )
@@ -40,6 +42,7 @@ FULLEST = Header(
     origin="made by a test",
     version="0.1.0",
 )
+DAMAGED = "its content is not that of its digest"
 ENCODER = Header(content="encoder", network="fassd-net", label_space=None, pixels=BGR_PIXELS)
 
 
@@ -70,7 +73,9 @@ def test_a_checkpoint_is_a_plain_safetensors_file_with_json_in_it(tmp_path: Path
     assert load_file(path).keys() == _arrays().keys()
     content = path.read_bytes()
     front = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    assert json.loads(front["__metadata__"][METADATA_KEY]) == json.loads(msgspec.json.encode(FULLEST))
+    said = json.loads(front["__metadata__"][METADATA_KEY])
+    assert len(said.pop("sha256")) == 64
+    assert said == json.loads(msgspec.json.encode(FULLEST))
 
 
 def test_equal_checkpoints_are_equal_files(tmp_path: Path) -> None:
@@ -149,6 +154,55 @@ def test_a_file_with_no_header_or_a_damaged_one_is_refused_by_name(
         with pytest.raises(CheckpointError, match=complaint) as refusal:
             read(path)
         assert refusal.value.path == path
+
+
+def test_a_file_that_states_no_digest_is_taken_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    _written(path, _whole())
+    assert read_checkpoint(path).header == SMALLEST
+    assert read_digest(path) is None
+
+
+@pytest.mark.parametrize("stated", ["", "0" * 64, "5", 5, None])
+def test_a_digest_that_is_none_is_refused(tmp_path: Path, stated: object) -> None:
+    path = tmp_path / "x.safetensors"
+    _written(path, {"sha256": stated, **_whole()})
+    with pytest.raises(CheckpointError, match=DAMAGED):
+        read_checkpoint(path)
+
+
+def test_a_flipped_bit_anywhere_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    write_checkpoint(path, Checkpoint(ENCODER, _arrays()))
+    sound, noticed = path.read_bytes(), 0
+    for place in range(len(sound)):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << place * 5 % 8
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError) as refusal:
+            read_header(path)
+        noticed += DAMAGED in str(refusal.value)
+    # The rest breaks the format itself.
+    assert noticed > len(sound) / 3
+
+
+@pytest.mark.parametrize("change", ["a header", "a name", "exchanged", "an end"])
+def test_what_is_changed_by_hand_is_refused(tmp_path: Path, change: str) -> None:
+    path, arrays = tmp_path / "x.safetensors", _arrays()
+    write_checkpoint(path, Checkpoint(FULLEST, arrays))
+    with safe_open(path, framework="numpy") as opened:
+        metadata = opened.metadata()
+    if change == "a header":
+        metadata[METADATA_KEY] = metadata[METADATA_KEY].replace("0.625", "0.925")
+    elif change == "a name":
+        arrays["c.weight"] = arrays.pop("b.weight")
+    elif change == "exchanged":
+        arrays["a.weight"] = arrays["a.weight"][::-1].copy()
+    else:
+        arrays["d"] = np.zeros(1, np.float32)
+    save_file(arrays, path, metadata)
+    with pytest.raises(CheckpointError, match=DAMAGED):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 100, -1])

@@ -1,63 +1,111 @@
-"""`fassd inspect`: what a checkpoint says of itself."""
+"""`fassd inspect`: what a file of ours says of itself."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fassd.cli import options
+
+if TYPE_CHECKING:
+    from fassd.core.checkpoint import Header
+    from fassd.tasks.inspect import Inspected
+    from fassd.training.state import Progress
+
+Rows = list[tuple[str, str]]
 
 
 @click.command("inspect", short_help="Print what a checkpoint says of itself.")
 @click.argument("weights", metavar="WEIGHTS")
 @options.as_json
 def inspect_command(weights: str, as_json: bool) -> None:
-    """Print the header of WEIGHTS (a shipped name or a checkpoint file): network, classes, data, scores, terms."""
+    """Print what WEIGHTS says of itself, and whether it is whole: network, classes, data, scores, terms.
+
+    WEIGHTS is a shipped name, a checkpoint, an exported file or a training state.
+    """
     import msgspec
 
-    from fassd.core.catalog import locate_weights
-    from fassd.core.checkpoint import read_header
+    from fassd.tasks.inspect import inspect
 
-    path = locate_weights(weights)
-    header = read_header(path)
+    found = inspect(weights)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(header)).decode())
+        file = {"path": str(found.path), "kind": found.kind, "condition": found.condition}
+        click.echo(msgspec.json.format(msgspec.json.encode({"file": file} | msgspec.to_builtins(found.says))).decode())
         return
-    _print_header(path, header)
+    _print(found)
 
 
-def _print_header(path: Path, header: object) -> None:
+def _print(found: Inspected) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from fassd.core.checkpoint import Header
 
-    assert isinstance(header, Header)
-    console = Console(highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("file", f"{path} ({path.stat().st_size / 2**20:.1f} MiB)")
-    table.add_row("network", f"{header.network}, alpha {header.alpha}, {header.content}")
+    said = _of_header(found.says) if isinstance(found.says, Header) else _of_progress(found.says)
+    for row in (*_of_file(found), *said):
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+def _of_file(found: Inspected) -> Rows:
+    size = f"{found.size / 2**20:.1f} MiB"
+    return [("file", str(found.path)), ("kind", f"{found.kind}, {size}"), ("content", found.condition)]
+
+
+def _of_header(header: Header) -> Rows:
+    rows = [("network", _network(header.network, header.alpha))]
     if header.label_space:
-        table.add_row("classes", f"{len(header.label_space)}: {', '.join(header.label_space.names)}")
-    pixels = header.pixels
-    table.add_row("input", f"{pixels.channel_order}, mean {pixels.mean}, deviation {pixels.deviation}")
+        space = header.label_space
+        rows.append(("classes", f"{len(space)} of {space.name}: {', '.join(space.names)}"))
+    rows.append(("input", _input(header)))
     for data in header.data:
-        files = f" (their files: {str(data['files_sha256'])[:16]}...)" if "files_sha256" in data else ""
-        table.add_row("trained on", f"{data['name']} {data['split']}, {data['images']} images{files}")
-    if header.recipe:
-        table.add_row("recipe", _in_short(header.recipe))
+        rows.append(("trained on", f"{data['name']} {data['split']}, {data['images']} images"))
+        if "files_sha256" in data:
+            rows.append(("", f"list of files: sha-256 {str(data['files_sha256'])[:16]}..."))
+    rows.append(("recipe", "unknown" if header.recipe is None else _in_short(header.recipe)))
+    told = ""
     for score in header.scores:
-        table.add_row("score", f"mean IoU {score.mean_iou:.2%} on {score.data} {score.split} ({score.images} images)")
-        if score.conventions:
-            table.add_row("", score.conventions)
-    table.add_row("origin", header.origin)
-    table.add_row("terms", header.terms)
-    table.add_row("written by", f"fassd {header.version}")
-    console.print(table)
+        asked = f"{score.data}, {score.split}: {score.images} images, {score.classes} classes"
+        rows.append(("score", f"mean IoU {score.mean_iou:.2%} on {asked}"))
+        if score.conventions and score.conventions != told:
+            rows.append(("", told := score.conventions))
+    if header.label_space and not header.scores:
+        rows.append(("score", "none was measured"))
+    rows += [("origin", header.origin), ("terms", header.terms or "none were stated")]
+    return [*rows, ("written by", f"fassd {header.version}" if header.version else "unknown")]
+
+
+def _of_progress(progress: Progress) -> Rows:
+    import msgspec
+
+    recipe = progress.recipe
+    best = "none yet" if progress.best_score < 0 else f"{progress.best_score:.2%} after update {progress.best_step}"
+    return [
+        ("network", _network(recipe.network, recipe.alpha)),
+        ("stands at", f"update {progress.step} of {recipe.iterations}, after {progress.seconds / 60:.0f} minutes"),
+        ("best score", best),
+        ("trained on", f"{progress.samples} images"),
+        ("", f"list of files: sha-256 {progress.data[:16]}..."),
+        ("recipe", _in_short(msgspec.to_builtins(recipe))),
+    ]
+
+
+def _network(name: str, alpha: int) -> str:
+    from fassd.networks.table import NETWORKS
+
+    row = NETWORKS.get(name)
+    return f"{name}, alpha {alpha}" if row and row.context == "dapf" else name
+
+
+def _input(header: Header) -> str:
+    pixels = header.pixels
+    mean, deviation = (" ".join(f"{one:g}" for one in of) for of in (pixels.mean, pixels.deviation))
+    side = f"; longer side at most {header.input_side}" if header.input_side else ""
+    return f"{pixels.channel_order.upper()}, mean {mean}, deviation {deviation}{side}"
 
 
 def _in_short(recipe: dict[str, Any]) -> str:

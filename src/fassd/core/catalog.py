@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from fassd.core.errors import UnknownName
+from fassd.core.files import with_home
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ class ShippedWeights:
 _ROWS = (
     ShippedWeights(
         "fassd-net-l2-street",
-        "fb81ee935de11acfc8b2233ae7ba74fee78b7cdef87e161a9728d74066eb4575",
+        "3a97d3145234f23ece7ac2c712af324fb4aa91c11dfa6f5192555e456823908a",
         "anybody's street in CamVid's 11 classes; trained on CamVid and street19",
     ),
     ShippedWeights(
         "fassd-net-l2-camvid",
-        "32fc87af705ffa98f2d564705d11cb25f105e865782ffed950615450894096e9",
+        "d8f994c90d14167d806d62e9b15e82c7234dc2e90724b580f1d14b1fdd499e25",
         "the line that papers report; CamVid train alone, from scratch",
     ),
 )
@@ -75,7 +76,7 @@ def shipped_or_file(kind: str, name_or_file: str | Path, shipped: Mapping[str, P
     text = str(name_or_file)
     if text in shipped:
         return shipped[text]
-    path = Path(text).expanduser()
+    path = with_home(text)
     # A name has neither a folder nor a suffix; anything else was meant as a file.
     if path.exists() or path.suffix or len(path.parts) > 1:
         return path

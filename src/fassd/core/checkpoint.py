@@ -1,8 +1,10 @@
-"""A checkpoint: weights and the header that explains them, in one safetensors file. No PyTorch, no code inside."""
+"""A checkpoint: weights and the header that explains them, in one safetensors file. No PyTorch, no code inside.
+
+The file states the digest of all that it holds, so that nobody gets answers from damaged weights.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +14,15 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from fassd.core.digest import NO_DIGEST, has_digest, with_digest
 from fassd.core.errors import CheckpointError
 from fassd.core.files import written_whole
 from fassd.core.labels import LabelSpace
 
 METADATA_KEY = "fassd"
+STATE_KEY = "fassd-training-state"
+"""Where a training state, which is no checkpoint, says how far its run is."""
+_DIGEST_KEY = "sha256"
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -56,7 +62,7 @@ class Score(msgspec.Struct, frozen=True):
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a checkpoint says of itself, stored as JSON under the metadata key `fassd`.
+    """What a checkpoint says of itself, stored as JSON under the metadata key `fassd`, beside the file's digest.
 
     Attributes:
         content: a whole network, or the encoder alone (for `--encoder`).
@@ -96,40 +102,57 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint whole or not at all.
+    """Writes a checkpoint whole or not at all, with its digest.
 
     Raises:
         FileError: the folder cannot be written.
     """
-    metadata = {METADATA_KEY: msgspec.json.encode(checkpoint.header).decode()}
+    # The digest comes first, so that no other text can be taken for its place.
+    said = {_DIGEST_KEY: NO_DIGEST} | msgspec.to_builtins(checkpoint.header)
+    metadata = {METADATA_KEY: msgspec.json.encode(said).decode()}
     contiguous = {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
     with written_whole(path) as temporary:
         # safetensors' own file writing ignores the user's file mode.
-        temporary.write_bytes(save(contiguous, metadata))
+        temporary.write_bytes(with_digest(save(contiguous, metadata)))
 
 
 def read_header(path: Path) -> Header:
-    """The header alone: a few kilobytes are read, whatever the file's size.
-
-    Raises:
-        CheckpointError: missing, damaged, or not written by fassd.
-    """
-    return _decode_header(path, _open_safetensors(path).metadata())
+    """The header alone; see `read_checkpoint`."""
+    return _decode_header(path, _checked(path, _open_safetensors(path)))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Header and weights.
+    """Header and weights. Files that state no digest, as the first versions of fassd wrote them, are taken as they are.
 
     Raises:
         CheckpointError: missing, damaged, or not written by fassd.
     """
     opened = _open_safetensors(path)
-    header = _decode_header(path, opened.metadata())
+    header = _decode_header(path, _checked(path, opened))
     try:
         return Checkpoint(header, {name: opened.get_tensor(name) for name in opened.keys()})
     except (SafetensorError, AttributeError, TypeError, ValueError) as error:
         # AttributeError: a type such as bfloat16 or float8, which numpy lacks.
         raise CheckpointError(path, f"its weights cannot be read ({error}); get the file again") from None
+
+
+def read_digest(path: Path) -> str | None:
+    """The digest that a sound checkpoint states, 64 hexadecimal digits; None where it states none.
+
+    Raises:
+        CheckpointError: missing, damaged, or not written by fassd.
+    """
+    digest: str | None = _checked(path, _open_safetensors(path)).get(_DIGEST_KEY)
+    return digest
+
+
+def is_training_state(path: Path) -> bool:
+    """Whether a safetensors file is what a run goes on from.
+
+    Raises:
+        CheckpointError: missing, damaged or of another format.
+    """
+    return STATE_KEY in (_open_safetensors(path).metadata() or {})
 
 
 def _open_safetensors(path: Path) -> Any:
@@ -145,10 +168,24 @@ def _open_safetensors(path: Path) -> Any:
         ) from None
 
 
-def _decode_header(path: Path, metadata: Mapping[str, str] | None) -> Header:
-    if not metadata or METADATA_KEY not in metadata:
+def _checked(path: Path, opened: Any) -> dict[str, Any]:
+    """What the file says of itself, its digest included and found to be right."""
+    metadata = opened.metadata() or {}
+    if STATE_KEY in metadata:
+        raise CheckpointError(path, "is a training state, for 'fassd train --resume'; name best.safetensors of its run")
+    if METADATA_KEY not in metadata:
         raise CheckpointError(path, "a safetensors file without a fassd header; only fassd's own files say enough")
     try:
-        return msgspec.json.decode(metadata[METADATA_KEY], type=Header)
+        said = msgspec.json.decode(metadata[METADATA_KEY], type=dict[str, Any])
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise CheckpointError(path, f"its fassd header is damaged ({error}); get the file again") from None
+    if _DIGEST_KEY in said and not has_digest(path.read_bytes(), str(said[_DIGEST_KEY])):
+        raise CheckpointError(path, "is damaged: its content is not that of its digest; get the file again")
+    return said
+
+
+def _decode_header(path: Path, said: dict[str, Any]) -> Header:
+    try:
+        return msgspec.convert({key: value for key, value in said.items() if key != _DIGEST_KEY}, Header)
     except (msgspec.MsgspecError, ValueError) as error:
         raise CheckpointError(path, f"its fassd header is damaged or from another version ({error})") from None

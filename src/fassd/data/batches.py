@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from fassd.core.arrays import Image
+from fassd.core.arrays import Image, Labels
 from fassd.core.errors import FassdError, PictureError
 from fassd.core.recipe import Recipe
 from fassd.core.types import Marked, Sample
@@ -108,6 +108,12 @@ class Samples(Sequence[Sample]):
         self._memory.put(position, sample.image, sample.labels)
         return sample
 
+    def labels(self) -> Iterator[Labels]:
+        """The labels of one sample after the other; images are not read for them."""
+        for position, (dataset, index) in enumerate(self._places):
+            found = self._memory.get(position)
+            yield dataset.read_labels(index, read_values_quickly) if found is None else found[1]
+
     def _sizes(self, image: Path) -> tuple[Size, Size] | None:
         """Of an image and its labels; None if its header is damaged, which is for the one who needs it to say."""
         try:
@@ -177,7 +183,7 @@ def load(make: Callable[[Place], Example], places: Iterable[list[Place]], worker
         size: bytes of the largest batch's images and labels.
 
     Raises:
-        FassdError: what `make` raises.
+        FassdError: what `make` raises; or a worker process was killed.
     """
     exchange = _exchange(workers, size)
     loader: DataLoader[_Made | FassdError] = DataLoader(
@@ -191,12 +197,26 @@ def load(make: Callable[[Place], Example], places: Iterable[list[Place]], worker
         # Without one of its own it draws from the generator that a training state holds.
         generator=torch.Generator(),
     )
-    for number, made in enumerate(loader):
+    for number, made in enumerate(_watched(loader)):
         if isinstance(made, FassdError):
             raise made
         images, labels = made.arrays if exchange is None else exchange.take(number, made.layouts)
         marked = None if made.marked is None else torch.from_numpy(made.marked)
         yield Batch(torch.from_numpy(images), torch.from_numpy(labels), marked, made.names)
+
+
+def _watched(loader: DataLoader[_Made | FassdError]) -> Iterator[_Made | FassdError]:
+    """What a loader gives, for whoever should know what it means that a worker is gone."""
+    try:
+        yield from loader
+    except RuntimeError as error:
+        # PyTorch has no class for it.
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise FassdError(
+            "a process that prepares batches was killed, most often because memory ran out; go on from the last "
+            "training state with --resume, and with fewer --workers"
+        ) from None
 
 
 def _exchange(workers: int, size: int) -> Exchange | None:

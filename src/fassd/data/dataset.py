@@ -82,6 +82,11 @@ class Dataset:
             )
         return Sample(pair.name, image, self.labels_of(mask, pair), self.marked(index))
 
+    def read_labels(self, index: int, values: ReadValues = read_values) -> Labels:
+        """One sample's labels alone, without a look at its image; see `read`."""
+        pair = self.pairs[index]
+        return self.labels_of(self.coding.read(pair.mask, values), pair)
+
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -56,13 +58,61 @@ class ConvReLU(nn.Module):
         return F.relu(self.norm(self.conv(features)), inplace=True)
 
 
+class PReLU(nn.PReLU):
+    """PReLU with one slope a channel, several times as fast as PyTorch's where a processor trains in bfloat16."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, channels, H, W) -> the same shape."""
+        if not self.training or features.device.type != "cpu":
+            return super().forward(features)
+        activated: Tensor = _RowPReLU.apply(features, self.weight)  # type: ignore[no-untyped-call]
+        return activated
+
+
+class _RowPReLU(torch.autograd.Function):
+    """Takes an image row for one long vector: PyTorch's loops over the channels of one pixel are too short to pay."""
+
+    @staticmethod
+    def forward(context: Any, features: Tensor, slopes: Tensor) -> Tensor:
+        context.save_for_backward(features, slopes)
+        # Autocast would reduce what comes from a convolution that is kept in full precision.
+        with torch.autocast("cpu", enabled=False):
+            return _maps(F.prelu(_rows(features), _repeated(slopes, features)), features)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        features, slopes = context.saved_tensors
+        rows, of_rows = _rows(features), _rows(gradient)
+        above = torch.ops.aten.threshold_backward(of_rows, rows, 0)
+        below = of_rows - above
+        of_features = above.addcmul_(below, _repeated(slopes, features))
+        of_slopes = below.mul_(rows).sum(0, dtype=slopes.dtype).view(-1, len(slopes)).sum(0)
+        return _maps(of_features, features), of_slopes
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N * H, W * C), a view of maps whose channels are last."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 1).flatten(1)
+
+
+def _maps(rows: Tensor, like: Tensor) -> Tensor:
+    """The way back."""
+    images, channels, height, width = like.shape
+    return rows.view(images, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _repeated(slopes: Tensor, features: Tensor) -> Tensor:
+    """(C,) -> (W * C,), in the precision of the features."""
+    return slopes.to(features.dtype).repeat(features.shape[3])
+
+
 class NormPReLU(nn.Module):
     """BatchNorm, then PReLU with one slope a channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm: nn.Module = nn.BatchNorm2d(channels, eps=PRELU_NORM_EPSILON)
-        self.activation = nn.PReLU(channels)
+        self.activation = PReLU(channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, channels, H, W) -> the same shape."""
@@ -79,7 +129,7 @@ class ConvPReLU(nn.Module):
         super().__init__()
         self.conv = Conv(in_channels, out_channels, kernel, dilation=dilation)
         self.norm: nn.Module = nn.BatchNorm2d(out_channels, eps=PRELU_NORM_EPSILON)
-        self.activation = nn.PReLU(out_channels)
+        self.activation = PReLU(out_channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, in, H, W) -> (N, out, H, W)."""

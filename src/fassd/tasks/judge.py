@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fassd.core.arrays import IGNORE, Image
+from fassd.core.arrays import IGNORE, Image, Images
 from fassd.core.checkpoint import Header, Score
 from fassd.core.types import Sample
 from fassd.data.dataset import Dataset
@@ -23,12 +24,24 @@ from fassd.tasks.scores import Part, Report, overall_mean_iou
 from fassd.training.engine import Engine
 from fassd.training.fit import Verdict
 
-_DRAWN, _WIDEST = 4, 640
-CONVENTIONS = (
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_DRAWN, _WIDEST, _LARGE = 4, 640, 1e30
+ONE_LOOK = (
     "one look at each image at its own size, no flip; ignored pixels never count; IoU from pixels added up over the "
-    "split; mean over the classes that occur in labels or answers; several data sets weigh the same"
+    "split; mean over the classes that occur in labels or answers"
 )
-"""How the mean IoU of a validation is meant; `fassd evaluate` tells more."""
+"""How the mean IoU of an evaluation is meant that was asked for nothing else; `fassd evaluate` tells more."""
+CONVENTIONS = f"{ONE_LOOK}; several data sets weigh the same"
+"""How that of a validation is meant."""
+
+
+class ForgivingRuntime(PyTorchRuntime):
+    """Answers even where logits overflow, as a network's may for a while: that scores badly, and training goes on."""
+
+    def _run(self, images: Images) -> Tensor:
+        return super()._run(images).nan_to_num(0, _LARGE, -_LARGE)
 
 
 @dataclass(frozen=True)
@@ -57,15 +70,19 @@ class Judge:
         Raises:
             DataError, PictureError: an image or mask cannot be read or scored.
         """
-        engine = self.engine
-        with PyTorchRuntime(network, self.header, str(engine.device)) as runtime:
-            reports = []
-            for dataset in self.datasets:
-                share = replace(dataset, pairs=dataset.pairs[engine.rank :: engine.processes])
-                reports.append(_joined(engine.gather(evaluate(runtime, share))))
-            if engine.first:
+        with ForgivingRuntime(network, self.header, str(self.engine.device)) as runtime:
+            reports = self.reports(runtime)
+            if self.engine.first:
                 self._draw(runtime, step)
         return Verdict({"mean_iou": overall_mean_iou(reports)}, self._iou(reports))
+
+    def reports(self, runtime: PyTorchRuntime) -> list[Report]:
+        """Of each split, the same in every process, each of which scores its share of the images; see above."""
+        engine, reports = self.engine, []
+        for dataset in self.datasets:
+            share = replace(dataset, pairs=dataset.pairs[engine.rank :: engine.processes])
+            reports.append(_joined(engine.gather(evaluate(runtime, share))))
+        return reports
 
     def score(self, verdict: Verdict) -> Score:
         """What the header says of a verdict."""
@@ -100,12 +117,12 @@ class Judge:
 
 
 def _side_by_side(runtime: PyTorchRuntime, sample: Sample) -> Image:
-    """Photo, answer and truth in a row, the truth's legend below."""
+    """Photo, answer and truth in a row; below the legend, with the shares of answer and truth together."""
     answer = runtime.segment(sample.image[None])[0]
     stride = -(-sample.image.shape[1] // _WIDEST)
     image, answer, truth = (array[::stride, ::stride] for array in (sample.image, answer, sample.labels))
     maps = np.hstack([np.full_like(answer, IGNORE), answer, truth])
-    return overlay(np.hstack([image] * 3), maps, runtime.label_space, shares(truth, runtime.label_space), 0.6)
+    return overlay(np.hstack([image] * 3), maps, runtime.label_space, shares(maps, runtime.label_space), 0.6)
 
 
 def _joined(reports: Sequence[Report]) -> Report:

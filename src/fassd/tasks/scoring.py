@@ -80,11 +80,11 @@ def truth_of(dataset: Dataset, index: int, labels: Labels | None = None) -> Trut
     """
     mask = dataset.pairs[index].mask
     if not has_official_scores(dataset):
-        return Truth(Coded(_labels_of(dataset, index) if labels is None else labels))
+        return Truth(Coded(dataset.read_labels(index, read_values_quickly) if labels is None else labels))
     path = instance_map_of(mask)
     instances = read_values_quickly(path) if path.is_file() else None
     if not mask.stem.endswith("_labelIds"):
-        labels = _labels_of(dataset, index) if labels is None else labels
+        labels = dataset.read_labels(index, read_values_quickly) if labels is None else labels
         return Truth(Coded(labels, raw_ids=RAW_IDS_OF_CLASSES), instances)
     codes = read_values_quickly(mask)
     if int(codes.max()) > HIGHEST_RAW_ID:
@@ -116,8 +116,3 @@ def score(dataset: Dataset, index: int, truth: Truth, answer: Coded, borders: bo
         raise DataError(instance_map_of(dataset.pairs[index].mask), f"does not fit: {error}") from None
     height, width = truth.labels.values.shape
     return Scored((height, width), *counted)
-
-
-def _labels_of(dataset: Dataset, index: int) -> Labels:
-    pair, coding = dataset.pairs[index], dataset.coding
-    return dataset.labels_of(coding.read(pair.mask) if coding.by_colour else read_values_quickly(pair.mask), pair)

@@ -6,7 +6,6 @@ crash, a full disk or a damaged file costs the updates since the state before an
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -14,16 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from fassd.core.checkpoint import STATE_KEY
+from fassd.core.digest import NO_DIGEST, has_digest, with_digest
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.files import written_whole
 from fassd.core.recipe import Recipe
 
-_PROGRESS_KEY, _DIGEST_KEY = "fassd-training-state", "fassd-sha256"
+_DIGEST_KEY = "fassd-sha256"
 _KEPT = 2
 _NAME = re.compile(r"state-(\d{8})\.safetensors")
 
@@ -90,7 +90,7 @@ class States:
         """
         plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         note = msgspec.json.encode(progress).decode()
-        content = save(plain, {_PROGRESS_KEY: note, _DIGEST_KEY: _digest(note, plain)})
+        content = with_digest(save(plain, {_DIGEST_KEY: NO_DIGEST, STATE_KEY: note}))
         path = self.folder / f"state-{progress.step:08}.safetensors"
         with written_whole(path) as temporary:
             temporary.write_bytes(content)
@@ -113,7 +113,7 @@ class States:
             raise UsageError(f"{self.folder.parent} holds no training state to resume; leave --resume away to begin")
         for path in paths:
             try:
-                progress, tensors = _read(path)
+                progress, tensors = read_state(path)
             except CheckpointError as error:
                 broken.append(str(error))
                 continue
@@ -127,27 +127,23 @@ class States:
         return self.load().progress
 
 
-def _read(path: Path) -> tuple[Progress, dict[str, Tensor]]:
+def read_state(path: Path) -> tuple[Progress, dict[str, Tensor]]:
+    """Where a run stood, and every tensor by name.
+
+    Raises:
+        CheckpointError: damaged, or no training state.
+    """
     try:
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}
-        note, digest = metadata[_PROGRESS_KEY], metadata[_DIGEST_KEY]
+        note, digest = metadata[STATE_KEY], metadata[_DIGEST_KEY]
         progress = msgspec.json.decode(note, type=Progress)
     except (SafetensorError, OSError, KeyError, msgspec.MsgspecError) as error:
         raise CheckpointError(path, f"is damaged or no training state ({error})") from None
-    if _digest(note, tensors) != digest:
+    if not has_digest(path.read_bytes(), digest):
         raise CheckpointError(path, "is damaged: its content is not that of its digest")
     return progress, tensors
-
-
-def _digest(note: str, tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of the note and of every tensor: name, type, shape, bytes."""
-    digest = hashlib.sha256(note.encode())
-    for name, value in sorted(tensors.items()):
-        digest.update(f"{name} {value.dtype} {list(value.shape)} ".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _step_of(path: Path) -> int:

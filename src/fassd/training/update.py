@@ -46,7 +46,7 @@ class Update(Descent[SegmentationNetwork]):
         self._average = averaged(network, recipe.average) if recipe.average else None
         self._class_weights: Tensor | None = None
         if state is None and recipe.loss.class_weights != "none":
-            counted = class_weights_of([sample.labels for sample in samples], network.classes)
+            counted = class_weights_of(samples.labels(), network.classes)
             self._class_weights = torch.from_numpy(counted).to(engine.device)
         self._begin(state)
 
