@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import PIL.Image
 import pytest
 from PIL.Image import Transpose
 from tests.checks.scenes import Array, scene
@@ -67,6 +70,32 @@ def test_light_and_contrast_do_not_matter() -> None:
 
 def test_a_mask_without_borders_tells_nothing() -> None:
     assert alignment(_grey(3), np.zeros((120, 160), np.uint8), 1) is None
+
+
+def test_a_small_object_tells_too_little() -> None:
+    labels = np.zeros((120, 160), np.uint8)
+    labels[40:60, 30:60] = 1
+    assert alignment(_grey(3), labels, 1) is None
+
+
+def test_what_fits_far_away_fits_by_chance() -> None:
+    fit = alignment(_grey(1), np.roll(scene(1).labels, 60, 1), 1)
+    assert fit
+    assert abs(fit.shift[0]) > 0.3
+    assert not fit.is_shifted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", [2, 5, 7, 8, 9])
+def test_masks_of_one_class_alone_are_not_called_flipped(data_root: Path, label: int) -> None:
+    wrong, judged = [], 0
+    for mask in sorted((data_root / "camvid/trainannot").glob("*0.png"))[::2]:
+        with PIL.Image.open(mask) as labels, PIL.Image.open(data_root / f"camvid/train/{mask.stem}.jpg") as picture:
+            fit = alignment(np.asarray(picture.convert("L").reduce(2)), np.asarray(labels) == label, 2)
+        judged += fit is not None
+        wrong += [mask.name] if fit is not None and fit.flip is not None else []
+    assert judged > 20
+    assert not wrong
 
 
 def test_noise_agrees_with_nothing() -> None:

@@ -164,6 +164,53 @@ def test_streets_filmed_from_the_pavement_are_no_fault(tmp_path: Path) -> None:
     assert check_dataset(f"folder:{tmp_path}").faults == ()
 
 
+def _spot(value: int, road: int = 0) -> Callable[[Array], Array]:
+    """Some pixels of another value; road, which is 0, becomes something else as well."""
+
+    def change(values: Array) -> Array:
+        marked = np.where(values == 0, road, values)
+        marked[50:60, 60:90] = value
+        return marked.astype(np.uint8)
+
+    return change
+
+
+def _few_even(values: Array) -> Array:
+    """Four values that all are even, one of them too high."""
+    stripes: Array = np.array([2, 4, 6, 10], np.uint8)[np.arange(values.size).reshape(values.shape) // 5000]
+    return stripes
+
+
+@pytest.mark.parametrize("masks", [1, 3, 8])
+@pytest.mark.parametrize(
+    ("form", "change"),
+    [
+        ("values", _spot(len(NAMES), IGNORE)),
+        ("values", _few_even),
+        ("trainids", _spot(20)),
+        ("trainids", _spot(25, IGNORE)),
+    ],
+)
+def test_a_value_that_nobody_described_is_no_reason_to_change_all_others(
+    tmp_path: Path, form: str, change: Callable[[Array], Array], masks: int
+) -> None:
+    MAKERS[form](tmp_path)
+    wrong = sorted(tmp_path.glob("masks/train/*"))[:masks]
+    _rewrite(wrong, change)
+    values = [one for one in check_dataset(f"folder:{tmp_path}").faults if one.split and not one.partner]
+    assert {one.kind.name for one in values} <= {"foreign-values", "shifted-mask"}
+    assert {file for one in values for file in one.files} == {*wrong}
+    assert not any(one.table or one.tables for one in values)
+
+
+def test_ignored_pixels_beside_the_second_of_two_classes_elsewhere_stay_ignored(tmp_path: Path) -> None:
+    MAKERS["binary"](tmp_path)
+    _rewrite(tmp_path.glob("masks/train/*"), lambda v: np.where(np.arange(160) < 20, IGNORE, v).astype(np.uint8))
+    # In this split there happens to be none of the second.
+    _rewrite(tmp_path.glob("masks/val/*"), lambda v: np.where(np.arange(160) < 20, IGNORE, 0 * v).astype(np.uint8))
+    assert check_dataset(f"folder:{tmp_path}").faults == ()
+
+
 @pytest.mark.slow
 # With seed 0 all upper middles are sky, which one too high is CamVid's building: nothing tells it from a sound set.
 @pytest.mark.parametrize("seed", [1, 2])

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
+from fassd.kernels.inflate import adler32
 from fassd.kernels.label_png import decode_label_png
 
 Map = np.ndarray[Any, Any]
@@ -92,6 +93,7 @@ def test_what_pillow_writes_is_read(mode: str) -> None:
 
 
 GOOD = png(random_map(1, 8), [0] * random_map(1, 8).shape[0])
+PACKED = GOOD[41:-16]
 OTHERS = {
     "nothing": b"",
     "no PNG": b"GIF89a" + bytes(100),
@@ -103,6 +105,8 @@ OTHERS = {
     "0 wide": chunk(b"IHDR", struct.pack(">IIBBBBB", 0, 1, 8, 0, 0, 0, 0)),
     "a bomb": chunk(b"IHDR", struct.pack(">IIBBBBB", 65535, 65535, 16, 0, 0, 0, 0)),
     "turned by EXIF": chunk(b"eXIf", b"MM") + GOOD[8:],
+    "turned by EXIF in a text": GOOD[:33] + chunk(b"zTXt", b"Raw profile type exif\0\0") + GOOD[33:],
+    "a broken palette": GOOD[:33] + chunk(b"PLTE", bytes(6))[:-1] + b"?" + GOOD[33:],
 }
 
 
@@ -121,6 +125,21 @@ def test_a_changed_byte_changes_no_value_unnoticed(place: int, change: int) -> N
     damaged[place] ^= change
     decoded = decode_label_png(bytes(damaged))
     assert decoded is None or np.array_equal(decoded, random_map(1, 8))
+
+
+@given(st.integers(0, len(PACKED) * 8 - 1))
+@settings(max_examples=300, deadline=None)
+def test_what_was_damaged_before_the_chunks_were_summed_up_is_declined(bit: int) -> None:
+    damaged = bytearray(PACKED)
+    damaged[bit // 8] ^= 1 << bit % 8
+    decoded = decode_label_png(GOOD[:33] + chunk(b"IDAT", bytes(damaged)) + chunk(b"IEND", b""))
+    assert decoded is None or np.array_equal(decoded, random_map(1, 8))
+
+
+@given(st.binary(max_size=99), st.integers(0, 400))
+def test_the_sum_over_the_bytes_is_zlibs(few: bytes, more: int) -> None:
+    data = few + more * b"\xff" + few
+    assert adler32(np.frombuffer(data, np.uint8)) == zlib.adler32(data)
 
 
 @given(st.binary(max_size=300), st.integers(1, 40))

@@ -21,6 +21,7 @@ from fassd.checks.split_findings import lone_mask_findings, notes
 from fassd.checks.split_tally import SplitTally
 from fassd.checks.value_causes import value_findings
 from fassd.core.errors import DataError
+from fassd.core.files import with_home
 from fassd.core.processes import Spread, worker_processes
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.data.dataset import Dataset, Scan
@@ -86,7 +87,7 @@ def check_dataset(spec: str, splits: Sequence[str] = (), processes: int = 1, wat
         DataError: a process was killed.
     """
     found = list(splits) or splits_of(spec)
-    root = Path(spec.partition(":")[2]).expanduser()
+    root = with_home(spec.partition(":")[2])
     if not root.is_dir():
         raise DataError(root, "there is no such folder; give kind:PATH with the data set's folder")
     scans = [scan_dataset(spec, split) for split in found]
@@ -191,7 +192,7 @@ def _nothing(spec: str, findings: Sequence[Finding]) -> str:
     kind = spec.partition(":")[0]
     why = "; ".join(one.found for one in findings)
     if kind == "folder" and not why:
-        description = read_description(Path(spec.partition(":")[2]).expanduser())
+        description = read_description(with_home(spec.partition(":")[2]))
         why = f"nothing matches {description.by_split.format(split='*')}"
     return f"holds no data set of the kind '{kind}': no split has images{f' ({why})' if why else ''}"
 

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from fassd.checks.findings import FINDING_KINDS, Finding
+from fassd.core.files import with_home
 from fassd.data.dataset import Scan
 from fassd.data.description import DESCRIPTION, read_description
 
@@ -25,7 +26,7 @@ def empty_splits(spec: str, found: Sequence[str]) -> dict[str, str]:
         FileError: the description is missing or wrong.
     """
     kind, _, path = spec.partition(":")
-    root = Path(path).expanduser()
+    root = with_home(path)
     lists = {"cityscapes": _of_cityscapes, "camvid": _of_camvid, "folder": _of_folder}
     return {split: what for split, what in lists[kind](root) if split not in found}
 
@@ -40,7 +41,7 @@ def unmatched_partials(spec: str, scans: Sequence[Scan]) -> Iterator[Finding]:
         for scan in scans
         for pair in (*scan.dataset.pairs, *scan.lacking, *(pair for pair, _ in scan.repeated))
     ]
-    for partial in read_description(Path(path).expanduser()).partial:
+    for partial in read_description(with_home(path)).partial:
         if not any(fnmatchcase(image.stem, partial.frames) for image in images):
             found = f"[[partial]] frames = '{partial.frames}' in {DESCRIPTION}, which no image is named as"
             wanted = "a pattern of image names without their suffix"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def habit(tally: SplitTally) -> Explanation | None:
     codes = frozenset[int]().union(*tally.codes)
     plain = black_and_white(codes, coding, space)
     # Without a sky among its classes it may be the ground seen from the air, where roads lie anywhere.
-    road = _road_code(tally) if any(name.lower() == "sky" for name in space.names) else None
+    road = _road_code(tally) if _has_sky(tally) else None
     if plain is not None or road is None or total < _FEWEST or (tally.middles == road).sum() > total / 20:
         return plain
     reason = _from_road(tally, road, total)
@@ -43,8 +43,24 @@ def habit(tally: SplitTally) -> Explanation | None:
         return None
     # Whoever films from the pavement has no road there, but buildings and trees where they belong. Only where the
     # upper middle, too, becomes what streets have there are the values wrong.
-    as_it_is, once_mended = _above(tally, {}), _above(tally, reason.table)
+    masks = range(len(tally.tops))
+    as_it_is, once_mended = _above(tally, {}, masks), _above(tally, reason.table, masks)
     return reason if once_mended > as_it_is + total / 10 and once_mended > total / 2 else None
+
+
+def places_speak(tally: SplitTally, table: Table, masks: Sequence[int]) -> int:
+    """What the places where streets show road, sky and buildings say of masks led through a table.
+
+    Returns:
+        1 if more is where it belongs then, -1 if less is; 0 if that is not told, or the classes are not a street's.
+    """
+    road = _road_code(tally) if _has_sky(tally) else None
+    if road is None:
+        return 0
+    at_road = np.array([table.get(int(code), int(code)) == road for code in tally.middles[masks]], bool)
+    gain = int(at_road.sum()) - int((tally.middles[masks] == road).sum())
+    gain += _above(tally, table, masks) - _above(tally, {}, masks)
+    return -1 if gain < 0 else int(gain > len(masks) / 10)
 
 
 def _from_road(tally: SplitTally, road: int, total: int) -> Explanation | None:
@@ -76,15 +92,19 @@ def train_ids_at_road(tally: SplitTally) -> Iterator[tuple[Explanation, list[int
             yield reason, at_road
 
 
-def _above(tally: SplitTally, table: Table) -> int:
-    """Masks that, led through a table, have at their upper middle what streets have there."""
-    coding, names = tally.dataset.coding, tally.dataset.label_space.names
+def _above(tally: SplitTally, table: Table, masks: Sequence[int]) -> int:
+    """How many masks, led through a table, have at their upper middle what streets have there."""
+    coding, names, tops = tally.dataset.coding, tally.dataset.label_space.names, tally.tops[masks]
     fitting = {
         code
-        for code in map(int, np.unique(tally.tops))
+        for code in map(int, np.unique(tops))
         if (label := coding.classes.get(table.get(code, code), IGNORE)) != IGNORE and names[label].lower() in _ABOVE
     }
-    return int(np.isin(tally.tops, list(fitting)).sum())
+    return int(np.isin(tops, list(fitting)).sum())
+
+
+def _has_sky(tally: SplitTally) -> bool:
+    return any(name.lower() == "sky" for name in tally.dataset.label_space.names)
 
 
 def _road_code(tally: SplitTally) -> int | None:

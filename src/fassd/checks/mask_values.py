@@ -16,6 +16,8 @@ Table = Mapping[int, int]
 
 _TELLING = 4
 """Greys that are hardly those of the classes' colours by chance."""
+_UNLIKELY = 0.02
+"""The chance below which values that all are multiples are not so by chance."""
 _INSTANCES = 1000
 """In instanceIds files an object's value is a thousand times its class and its number."""
 
@@ -174,7 +176,11 @@ def lowered_table(coding: Coding) -> dict[int, int]:
 
 def _stretched(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Explanation | None:
     small = sorted(code for code in coding.classes if code != IGNORE)
-    fitting = [(factor, table) for factor, table in _stretches(codes, small) if codes <= table.keys()]
+    fitting = [
+        (factor, table)
+        for factor, table in _stretches(codes, small)
+        if codes <= table.keys() and _chance(codes, table) < _UNLIKELY
+    ]
     if not fitting:
         return None
     factor, table = fitting[0]
@@ -184,6 +190,12 @@ def _stretched(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Expl
             "stretched-values", found, f"divide the values by {factor:g}, or what they were multiplied by"
         )
     return Explanation("stretched-values", found, f"divide the values by {factor:g}; --fix does it", table)
+
+
+def _chance(codes: frozenset[int], table: Table) -> float:
+    """How likely any values would be in a table, in which there are the more the smaller the factor."""
+    telling = codes - {0, IGNORE}
+    return (sum(code <= max(telling) for code in table) / (max(telling) + 1)) ** len(telling) if telling else 1.0
 
 
 def _stretches(codes: frozenset[int], small: list[int]) -> Iterable[tuple[float, Table]]:

@@ -18,6 +18,7 @@ from fassd.checks.findings import Finding
 from fassd.checks.mask_values import Table
 from fassd.checks.rewrite import rewrite_mask, rewrite_picture
 from fassd.core.errors import DataError, FileError, UsageError
+from fassd.core.files import with_home
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.data.cityscapes import instance_map_of
 from fassd.data.dataset import Pair, Scan
@@ -85,7 +86,7 @@ def repair(checked: Checked, out: Path, processes: int = 1, watch: Watch = ignor
         FileError: the copy cannot be written; nothing is left of it then.
     """
     kind, _, path = checked.spec.partition(":")
-    root = Path(path).expanduser()
+    root = with_home(path)
     check_out(out, root)
     scans = [scan_dataset(checked.spec, one.split) for one in checked.splits]
     description = read_description(root) if kind == "folder" else None
@@ -163,7 +164,7 @@ def check_out(out: Path, root: Path) -> None:
     Raises:
         UsageError: it is neither new nor empty, or lies inside the data set or around it.
     """
-    inner, outer = out.expanduser().resolve(), root.resolve()
+    inner, outer = with_home(out).resolve(), root.resolve()
     if inner == outer or outer in inner.parents or inner in outer.parents:
         raise UsageError(f"--fix {out}: the copy would lie inside the data set or around it; choose a folder elsewhere")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fassd.checks.findings import Finding
-from fassd.checks.habits import habit, train_ids_at_road
+from fassd.checks.habits import habit, places_speak, train_ids_at_road
 from fassd.checks.mask_values import Explanation, Table, black_and_white, explain_values
 from fassd.checks.split_findings import about_masks
 from fassd.checks.split_tally import SplitTally
@@ -22,6 +22,8 @@ from fassd.core.labels import LabelSpace
 from fassd.data.coding import Coding
 
 _SPELLED = 6
+_GUESSED = ("off-by-one", "raw-ids", "train-ids")
+"""What a single foreign value suggests, while the others mean something either way."""
 _PLAINLY = 0.1
 """By how much more alike (0..1) a split without any foreign value must become to be read otherwise."""
 
@@ -37,6 +39,8 @@ class _Reading:
 def value_findings(tallies: Sequence[SplitTally]) -> list[list[Finding]]:
     """For each split, the values that mean something else than the description says; one finding for each cause."""
     readings = [_own_reading(tally) for tally in tallies]
+    if tells_apart := _tell_second_from_ignored(tallies):
+        readings = [None if own and own.reason.kind == "black-and-white" else own for own in readings]
     knowing = [place for place, reading in enumerate(readings) if reading is not None and reading.reason.table]
     if knowing:
         known = max(knowing, key=lambda place: int((tallies[place].masks != 0).sum()))
@@ -46,7 +50,13 @@ def value_findings(tallies: Sequence[SplitTally]) -> list[list[Finding]]:
             own if place == known else _most_alike(tally, own, others, shares)
             for place, (tally, own) in enumerate(zip(tallies, readings, strict=True))
         ]
-    return [list(_told(tally, reading)) for tally, reading in zip(tallies, readings, strict=True)]
+    return [list(_told(tally, reading, tells_apart)) for tally, reading in zip(tallies, readings, strict=True)]
+
+
+def _tell_second_from_ignored(tallies: Sequence[SplitTally]) -> bool:
+    """Whether the second of two classes and 255 are met in one mask: 255 is no other way to write that class then."""
+    of_two = [tally for tally in tallies if len(tally.dataset.label_space) == 2]
+    return any({1, IGNORE} <= codes for tally in of_two for codes in tally.codes)
 
 
 def _own_reading(tally: SplitTally) -> _Reading | None:
@@ -61,6 +71,8 @@ def _own_reading(tally: SplitTally) -> _Reading | None:
     if not reason.table:
         masks = sum(map(len, tally.codes.values()))
         return _Reading(reason, everywhere=2 * sum(map(len, foreign.values())) >= masks)
+    if not _is_credible(tally, reason, foreign):
+        return None
     # What was done to these masks was done to those, too, that look like them as they are and not once mended.
     mended = _class_shares(tally.foreign_amounts, reason.table, coding, len(tally.dataset.label_space))
     plain = [
@@ -68,6 +80,18 @@ def _own_reading(tally: SplitTally) -> _Reading | None:
     ]
     as_it_is, once_mended = (_likeness(one, mended) for one in plain)
     return _Reading(reason, everywhere=once_mended > as_it_is)
+
+
+def _is_credible(tally: SplitTally, reason: Explanation, groups: Mapping[frozenset[int], Sequence[int]]) -> bool:
+    """Whether masks are more likely to have this fault than to hold some value that nobody described."""
+    word = places_speak(tally, reason.table, [index for masks in groups.values() for index in masks])
+    if word or reason.kind not in _GUESSED:
+        return word >= 0
+    if reason.kind == "off-by-one":
+        return not any(0 in codes for codes in tally.codes)
+    coding, classes = tally.dataset.coding, len(tally.dataset.label_space)
+    as_it_is, once_mended = (_class_shares(tally.foreign_amounts, one, coding, classes) for one in ({}, reason.table))
+    return bool(once_mended[-1] < as_it_is[-1])
 
 
 def _most_alike(tally: SplitTally, own: _Reading | None, others: Sequence[_Reading], shares: Any) -> _Reading | None:
@@ -79,12 +103,13 @@ def _most_alike(tally: SplitTally, own: _Reading | None, others: Sequence[_Readi
         for everywhere in (True, False):
             reading = _Reading(other.reason, everywhere)
             alike = _likeness(_shares(tally, reading), shares)
-            if alike > likeness:
+            masks = tally.codes if everywhere else _foreign(tally)
+            if alike > likeness and _is_credible(tally, other.reason, masks):
                 best, likeness = reading, alike
     return best
 
 
-def _told(tally: SplitTally, reading: _Reading | None) -> Iterator[Finding]:
+def _told(tally: SplitTally, reading: _Reading | None, tells_apart: bool) -> Iterator[Finding]:
     coding, space = tally.dataset.coding, tally.dataset.label_space
     foreign, told = _foreign(tally), set[frozenset[int]]()
     if reading is not None:
@@ -96,14 +121,21 @@ def _told(tally: SplitTally, reading: _Reading | None) -> Iterator[Finding]:
         if masks:
             yield _about(tally, reading.reason, masks)
     left = {codes: group for codes, group in foreign.items() if codes not in told}
-    reasons = {codes: explain_values(codes, coding, space) for codes in left}
+    reasons = {codes: _reason_of_few(tally, codes, masks) for codes, masks in left.items()}
     for codes, reason in reasons.items():
         if reason is not None:
             yield _about(tally, reason, left[codes])
     for codes, masks in _together({codes: left[codes] for codes in left if reasons[codes] is None}, coding):
         yield _about(tally, _unexplained(codes, coding, len(space)), masks)
     if reading is None and not coding.by_colour:
-        yield from _lone_habits(tally)
+        yield from _lone_habits(tally, tells_apart)
+
+
+def _reason_of_few(tally: SplitTally, codes: frozenset[int], masks: Sequence[int]) -> Explanation | None:
+    """Why masks hold these values, though most of the split do not have that fault."""
+    reason = explain_values(codes, tally.dataset.coding, tally.dataset.label_space)
+    word = 0 if reason is None else places_speak(tally, reason.table, masks)
+    return None if word < 0 or (not word and reason is not None and reason.kind in _GUESSED) else reason
 
 
 def _together(
@@ -189,14 +221,14 @@ def _reason_of_most(
     return best if best is not None and 2 * covered(best) > sum(map(len, foreign.values())) else None
 
 
-def _lone_habits(tally: SplitTally) -> Iterator[Finding]:
+def _lone_habits(tally: SplitTally, tells_apart: bool) -> Iterator[Finding]:
     """Masks of allowed values that are unlike all others."""
     coding, space = tally.dataset.coding, tally.dataset.label_space
     total = sum(map(len, tally.codes.values()))
     plain = [codes for codes in tally.codes if black_and_white(codes, coding, space)]
     lone = sorted(index for codes in plain for index in tally.codes[codes] if {0, IGNORE} == codes)
     others = [codes for codes in tally.codes if codes not in plain]
-    two = len(space) == 2 and not any({1, IGNORE} <= codes for codes in others)
+    two = len(space) == 2 and not tells_apart
     many = len(space) > 2 and len(lone) <= max(2, total / 20) and bool(others) and np.median([*map(len, others)]) >= 4
     reason = black_and_white(frozenset({0, IGNORE}), coding, space)
     if lone and reason is not None and (two or many):

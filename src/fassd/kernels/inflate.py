@@ -20,6 +20,7 @@ _ORDER = np.array([16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1,
 # A word of equal parts of 1, 2 or 4 bytes is such a part times this; 0 where no parts make a word.
 _REPEATS = np.array([0, 0x0101010101010101, 0x0001000100010001, 0, 0x0000000100000001, 0, 0, 0, 0], np.int64)
 _LONGEST = 15
+_ADLER, _EVERY_OTHER = 65521, 0x00FF00FF00FF00FF
 _STORED, _FIXED, _DYNAMIC = 0, 1, 2
 _END = 256
 
@@ -59,6 +60,28 @@ def inflate(source: Any, out: Any) -> int:  # noqa: PLR0911 - compiled
                 return -1
         if last:
             return written
+
+
+@kept
+def adler32(data: Any) -> int:
+    """The sum that stands behind a stream of zlib's (RFC 1950); of at most 2^26 bytes, lest it overflows."""
+    size: int = data.size
+    plain, weighted, x = 1, size, 0
+    while x + WORD <= size:
+        begin, word = x, word_at(data, x)
+        while x + WORD <= size and word_at(data, x) == word:
+            x += WORD
+        # Sums of a word's bytes, and of each times its place, come out on top of a product.
+        even, odd, count = word & _EVERY_OTHER, word >> 8 & _EVERY_OTHER, (x - begin) // WORD
+        of_word = (even + odd) * 0x0001000100010001 >> 48
+        by_place = (even * 0x0000000200040006 >> 48) + (odd * 0x0001000300050007 >> 48)
+        plain += count * of_word
+        # A byte counts once for itself and for each behind it; over equal words this is an arithmetic series.
+        weighted += count * ((size - begin) * of_word - by_place) - count * (count - 1) // 2 * WORD * of_word
+    for k in range(x, size):
+        last: Any = np.int64(data[k])
+        plain, weighted = plain + last, weighted + (size - k) * last
+    return weighted % _ADLER << 16 | plain % _ADLER
 
 
 @compiled

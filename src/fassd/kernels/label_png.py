@@ -16,10 +16,12 @@ import numpy as np
 
 from fassd.core.arrays import Codes
 from fassd.kernels.compiled import WORD, compiled, kept, set_word, word_at
-from fassd.kernels.inflate import inflate
+from fassd.kernels.inflate import adler32, inflate
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3
+_TEXTS, _TURN = (b"tEXt", b"zTXt", b"iTXt"), b"Raw profile type exif"
+"""Where older programs (ImageMagick) write EXIF, and under what name."""
 _MOST_BYTES = 1 << 26
 
 
@@ -39,9 +41,9 @@ def decode_label_png(content: bytes) -> Codes | None:
     each = depth // 8
     stride = width * each
     filtered = np.empty(height * (stride + 1), np.uint8)
-    # Two bytes say how zlib compressed, four at the end are a sum over what each part's own sum has covered already.
+    # Two bytes say how zlib compressed, four at the end are a sum over the bytes that it was given.
     stream = np.frombuffer(compressed, np.uint8)[2:-4]
-    if inflate(stream, filtered) != filtered.size:
+    if inflate(stream, filtered) != filtered.size or adler32(filtered) != int.from_bytes(compressed[-4:]):
         return None
     values = np.empty((height, stride), np.uint8)
     if not _unfilter(filtered.reshape(height, stride + 1), each, values):
@@ -60,17 +62,17 @@ def _parts(content: bytes) -> tuple[tuple[int, int, int], bytes] | None:
         end = place + 12 + length
         if end > len(content):
             return None
-        if kind in (b"IHDR", b"IDAT"):
-            if zlib.crc32(content[place + 4 : end - 4]) != struct.unpack_from(">I", content, end - 4)[0]:
-                return None
-            if kind == b"IHDR":
-                header = struct.unpack(">IIBBBBB", content[place + 8 : end - 4]) if length == 13 else None
-            else:
-                data.append(content[place + 8 : end - 4])
-        elif kind in (b"eXIf", b"acTL", b"tRNS"):
+        # What has a capital is needed to show the picture.
+        if kind[:1].isupper() and zlib.crc32(content[place + 4 : end - 4]).to_bytes(4) != content[end - 4 : end]:
             return None
+        if kind == b"IHDR":
+            header = struct.unpack(">IIBBBBB", content[place + 8 : end - 4]) if length == 13 else None
+        elif kind == b"IDAT":
+            data.append(content[place + 8 : end - 4])
         elif kind == b"IEND":
             return _plain(header, b"".join(data))
+        elif kind in (b"eXIf", b"acTL", b"tRNS") or (kind in _TEXTS and content.startswith(_TURN, place + 8)):
+            return None
         place = end
     return None
 
