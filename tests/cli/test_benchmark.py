@@ -140,6 +140,9 @@ def test_only_columns_that_say_something_are_there_and_explained(capsys: pytest.
     assert all(word in _printed(capsys, full) for word in ("ratio:", "MiB"))
     bare = [msgspec.structs.replace(one, times_as_fast=None, peak_memory_mib=None) for one in full.measured]
     printed = _printed(capsys, msgspec.structs.replace(full, measured=tuple(bare)))
+    assert "no peak memory" not in printed
+    lost = msgspec.structs.replace(bare[0], peak_memory_problem="its process was ended")
+    assert ": its process was ended\n" in _printed(capsys, msgspec.structs.replace(full, measured=(lost,)))
     assert "ratio" not in printed and "MiB" not in printed and "mIoU" not in printed.split("Table IV")[0]
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fassd.cli.main import _answer_to
+
 Fassd = Callable[..., tuple[int, str, str]]
 
 # What is wrong; the command, with {w} for the world and {out} for a fresh place; what the message has to name.
@@ -172,3 +174,13 @@ def test_debug_shows_where_an_error_came_from_and_keeps_the_exit_code(fassd: Fas
     assert "Traceback" in said
     assert "CheckpointError" in said
     assert code == 2
+
+
+def test_too_little_memory_is_no_bug() -> None:
+    assert _answer_to(MemoryError()) == (2, "fassd: needs more memory than there is; give less at once")
+
+
+@pytest.mark.parametrize("words", [["data", "check", "camvid:~nobody-here"], ["predict", "camvid:~nobody-here"]])
+def test_a_home_that_is_not_there_is_a_missing_folder(fassd: Fassd, words: list[str]) -> None:
+    code, _, said = fassd(*words)
+    assert (code, "bug" in said) == (2, False)

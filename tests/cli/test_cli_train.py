@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fassd.cli import training
 from fassd.core.recipe import read_recipe, recipe_from, shipped_recipes
 
 Fassd = Callable[..., tuple[int, str, str]]
@@ -99,3 +102,14 @@ def test_where_no_terminal_shows_a_bar_lines_tell_of_the_updates(
     assert [line.split()[1] for line in told] == ["1", "2"]
     assert re.fullmatch(r"update 2 of 2: loss [\d.]+, rate [\d.e-]+, [\d.]+ images/s, 0:00:00 left", told[-1])
     assert "━" not in said
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows holds no signals back")
+def test_a_signal_while_packages_load_comes_afterwards() -> None:
+    """In the middle of PyTorch's import it came out as a bug of ours, or aborted the process."""
+    seen: list[str] = []
+    with pytest.raises(KeyboardInterrupt), training._signals_wait():
+        os.kill(os.getpid(), signal.SIGINT)
+        seen.append("loaded")
+    assert seen == ["loaded"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

@@ -40,3 +40,7 @@ def test_the_home_folder_may_be_abbreviated() -> None:
 def test_an_unknown_name_offers_the_nearest() -> None:
     with pytest.raises(UnknownName, match=r"did you mean .*fassd-net-l2-street"):
         locate_weights("fassd-net-l2-stret")
+
+
+def test_a_home_that_is_not_there_is_taken_as_it_was_given() -> None:
+    assert locate_weights("~nobody-of-this-name/x.safetensors") == Path("~nobody-of-this-name/x.safetensors")

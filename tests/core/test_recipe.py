@@ -107,6 +107,11 @@ def test_values_at_the_edge_of_a_contradiction_pass() -> None:
     assert recipe_from(_with(augmentation=edge, loss={"kept": 4095}), "made").loss.kept == 4095
 
 
+def test_pre_training_takes_small_crops_for_it_has_no_loss_of_pixels() -> None:
+    small = _with(augmentation={"crop": [64, 64]}, trains="encoder")
+    assert recipe_from(small, "made").augmentation.crop == (64, 64)
+
+
 def test_a_page_of_toml_is_read(tmp_path: Path) -> None:
     page = tmp_path / "mine.toml"
     page.write_text(

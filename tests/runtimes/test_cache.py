@@ -103,3 +103,13 @@ def test_a_graph_that_cannot_be_read_is_compiled_anew(folder: Path, tiny_weights
     cache.store(key, stored)
     assert _answer(tiny_weights) == first
     assert len(cache.load(key) or b"") > 100_000
+
+
+def test_whoever_has_no_home_has_no_cache(tiny_weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("FASSD_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # what it answers where there is none
+    assert cache.cache_folder() is None
+    assert _answer(tiny_weights) == _answer(tiny_weights)
+    assert not list(tmp_path.iterdir())

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from fassd.core.catalog import DEFAULT_WEIGHTS
@@ -54,6 +57,7 @@ def test_what_was_asked_for_stays(suffix: str, asked: dict[str, str], expected: 
     ("suffix", "asked", "complaint"),
     [
         (CHECKPOINT, {"device": "gpu"}, "device 'gpu' is not one that fassd uses"),
+        (CHECKPOINT, {"device": None}, "device 'None' is not one that fassd uses"),
         (
             CHECKPOINT,
             {"device": "cuda", "runtime": "openvino"},
@@ -61,7 +65,8 @@ def test_what_was_asked_for_stays(suffix: str, asked: dict[str, str], expected: 
         ),
         (CHECKPOINT, {"device": "cuda", "precision": "int8"}, "int8 is answered on the cpu alone; leave --device out"),
         (CHECKPOINT, {"precision": "int8"}, "no int8 network: make one with 'fassd export"),
-        (CHECKPOINT, {"runtime": "pytorch", "precision": "int8"}, "no int8 network: make one with 'fassd export"),
+        (CHECKPOINT, {"runtime": "onnx", "precision": "int8"}, "no int8 network: make one with 'fassd .* --to onnx"),
+        (CHECKPOINT, {"runtime": "pytorch", "precision": "int8"}, "pytorch computes in float32 or bfloat16, not in"),
         (
             CHECKPOINT,
             {"runtime": "onnx", "precision": "bfloat16"},
@@ -95,6 +100,43 @@ def test_bfloat16_is_refused_where_the_processor_lacks_it(monkeypatch: pytest.Mo
     monkeypatch.setattr(openvino, "has_bfloat16", lambda: False)
     with pytest.raises(UsageError, match="does not multiply in bfloat16; use --precision float32"):
         choose(CHECKPOINT, device="cpu", precision="bfloat16")
+
+
+@pytest.mark.parametrize("variable", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
+@pytest.mark.parametrize("most", ["AVX2", "avx512_core", "AVX512_CORE_VNNI"])
+def test_a_processor_that_may_not_multiply_in_bfloat16_is_not_asked_to(
+    monkeypatch: pytest.MonkeyPatch, variable: str, most: str
+) -> None:
+    """oneDNN obeys these variables; OpenVINO, which asks it, does not know of them."""
+    unlimited = openvino.processor.__wrapped__()
+    monkeypatch.setenv(variable, most)
+    assert not openvino.has_bfloat16.__wrapped__()
+    assert openvino.processor.__wrapped__() != unlimited
+    monkeypatch.undo()
+    monkeypatch.setenv(variable, "DEFAULT")
+    assert openvino.has_bfloat16.__wrapped__() == openvino.has_bfloat16()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["auto", "int8"])
+def test_with_avx2_alone_the_shipped_weights_answer_alike(precision: str) -> None:
+    program = """
+import sys, numpy
+from fassd import open_runtime
+with open_runtime(device="cpu", precision=sys.argv[1]) as runtime:
+    images = numpy.random.default_rng(0).integers(0, 256, (1, 5, 6, 3), numpy.uint8).repeat(24, 1).repeat(24, 2)
+    sys.stdout.buffer.write(runtime.segment(images).tobytes())
+"""
+    answers = [
+        np.frombuffer(
+            subprocess.run(
+                [sys.executable, "-c", program, precision], env=os.environ | limit, check=True, capture_output=True
+            ).stdout,
+            np.uint8,
+        )
+        for limit in ({}, {"ONEDNN_MAX_CPU_ISA": "AVX2"})
+    ]
+    assert (answers[0] == answers[1]).mean() > 0.97
 
 
 @pytest.mark.parametrize(

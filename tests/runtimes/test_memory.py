@@ -21,7 +21,7 @@ def test_an_image_too_large_for_what_is_free_is_refused(
     monkeypatch.setattr(seam, "free_memory", lambda: 1_000_000)
     with (
         open_runtime(tiny_weights, "cpu", "float32", name) as runtime,
-        pytest.raises(UsageError, match=r"an image of 400x300 would take about 0\.0 GB .* shrink it \(--side\)"),
+        pytest.raises(UsageError, match=r"an image of 400x300 would take about 0\.0 GB .* are free; make it smaller"),
     ):
         runtime.segment(np.zeros((1, 300, 400, 3), np.uint8))
 

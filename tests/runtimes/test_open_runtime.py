@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -89,3 +90,26 @@ except MissingExtra as error:
 """
     done = subprocess.run([sys.executable, "-c", program, tiny_weights], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("install it with pip install 'fassd[torch]'")
+
+
+@pytest.mark.parametrize("streams", [0, -1, 1.5])
+def test_streams_that_cannot_be_are_refused(tiny_weights: Path, streams: Any) -> None:
+    with pytest.raises(UsageError, match="at least 1 thread"):
+        open_runtime(tiny_weights, "cpu", streams=streams)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnx", "pytorch"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_give_no_numbers_are_told_from_an_answer(
+    tiny_weights: Path, tmp_path: Path, name: str, value: float
+) -> None:
+    checkpoint = read_checkpoint(tiny_weights)
+    bias = np.array(checkpoint.arrays["classifier.bias"])
+    bias[3] = value
+    damaged = replace(checkpoint, arrays={**checkpoint.arrays, "classifier.bias": bias})
+    write_checkpoint(tmp_path / "damaged.safetensors", damaged)
+    images = np.zeros((1, 64, 64, 3), np.uint8)
+    with open_runtime(tmp_path / "damaged.safetensors", "cpu", "float32", name) as runtime:
+        with pytest.raises(UsageError, match="the weights are damaged"):
+            runtime.segment(images)
+        assert runtime.segment(images, among=[0, 1, 2]).max() <= 2

@@ -88,6 +88,9 @@ STRANGE: dict[str, tuple[Callable[[Entries], object], str]] = {
         _edited(MODEL, lambda model: _first_node(model).update(target="torch.ops.aten.from_file.default")),
         "from_file",
     ),
+    "lists where tables belong": (lambda entries: entries.update({WEIGHTS: b"[]"}), "is no .pt2 file, or a damaged"),
+    "a list for a program": (lambda entries: entries.update({MODEL: b"[]"}), "is no .pt2 file, or a damaged"),
+    "a program without a graph": (lambda entries: entries.update({MODEL: b"{}"}), "another version"),
     "a header of another version": (lambda entries: entries.update({"extra/fassd": b"{}"}), "another version"),
 }
 

@@ -515,15 +515,25 @@ def test_peak_memory_is_that_of_a_fresh_process(tiny_weights: Path) -> None:
     assert found.device is None
 
 
-@pytest.mark.parametrize("script", ["exit 1", "echo nonsense"])
-def test_the_peak_of_what_fails_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("exit 1", "its process failed: exit code 1"),
+        ("echo nonsense", "its process failed: exit code 0"),
+        ("echo 'Traceback:\n  ...\nUsageError: too large\n' >&2; exit 1", "its process failed: UsageError: too large"),
+        ("kill -9 $$", "its process was ended by signal 9, as where memory runs out"),
+    ],
+)
+def test_the_peak_of_what_fails_is_unknown_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, why: str
+) -> None:
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
     variant = Variant(network="x", runtime="authors", precision="float32", device="cpu", size=SIZE, batch=1)
-    for executable in (str(python), ""):
+    for executable, problem in ((str(python), why), ("", "no program is known that runs Python")):
         monkeypatch.setattr(sys, "executable", executable)
-        assert peak_memory(Request(variant, "user", None), Pictures()) == Peak(None, None)
+        assert peak_memory(Request(variant, "user", None), Pictures()) == Peak(problem=problem)
 
 
 def test_machine_and_date_are_in_the_report(report: Report) -> None:

@@ -162,6 +162,11 @@ def test_another_machine_is_said(change: dict[str, Any], said: str) -> None:
     assert compare(_report(_measured(1)), _report(_measured(1), machine=other)).differences == (said,)
 
 
+def test_what_makes_either_report_doubtful_is_said() -> None:
+    found = compare(_report(_measured(1), warnings=("hot", "busy")), _report(_measured(1), warnings=("drift",)))
+    assert found.doubtful == ("the first: hot", "the first: busy", "the second: drift")
+
+
 def test_other_rounds_are_said() -> None:
     assert compare(_report(_measured(1)), _report(_measured(1), rounds=5)).differences == ("rounds: 21 and 5",)
 

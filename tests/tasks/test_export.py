@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from fassd.core.checkpoint import read_checkpoint, read_header
 from fassd.core.errors import CheckpointError, FileError, UnknownName, UsageError
 from fassd.core.labels import CAMVID
 from fassd.runtimes import onnx_graph, openvino_graph
+from fassd.runtimes.onnx_export import ONNXFile
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.openvino import has_bfloat16
 from fassd.tasks.agreement import CONTRACTS, Agreement, Compared, Disagreement
@@ -118,6 +120,65 @@ def test_what_does_not_answer_alike_is_removed_and_its_layer_named(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(earlier)
     said = json.loads((tmp_path / "net.onnx.report.json").read_text())["sha256"]
     assert said == hashlib.sha256((tmp_path / "net.onnx").read_bytes()).hexdigest()
+
+
+def _strict(path: Path) -> Any:
+    """JSON as everybody reads it, which knows no Infinity and no NaN."""
+    return json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+
+
+@pytest.mark.parametrize(
+    ("to", "name", "library"),
+    [
+        ("openvino", "net.xml", "openvino.save_model"),
+        ("onnx", "net.onnx", "pathlib.Path.write_bytes"),
+        pytest.param("torch", "net.pt2", "torch.export.save", marks=pytest.mark.slow),
+    ],
+)
+def test_a_full_disk_is_told_of_the_file_that_was_asked_for(
+    order: Callable[..., Order], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, name: str, library: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device") if to == "onnx" else RuntimeError("basic_ios::clear: iostream")
+
+    out = tmp_path / name
+    asked = order(to, out)
+    monkeypatch.setattr(library, fail)
+    with pytest.raises(FileError, match=r"cannot be written \(.*\); choose another folder or make room") as raised:
+        export(asked)
+    assert raised.value.path == out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_its_library_cannot_execute_is_refused_with_a_report(
+    order: Callable[..., Order], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("unheard of: Frobnicate(99)")
+
+    for name in ("answer", "layers"):
+        monkeypatch.setattr(ONNXFile, name, fail)
+    done = export(order("onnx", tmp_path / "net.onnx"))
+    assert not done.kept
+    assert "Frobnicate" in done.agreement.told[1]
+    assert done.drift is not None
+    assert done.drift.sentence == "its layers cannot be compared: they have no names, or cannot be executed"
+    assert _strict(tmp_path / "net.onnx.refused.json")["layers"] == []
+
+
+def test_a_layer_that_gives_no_numbers_is_told_in_json(
+    order: Callable[..., Order], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoNumbers(onnx_graph.ONNXOperations):
+        def prelu(self, maps: str, slopes: np.ndarray[Any, Any]) -> str:
+            return super().prelu(maps, slopes * np.nan)
+
+    monkeypatch.setattr(onnx_graph, "ONNXOperations", NoNumbers)
+    assert not export(order("onnx", tmp_path / "net.onnx")).kept
+    report = _strict(tmp_path / "net.onnx.refused.json")
+    errors = {one["layer"]: one["error"] for one in report["layers"]}
+    assert errors[report["first_drifting_layer"]] is None
+    assert errors["encoder.stem.0"] < 1e-4
 
 
 @pytest.mark.parametrize(

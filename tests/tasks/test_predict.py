@@ -10,11 +10,11 @@ import pytest
 from PIL import Image as Pillow
 
 from fassd.core.arrays import Image, Labels
-from fassd.core.errors import FassdError, FileError, PictureError, UsageError
+from fassd.core.errors import FassdError, FileError, PictureError, UnknownName, UsageError
 from fassd.core.labels import CAMVID
 from fassd.core.types import Event
 from fassd.tasks import predict as prediction
-from fassd.tasks.predict import predict, streams_for
+from fassd.tasks.predict import pictures_of, predict, streams_for
 from fassd.tasks.segmenter import Segmenter
 
 
@@ -171,5 +171,17 @@ def test_a_data_set_gives_the_images_of_every_split(segmenter: Segmenter, camvid
 
 
 def test_a_data_set_without_images_is_refused(segmenter: Segmenter, tmp_path: Path) -> None:
-    with pytest.raises(FileError):
+    with pytest.raises(FileError, match="there is no such folder"):
         predict([f"camvid:{tmp_path / 'nothing'}"], segmenter, tmp_path / "out")
+    with pytest.raises(FileError, match="holds no images of this kind"):
+        predict([f"camvid:{tmp_path}"], segmenter, tmp_path / "out")
+
+
+def test_a_misspelt_kind_of_data_set_is_told_from_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="did you mean camvid"):
+        pictures_of(f"camvd:{tmp_path}")
+    for other in ("C:/photos", "http://somewhere/x.jpg"):
+        with pytest.raises(FileError, match="does not exist"):
+            pictures_of(other)
+    (tmp_path / "camvd:x.png").touch()
+    assert len(pictures_of(str(tmp_path / "camvd:x.png"))) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from fassd.core.errors import UsageError
 from fassd.core.recipe import recipe_from
 from fassd.networks.table import network_by_name
+from fassd.tasks import rehearse as rehearsing
 from fassd.tasks.rehearse import _extrapolated, rehearse
 from fassd.tasks.training_order import TrainingOrder
 
@@ -46,12 +48,31 @@ def _network_parameters() -> list[Any]:
 
 @pytest.mark.parametrize(
     ("points", "batch", "expected"),
-    [([(1, 2.0), (2, 3.0)], 8, 9.0), ([(1, 2.0)], 1, 2.0), ([(1, 3.0), (2, 2.0)], 8, 2.0)],
+    [
+        ([(1, 2.0), (2, 3.0)], 8, 9.0),
+        ([(1, 2.0)], 1, 2.0),
+        ([(1, 3.0), (2, 2.0)], 8, 2.0),
+        ([(1, 1.0), (2, 4.0)], 8, 16.0),
+    ],
 )
 def test_what_was_measured_is_carried_on_along_a_line(
     points: list[tuple[int, float]], batch: int, expected: float
 ) -> None:
     assert _extrapolated(points, batch) == expected
+
+
+def test_a_validation_is_timed_when_what_compiles_has_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    durations = iter([500.0, 2.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def score() -> int:
+        clock[0] += next(durations)
+        return 2
+
+    unused: Any = None
+    piece = rehearsing._Piece(unused, unused, (4, 10), unused, unused, score)
+    assert rehearsing._validation_s(piece) == 10.0
 
 
 def test_what_would_stop_the_training_stops_its_rehearsal(tmp_path: Path, make_camvid: Callable[..., Path]) -> None:

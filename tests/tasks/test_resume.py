@@ -180,6 +180,6 @@ def test_a_set_that_vanishes_while_it_is_learned_ends_the_run_with_a_sentence_an
         if event.kind == "step":
             root.rename(tmp_path / "gone")
 
-    with pytest.raises(FileError, match=r"train_00\d\.png"):
+    with pytest.raises(FileError, match=r"train_00\d\.png: does not exist.*state of update 0 is sound.*--resume"):
         train(replace(order, data=[f"camvid:{root}"]), vanish)
     assert Run(order.out).states.progress().step == 0

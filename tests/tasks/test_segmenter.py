@@ -188,3 +188,9 @@ def test_wrong_weights_are_refused(tmp_path: Path) -> None:
         Segmenter("fassd-net-l2-steet")
     with pytest.raises(CheckpointError, match=r"missing\.safetensors: there is no such file"):
         Segmenter(tmp_path / "missing.safetensors")
+
+
+@pytest.mark.parametrize("side", [-1, 1.5, "640"])
+def test_a_side_that_is_no_number_of_pixels_is_refused(tiny_weights: Path, side: Any) -> None:
+    with pytest.raises(UsageError, match="expected whole pixels"):
+        Segmenter(tiny_weights, side=side)

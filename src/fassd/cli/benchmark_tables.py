@@ -38,6 +38,8 @@ def print_report(report: Report) -> None:
     _print_legend(console, report)
     _print_table_iv(console, report)
     _print_remarks(console, "not measured", [f"{skipped.variant}: {skipped.reason}" for skipped in report.skipped])
+    unknown = [f"{one.variant}: {one.peak_memory_problem}" for one in report.measured if one.peak_memory_problem]
+    _print_remarks(console, "no peak memory", unknown)
     _print_remarks(console, "doubtful", report.warnings)
 
 
@@ -68,6 +70,7 @@ def print_comparison(comparison: Comparison) -> None:
     _print_remarks(console, "differs", comparison.differences)
     _print_remarks(console, "only in the first", map(str, comparison.only_first))
     _print_remarks(console, "only in the second", map(str, comparison.only_second))
+    _print_remarks(console, "doubtful", comparison.doubtful)
 
 
 def _print_remarks(console: Console, kind: str, remarks: Iterable[str]) -> None:

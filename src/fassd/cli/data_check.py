@@ -45,13 +45,13 @@ def check_command(
     """
     from fassd.checks.repair import check_out, repair
     from fassd.cli.check_report import print_checked, print_repaired
-    from fassd.core.files import check_writable
+    from fassd.core.files import check_writable, with_home
     from fassd.tasks.check import as_json as report_of
     from fassd.tasks.check import check, root_of
     from fassd.tasks.check_page import write_page
 
     if out is not None:
-        check_out(out, Path(data.partition(":")[2]).expanduser())
+        check_out(out, with_home(data.partition(":")[2]))
     if page is not None:
         check_writable(page)
     with progress_bars(_WORK, quiet=as_json) as watch:

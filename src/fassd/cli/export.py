@@ -42,8 +42,9 @@ if TYPE_CHECKING:
 @click.option(
     "--images",
     multiple=True,
-    metavar="FILE|FOLDER",
-    help="Compare on these pictures; may be repeated.  [default: two that ship]",
+    metavar="SOURCE",
+    help="Compare on these: pictures, patterns, folders or data sets (KIND:PATH); may be repeated.  "
+    "[default: two that ship]",
 )
 @click.option(
     "--out",

@@ -97,8 +97,9 @@ def _answer_to(error: BaseException) -> tuple[int, str]:
         case click.ClickException():
             error.show()
             return BAD_INPUT, ""
-        case FassdError():
-            return BAD_INPUT, f"fassd: {error}"
+        case FassdError() | MemoryError():
+            found = error if isinstance(error, FassdError) else "needs more memory than there is; give less at once"
+            return BAD_INPUT, f"fassd: {found}"
         case click.Abort() | KeyboardInterrupt():
             return INTERRUPTED, "fassd: interrupted"
         case _Terminated():

@@ -10,6 +10,8 @@ import click
 from fassd.cli import options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fassd.core.machine import Machine
     from fassd.runtimes.choose import Choice
     from fassd.runtimes.rows import RuntimeRow
@@ -31,13 +33,13 @@ def runtimes_command(as_json: bool) -> None:
             "processor": machine.processor,
             "cores": machine.cores,
             "instructions": list(machine.instructions),
-            "cache": str(cache_folder()),
+            "cache": None if (cache := cache_folder()) is None else str(cache),
             "runtimes": [_as_json(row) for row in RUNTIMES.values()],
             "picked": [{"network": network, **_choice_as_json(picked)} for network in NETWORKS],
         }
         click.echo(json.dumps(values, indent=2))
     else:
-        _print(machine, list(RUNTIMES.values()), picked, str(cache_folder()))
+        _print(machine, list(RUNTIMES.values()), picked, cache_folder())
 
 
 def _as_json(row: RuntimeRow) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def _choice_as_json(choice: Choice) -> dict[str, Any]:
     }
 
 
-def _print(machine: Machine, rows: list[RuntimeRow], picked: Choice, cache: str) -> None:
+def _print(machine: Machine, rows: list[RuntimeRow], picked: Choice, cache: Path | None) -> None:
     from rich.console import Console
     from rich.markup import escape
 
@@ -84,4 +86,5 @@ def _print(machine: Machine, rows: list[RuntimeRow], picked: Choice, cache: str)
         f"{picked.why}."
     )
     console.print("An exported file is answered by the runtime it was made for.", style="dim")
-    console.print(f"Compiled graphs are kept in {escape(cache)}.", style="dim")
+    kept = f"in {escape(str(cache))}" if cache else "nowhere: there is no home folder, and FASSD_CACHE names none"
+    console.print(f"Compiled graphs are kept {kept}.", style="dim")

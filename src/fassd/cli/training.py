@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -125,7 +127,7 @@ def choose(recipe: str | None, data: tuple[str, ...], data_form: str, given: dic
         if not given["dry_run"] or given["resume"]:
             raise click.MissingParameter(ctx=click.get_current_context(), param_hint="'--out'", param_type="option")
         given["out"] = Path()
-    _check_packages(f"fassd {verb}")
+    _load_packages(f"fassd {verb}")
     overrides = {name: given[name] for name in ("network", "iterations", "batch", "seed") if given[name] is not None}
     overrides |= parse_values(given["values"])
     name, beginning = recipe or "", None
@@ -156,16 +158,34 @@ def choose(recipe: str | None, data: tuple[str, ...], data_form: str, given: dic
     return Chosen(chosen, data, beginning, common)
 
 
-def _check_packages(what: str) -> None:
+def _load_packages(what: str) -> None:
     from fassd.core.errors import MissingExtra
 
     try:
-        import accelerate  # noqa: F401
-        import torch  # noqa: F401
+        with _signals_wait():
+            import accelerate  # noqa: F401
+            import torch  # noqa: F401
+
+            import fassd.tasks.pretrain
+            import fassd.tasks.rehearse
+            import fassd.tasks.train  # noqa: F401
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "accelerate"):
             raise
         raise MissingExtra(error.name, "train", what) from None
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Ctrl-C and SIGTERM come afterwards: raised while a package loads they may end as its error, or in an abort."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def carry_out(task: Callable[[Watch], Progress], score: str, then: str) -> None:

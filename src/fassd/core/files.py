@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Files: writing them whole or not at all, and finding those that lie at home."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fassd.core.errors import FileError
+
+
+def with_home(path: str | Path) -> Path:
+    """A path with the "~" or "~name" that it begins with spelled out; as it was given where they have no home."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (`Path.expanduser` raises where there is no home)
+
+
+def cannot_be_written(path: Path, reason: str) -> FileError:
+    """What to say of a file that was to be written."""
+    return FileError(path, f"cannot be written ({reason}); choose another folder or make room")
 
 
 @contextmanager
@@ -30,9 +40,7 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise FileError(
-            path, f"cannot be written ({error.strerror or error}); choose another folder or make room"
-        ) from None
+        raise cannot_be_written(path, error.strerror or str(error)) from None
     finally:
         # Where the folder that was asked for is a file, nothing was made in it.
         with suppress(NotADirectoryError):
@@ -52,9 +60,7 @@ def check_writable(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         probe.touch(exist_ok=False)
     except OSError as error:
-        raise FileError(
-            path, f"cannot be written ({error.strerror or error}); choose another folder or make room"
-        ) from None
+        raise cannot_be_written(path, error.strerror or str(error)) from None
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)

@@ -161,7 +161,8 @@ def recipe_from(values: dict[str, Any], source: str) -> Recipe:
     if low > high:
         raise UsageError(f"{source}: augmentation.scale runs from {low} to {high}; give the smaller factor first")
     crop = recipe.augmentation.crop
-    if recipe.loss.kept >= crop[0] * crop[1]:
+    # Pre-training knows no loss of pixels.
+    if recipe.trains == "network" and recipe.loss.kept >= crop[0] * crop[1]:
         raise UsageError(
             f"{source}: loss.kept is {recipe.loss.kept} but a crop of {crop[0]}x{crop[1]} has {crop[0] * crop[1]} "
             "pixels; keep fewer"

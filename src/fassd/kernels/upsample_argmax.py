@@ -19,7 +19,6 @@ while the four corners are of like size or have few digits (bfloat16); else the 
 from __future__ import annotations
 
 import operator
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from jaxtyping import Float32
 
 from fassd.core.arrays import ClassMaps
 from fassd.core.errors import UsageError
+from fassd.core.machine import usable_cores
 from fassd.kernels.cells import label_bands
 from fassd.kernels.plan import Plan, axis
 
@@ -204,9 +204,7 @@ def _room(shape: tuple[int, int, int], out: ClassMaps | None) -> ClassMaps:
 def _parts(threads: int | None, pixels: int) -> int:
     if threads is not None and threads < 1:
         raise UsageError(f"{threads} threads cannot answer; use at least 1")
-    # What this process may use; only Linux tells, elsewhere all there are.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(threads or cores or 1, pixels // _PIXELS_PER_THREAD))
+    return max(1, min(threads or usable_cores(), pixels // _PIXELS_PER_THREAD))
 
 
 def _in_threads(label: Callable[[int], int], parts: int) -> list[int]:

@@ -85,7 +85,8 @@ def class_map(logits: Tensor, size: tuple[int, int], among: Sequence[int] | None
         (N, H, W) uint8; of equal logits the lowest class wins.
 
     Raises:
-        UsageError: a side of the answer is below 1; `among` is empty or names a class that does not exist.
+        UsageError: a side of the answer is below 1; `among` is empty or names a class that does not exist; a logit
+            is infinite or NaN.
     """
     if min(size) < 1:
         raise UsageError(f"the answer's size is {size[0]}x{size[1]}; expected at least 1x1")
@@ -94,6 +95,11 @@ def class_map(logits: Tensor, size: tuple[int, int], among: Sequence[int] | None
     allowed = torch.arange(logits.shape[1]) if among is None else torch.tensor(sorted(among))
     allowed = allowed.to(logits.device)
     logits = logits.float() if among is None else logits.float()[:, allowed]
+    if not logits.isfinite().all():
+        raise UsageError(
+            "a logit is infinite or no number at all: the weights are damaged, or the precision is too low for them; "
+            "try float32"
+        )
     tops = range(0, size[0], _STRIP_ROWS)
     # To 8 bits strip by strip: argmax answers with 64, eight times what the whole map needs.
     classes = allowed.to(torch.uint8)

@@ -2,7 +2,8 @@
 
 A graph is found again only under the same key: content of the weights, size, precision, versions, processor. What is
 damaged is made anew; where nothing can be written, nothing is kept. The folder is $FASSD_CACHE, else
-$XDG_CACHE_HOME/fassd, else ~/.cache/fassd, and may be deleted at any time.
+$XDG_CACHE_HOME/fassd, else ~/.cache/fassd, and may be deleted at any time. Whoever has no home has none: in a folder
+that all can write, others could leave graphs for us.
 """
 
 from __future__ import annotations
@@ -13,18 +14,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from fassd.core.errors import FileError
-from fassd.core.files import written_whole
+from fassd.core.files import with_home, written_whole
 
 _LIMIT = 256 * 2**20
 _DIGEST_BYTES = 32
 
 
-def cache_folder() -> Path:
-    """Where compiled graphs are kept."""
+def cache_folder() -> Path | None:
+    """Where compiled graphs are kept; None where there is no place for them."""
     if named := os.environ.get("FASSD_CACHE"):
-        return Path(named).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "fassd"
+        return with_home(named)
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "fassd"
+    home = with_home("~")
+    return home / ".cache/fassd" if home.is_absolute() else None
 
 
 def key_of(*parts: object) -> str:
@@ -35,6 +38,8 @@ def key_of(*parts: object) -> str:
 def load(key: str) -> bytes | None:
     """What was stored under a key, or None: nothing was, or it is damaged."""
     path = _path(key)
+    if path is None:
+        return None
     try:
         stored = path.read_bytes()
     except OSError:
@@ -50,25 +55,30 @@ def load(key: str) -> bytes | None:
 
 def store(key: str, content: bytes) -> None:
     """Keeps a compiled graph; a disk that is full or closed to us only costs the next start some time."""
+    path = _path(key)
+    if path is None:
+        return
     with suppress(FileError, OSError):
-        with written_whole(_path(key)) as temporary:
+        with written_whole(path) as temporary:
             temporary.write_bytes(hashlib.sha256(content).digest() + content)
-        _drop_oldest()
+        _drop_oldest(path.parent)
 
 
 def forget(key: str) -> None:
     """Removes what was stored under a key."""
-    with suppress(OSError):
-        _path(key).unlink(missing_ok=True)
+    if (path := _path(key)) is not None:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
-def _path(key: str) -> Path:
-    return cache_folder() / "graphs" / f"{key}.blob"
+def _path(key: str) -> Path | None:
+    folder = cache_folder()
+    return None if folder is None else folder / "graphs" / f"{key}.blob"
 
 
-def _drop_oldest() -> None:
+def _drop_oldest(folder: Path) -> None:
     kept = 0
-    ages = [(file.stat().st_mtime, file.stat().st_size, file) for file in _path("").parent.glob("*.blob")]
+    ages = [(file.stat().st_mtime, file.stat().st_size, file) for file in folder.glob("*.blob")]
     for _, size, file in sorted(ages, reverse=True):
         kept += size
         if kept > _LIMIT:

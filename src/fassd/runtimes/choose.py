@@ -44,7 +44,7 @@ def choose(suffix: str, runtime: str = AUTO, device: str = AUTO, precision: str 
         UsageError: no such device or precision, or these do not go together.
         MissingExtra, FassdError: the runtime's package is not installed.
     """
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(device)):
         raise UsageError(f"device '{device}' is not one that fassd uses; use auto, cpu, cuda or cuda:N")
     if precision not in (AUTO, *PRECISIONS):
         raise UnknownName("precision", precision, (AUTO, *PRECISIONS))
@@ -111,15 +111,15 @@ def _has_gpu() -> bool:
 
 
 def _precision(row: RuntimeRow, suffix: str, device: str, asked: str) -> tuple[str, str]:
-    if asked == "int8" and suffix == CHECKPOINT:
-        raise UsageError(
-            "a checkpoint is no int8 network: make one with 'fassd export WEIGHTS --to openvino --precision int8 "
-            "--calibrate KIND:PATH', and name that file"
-        )
     if asked not in (AUTO, *row.precisions):
         kinds = " or ".join(row.precisions)
         remedy = "leave --precision or --runtime out" if suffix == CHECKPOINT else "leave --precision out"
         raise UsageError(f"the runtime {row.name} computes in {kinds}, not in {asked}; {remedy}")
+    if asked == "int8" and suffix == CHECKPOINT:
+        raise UsageError(
+            f"a checkpoint is no int8 network: make one with 'fassd export WEIGHTS --to {row.name} --precision int8 "
+            "--calibrate KIND:PATH', and name that file"
+        )
     native = _has_bfloat16(row, device)
     if asked == "bfloat16" and row.name == "openvino" and not native:
         raise UsageError("this processor does not multiply in bfloat16; use --precision float32")

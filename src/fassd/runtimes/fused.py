@@ -13,6 +13,7 @@ import numpy as np
 
 from fassd.core.arrays import ClassMaps, Images, Logits
 from fassd.core.checkpoint import Header
+from fassd.core.machine import usable_cores
 from fassd.runtimes.runtime import CLASS_MAP, OpenedNetwork, Stages, cannot_answer, check_classes, check_memory
 
 
@@ -27,7 +28,7 @@ class FusedRuntime(OpenedNetwork, ABC):
         path: the network's file, named in messages.
         header: what it says of itself.
         precision: of the arithmetic.
-        kernel_threads: that the kernel may use for one call; None means every core.
+        streams: how many threads call at once; each then gets its share of the cores.
 
     Raises:
         UsageError: the header names no classes.
@@ -37,10 +38,10 @@ class FusedRuntime(OpenedNetwork, ABC):
     layout: ClassVar[Literal["nchw", "nhwc"]]
     bytes_per_pixel: ClassVar[dict[str, int]]
 
-    def __init__(self, path: Path, header: Header, precision: str, kernel_threads: int | None = None) -> None:
+    def __init__(self, path: Path, header: Header, precision: str, streams: int = 1) -> None:
         super().__init__(header, precision)
         self._path = path
-        self._kernel_threads = kernel_threads
+        self._threads = max(1, usable_cores() // streams)
         # Numba takes half a second to import, and the library about as long to compile a network: side by side.
         Thread(target=_import_kernel, daemon=True).start()
 
@@ -60,11 +61,9 @@ class FusedRuntime(OpenedNetwork, ABC):
         with self._answered(images, stages) as logits:
             from fassd.kernels.upsample_argmax import upsample_argmax
 
-            height, width = size or images.shape[1:3]
+            shape = images.shape[1:3] if size is None else size
             with stages.timed(CLASS_MAP):
-                return upsample_argmax(
-                    logits, (height, width), layout=self.layout, among=among, threads=self._kernel_threads
-                )
+                return upsample_argmax(logits, shape, layout=self.layout, among=among, threads=self._threads)
 
     def logits(self, images: Images) -> Logits:
         """See `Runtime.logits`."""

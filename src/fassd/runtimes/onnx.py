@@ -17,7 +17,6 @@ from fassd.core.arrays import Images
 from fassd.core.checkpoint import METADATA_KEY, Header, read_checkpoint
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.files import written_whole
-from fassd.core.machine import usable_cores
 from fassd.networks.graph import IMAGES, LOGITS
 from fassd.networks.table import network_by_name
 from fassd.networks.weights import check_checkpoint
@@ -47,9 +46,9 @@ class ONNXRuntime(FusedRuntime):
     bytes_per_pixel: ClassVar = {"float32": 96, "int8": 96}
 
     def __init__(self, path: Path, model: onnx.ModelProto, header: Header, precision: str, streams: int = 1) -> None:
-        super().__init__(path, header, precision, None if streams == 1 else max(1, usable_cores() // streams))
+        super().__init__(path, header, precision, streams)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = max(1, usable_cores() // streams)
+        options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(
             up_to_logits(model).SerializeToString(), options, providers=["CPUExecutionProvider"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from numbers import Integral
 from pathlib import Path
 
 from fassd.core.catalog import DEFAULT_WEIGHTS, WEIGHTS, locate_weights
@@ -33,8 +34,10 @@ def open_runtime(
     Raises:
         UnknownName, CheckpointError: no such weights or runtime, or a damaged or foreign file.
         MissingExtra, FassdError: the runtime's package is not installed.
-        UsageError: the device is not there, or these do not go together.
+        UsageError: the device is not there, no stream is asked for, or these do not go together.
     """
+    if not isinstance(streams, Integral) or streams < 1:
+        raise UsageError(f"streams are {streams}; at least 1 thread has to call")
     path = _file_of(str(weights), precision, runtime)
     # Whatever has no suffix of its own is opened as a checkpoint, which says what is wrong with it.
     known = {suffix for row in RUNTIMES.values() for suffix in row.suffixes}

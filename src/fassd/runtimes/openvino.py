@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,6 @@ import numpy as np
 from fassd.core.arrays import Images
 from fassd.core.checkpoint import Header, read_checkpoint
 from fassd.core.errors import UsageError
-from fassd.core.machine import usable_cores
 from fassd.networks import graph
 from fassd.networks.weights import check_checkpoint
 from fassd.runtimes import cache as graph_cache
@@ -31,6 +31,9 @@ from fassd.runtimes.rows import AUTO, CHECKPOINT
 from fassd.runtimes.runtime import NETWORK, Stages
 
 _SIZES_KEPT = 4
+# Instruction sets without bfloat16, by the names under which oneDNN, which computes for OpenVINO, is told the most that
+# it may use. OpenVINO looks at the processor alone: it would ask for bfloat16 in vain, and get NaN beside int8.
+_WITHOUT_BFLOAT16 = ("sse41", "avx", "avx2", "avx2_vnni", "avx512_core", "avx512_core_vnni")
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -67,7 +70,7 @@ class OpenVINORuntime(FusedRuntime):
     bytes_per_pixel: ClassVar = {"float32": 64, "bfloat16": 40, "int8": 64}
 
     def __init__(self, body: Body, header: Header, precision: str, streams: int = 1) -> None:
-        super().__init__(body.path, header, precision, None if streams == 1 else max(1, usable_cores() // streams))
+        super().__init__(body.path, header, precision, streams)
         # What a quantised network does not compute in int8, it computes in bfloat16 where the processor can.
         self._rest = precision if precision in _HINTS else best_precision()
         self._body = body
@@ -139,15 +142,22 @@ def core() -> openvino.Core:
 
 @cache
 def has_bfloat16() -> bool:
-    """Whether the processor multiplies in bfloat16; where it does not, OpenVINO says so by leaving BF16 out."""
-    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    """Whether the processor multiplies in bfloat16, and may; where it does not, OpenVINO leaves BF16 out."""
+    return _most_allowed() not in _WITHOUT_BFLOAT16 and "BF16" in core().get_property(
+        "CPU", "OPTIMIZATION_CAPABILITIES"
+    )
+
+
+def _most_allowed() -> str:
+    """The instruction set that oneDNN is told not to go beyond; empty where it is not told."""
+    return (os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "").lower()
 
 
 @cache
 def processor() -> str:
-    """The processor's name and what it can do: compiled graphs fit no other."""
+    """The processor's name, what it can do and may: compiled graphs fit no other."""
     found = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return f"{core().get_property('CPU', 'FULL_DEVICE_NAME')} {' '.join(sorted(found))}"
+    return f"{core().get_property('CPU', 'FULL_DEVICE_NAME')} {' '.join(sorted(found))} {_most_allowed()}"
 
 
 def best_precision() -> str:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
 import msgspec
 
 from fassd.core.checkpoint import METADATA_KEY, Header
+from fassd.core.digest import NO_DIGEST, has_digest, with_digest
 from fassd.core.errors import CheckpointError, UsageError
+from fassd.core.files import cannot_be_written
 from fassd.networks.table import network_by_name
 from fassd.runtimes.openvino_graph import logits_of
 from fassd.runtimes.quiet import openvino
 from fassd.runtimes.runtime import reason_of
 
 _DIGEST_KEY = f"{METADATA_KEY}_digest"
-_NO_DIGEST = "0" * 64
 _STATED = re.compile(rf'<{_DIGEST_KEY} value="([0-9a-f]{{64}})"'.encode())
 _FOREIGN = "is a model without a fassd header; only what 'fassd export' wrote says enough"
 
@@ -27,12 +27,17 @@ def write_model(model: openvino.Model, path: Path) -> None:
     Args:
         model: with its header.
         path: ending in .xml.
+
+    Raises:
+        FileError: the folder cannot be written.
     """
-    model.set_rt_info(_NO_DIGEST, [_DIGEST_KEY])
-    openvino.save_model(model, path, compress_to_fp16=False)
+    model.set_rt_info(NO_DIGEST, [_DIGEST_KEY])
+    try:
+        openvino.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:
+        raise cannot_be_written(path, reason_of(error)) from None
     # Graph, header and weights alike: a changed dilation or exchanged names would answer something else, silently.
-    digest = _digest(path, _NO_DIGEST)
-    path.write_bytes(path.read_bytes().replace(_NO_DIGEST.encode(), digest.encode()))
+    path.write_bytes(with_digest(path.read_bytes(), path.with_suffix(".bin").read_bytes()))
 
 
 def read_model(path: Path) -> tuple[openvino.Model, Header]:
@@ -64,9 +69,9 @@ def _check_whole(path: Path) -> None:
     if stated is None:
         whole = content.rstrip().endswith(b"</net>")
         raise CheckpointError(path, _FOREIGN if whole else "is damaged, its end is missing; export it again")
-    if stated[1].decode() != _digest(path, stated[1].decode()):
-        weights = path.with_suffix(".bin").name
-        raise CheckpointError(path, f"it or {weights} is damaged, or they do not belong together; export it again")
+    weights = path.with_suffix(".bin")
+    if not has_digest(content, stated[1].decode(), weights.read_bytes()):
+        raise CheckpointError(path, f"it or {weights.name} is damaged, or they do not belong together; export it again")
 
 
 def _header(model: openvino.Model, path: Path) -> Header:
@@ -80,13 +85,6 @@ def _header(model: openvino.Model, path: Path) -> Header:
     except (msgspec.MsgspecError, UsageError, ValueError) as error:
         raise CheckpointError(path, f"its contents are damaged or from another version ({error})") from None
     return header
-
-
-def _digest(path: Path, said: str) -> str:
-    """Of both files, without the digest that the first one states."""
-    digest = hashlib.sha256(path.read_bytes().replace(said.encode(), b""))
-    digest.update(path.with_suffix(".bin").read_bytes())
-    return digest.hexdigest()
 
 
 def is_quantised(model: openvino.Model) -> bool:

@@ -61,7 +61,7 @@ class TorchRuntime(OpenedNetwork, ABC):
                 logits = self._run(images)
                 self._wait()
             with stages.timed(CLASS_MAP):
-                maps: ClassMaps = class_map(logits, size or images.shape[1:3], among).cpu().numpy()
+                maps: ClassMaps = class_map(logits, images.shape[1:3] if size is None else size, among).cpu().numpy()
         return maps
 
     def logits(self, images: Images) -> Logits:
@@ -81,8 +81,8 @@ class TorchRuntime(OpenedNetwork, ABC):
         except torch.OutOfMemoryError:
             # A GPU's memory is shared with others, and PyTorch keeps what it once had: nobody can tell beforehand.
             raise UsageError(
-                f"{in_words(images)} would take more memory than is free on {self.device}; shrink what is too large "
-                "(--side), give fewer images at once, or use --device cpu"
+                f"{in_words(images)} would take more memory than is free on {self.device}; give fewer images "
+                "at once, make them smaller, or use --device cpu"
             ) from None
 
     def _wait(self) -> None:

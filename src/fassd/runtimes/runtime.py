@@ -178,10 +178,10 @@ def check_memory(images: Images, bytes_per_pixel: int) -> None:
     """
     needed, free = images.size // 3 * bytes_per_pixel, free_memory()
     if free is not None and needed > free:
-        remedy = "shrink it (--side)" if len(images) == 1 else "give fewer at once, or shrink them (--side)"
+        remedy = "make it smaller" if len(images) == 1 else "give fewer at once, or make them smaller"
         raise UsageError(
             f"{in_words(images)} would take about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
-            f"{remedy}"
+            f"{remedy} ('fassd predict' does by --side)"
         )
 
 
@@ -199,7 +199,10 @@ def reason_of(error: Exception) -> str:
 
 def cannot_answer(path: Path, library: str, images: Images, error: Exception) -> CheckpointError:
     """What a library raised, in a sentence: a file may pass for whole and yet not be executed."""
-    problem = f"{library} cannot answer {in_words(images)} with it ({reason_of(error)}); make the file again"
+    problem = (
+        f"{library} cannot answer {in_words(images)} with it ({reason_of(error)}); try another runtime or precision, "
+        "or make the file again"
+    )
     return CheckpointError(path, problem)
 
 

@@ -14,6 +14,7 @@ from torch.export import Dim
 from fassd.core.arrays import Images
 from fassd.core.checkpoint import METADATA_KEY, Header
 from fassd.core.errors import CheckpointError, UsageError
+from fassd.core.files import cannot_be_written
 from fassd.networks.build import network_from_checkpoint
 from fassd.networks.graph import CLASS_MAP
 from fassd.networks.inference import InferenceNetwork, normalise
@@ -60,7 +61,10 @@ def write(draft: Draft, path: Path) -> Facts:
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # names files of this machine
     extra = {METADATA_KEY: msgspec.json.encode(_Inside(header, draft.precision)).decode()}
-    torch.export.save(program, path, extra_files=extra)
+    try:
+        torch.export.save(program, path, extra_files=extra)
+    except RuntimeError as error:
+        raise cannot_be_written(path, reason_of(error)) from None
     return {"torch": torch.__version__}
 
 
@@ -135,7 +139,10 @@ def open_program(path: Path, precision: str) -> ProgramRuntime:
         inside = msgspec.json.decode(header_of(path), type=_Inside)
         network_by_name(inside.header.network)
         runtime = ProgramRuntime(path, _up_to_logits(torch.export.load(path).module()), inside)
-    except (msgspec.MsgspecError, UsageError, RuntimeError, ValueError, KeyError, AssertionError) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:
+        # What PyTorch raises for a program that is not whole shares no class.
         problem = f"its contents are damaged or from another version ({reason_of(error)})"
         raise CheckpointError(path, problem) from None
     if precision not in (AUTO, inside.precision):

@@ -34,6 +34,8 @@ _OPERATIONS = re.compile(
     r"|expand|mean|permute|prelu|relu|relu_|sub|sym_size|to|upsample_bilinear2d|adaptive_avg_pool2d)\.\w+"
 )
 _LARGEST = 2**30
+# What reading a damaged archive raises; lists where tables belong raise the rest.
+_BROKEN = (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError)
 
 
 def header_of(path: Path) -> bytes:
@@ -47,7 +49,7 @@ def header_of(path: Path) -> bytes:
             if sum(entry.file_size for entry in archive.infolist()) > _LARGEST or archive.testzip() is not None:
                 raise CheckpointError(path, "is damaged; export it again")
             return _header(archive, path)
-    except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (*_BROKEN, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(path, f"is no .pt2 file, or a damaged one ({error}); export it again") from None
 
 

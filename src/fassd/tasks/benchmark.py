@@ -212,6 +212,7 @@ def _measured(ways: Sequence[Way], index: int, times: Milliseconds, apart: _Apar
         stages_ms=apart.stages,
         drift=drift(own),
         peak_memory_mib=apart.peak.process,
+        peak_memory_problem=apart.peak.problem,
         peak_device_memory_mib=apart.peak.device,
         # What was published holds for the published weights, of which random ones are the stand-in.
         mean_iou=apart.mean_iou if variant.weights else PUBLISHED_MEAN_IOU.get(variant.network),

@@ -28,13 +28,16 @@ class Compared(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Two reports compared: what both measured, what differs between them, and what only one has."""
+    """Two reports compared: what both measured, what differs between them, what only one has, and what each of them
+    says that makes its figures doubtful.
+    """
 
     protocol: ProtocolName
     compared: tuple[Compared, ...]
     differences: tuple[str, ...]
     only_first: tuple[Variant, ...]
     only_second: tuple[Variant, ...]
+    doubtful: tuple[str, ...]
 
 
 def compare(first: Report, second: Report) -> Comparison:
@@ -56,12 +59,14 @@ def compare(first: Report, second: Report) -> Comparison:
             "the two reports share no variant, so there is nothing to compare: the first has "
             f"{_some(before)}; the second has {_some(after)}"
         )
+    named = {"first": first, "second": second}
     return Comparison(
         first.protocol,
         tuple(_compared(before[variant], after[variant]) for variant in both),
         tuple(_differences(first, second)),
         tuple(variant for variant in before if variant not in after),
         tuple(variant for variant in after if variant not in before),
+        tuple(f"the {which}: {one}" for which, report in named.items() for one in report.warnings),
     )
 
 

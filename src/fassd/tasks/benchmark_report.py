@@ -68,6 +68,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         stages_ms: median of each stage, from calls of their own.
         drift: first third of the rounds against the last; None for few rounds.
         peak_memory_mib: physical memory of a fresh process that opens the variant and answers twice; None: unknown.
+        peak_memory_problem: why it is unknown; None where it is known, or was not asked for.
         peak_device_memory_mib: memory of the GPU at most; None without one.
         mean_iou: per cent; of given weights measured on what `Report.scored_on` names, of random ones published for
             this network; None where unknown.
@@ -82,6 +83,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     stages_ms: dict[str, float] = {}
     drift: Drift | None = None
     peak_memory_mib: float | None = None
+    peak_memory_problem: str | None = None
     peak_device_memory_mib: float | None = None
     mean_iou: float | None = None
     calibrated_on: int | None = None

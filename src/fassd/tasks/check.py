@@ -10,6 +10,7 @@ from typing import Any
 from fassd.checks.check import Checked, SplitSummary, check_dataset
 from fassd.checks.findings import Finding
 from fassd.checks.repair import Repaired
+from fassd.core.files import with_home
 from fassd.core.types import Watch, ignore_events
 
 
@@ -44,7 +45,7 @@ def as_json(checked: Checked, repaired: Repaired | None = None) -> dict[str, Any
 
 def root_of(checked: Checked) -> Path:
     """The data set's folder."""
-    return Path(checked.spec.partition(":")[2]).expanduser()
+    return with_home(checked.spec.partition(":")[2])
 
 
 def _repaired(repaired: Repaired, root: Path) -> dict[str, Any]:

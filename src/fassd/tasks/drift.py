@@ -49,7 +49,7 @@ class Drift:
     def sentence(self) -> str:
         """For people."""
         if not self.layers:
-            return "its layers have no names that could be compared"
+            return "its layers cannot be compared: they have no names, or cannot be executed"
         if self.first is not None:
             error = next(one.error for one in self.layers if one.layer == self.first)
             return f"the first layer that drifts is {self.first} (relative error {error:.2g}, limit {self.limit:g})"
@@ -102,4 +102,9 @@ def source_layers(checkpoint: Checkpoint, path: Path, images: Images) -> Mapping
 
 def drift_of(checkpoint: Checkpoint, path: Path, export: ExportedFile, images: Images, precision: str) -> Drift:
     """Where an export leaves its checkpoint, on given images."""
-    return find_drift(dict(source_layers(checkpoint, path, images)), export.layers(images), precision)
+    try:
+        found = export.layers(images)
+    except Exception:
+        # What its library cannot execute shows no layers; why is told where it was to answer.
+        found = {}
+    return find_drift(dict(source_layers(checkpoint, path, images)), found, precision)

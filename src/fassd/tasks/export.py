@@ -15,6 +15,7 @@ from pathlib import Path
 from fassd.core.catalog import locate_weights
 from fassd.core.checkpoint import Checkpoint, read_checkpoint
 from fassd.core.errors import CheckpointError, FileError, UnknownName, UsageError
+from fassd.core.files import cannot_be_written
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.networks.graph import CLASS_MAP, LOGITS
 from fassd.networks.weights import check_checkpoint
@@ -38,11 +39,11 @@ class Order:
         out: the file; None: named after the weights, in the current folder.
         precision: "float32", "bfloat16" or "int8".
         logits: end in coarse logits instead of class maps.
-        calibrate: for int8, "KIND:PATH" (its split train), or pictures as `find_pictures` takes them.
+        calibrate: for int8, "KIND:PATH" (its split train), or pictures as `fassd predict` takes them.
         at_most: for int8, points of mean IoU on `data` that it may lose; layers that cost more stay in floating point.
         data: "KIND:PATH" whose labelled images are compared too; None: none.
         split: of these.
-        images: pictures to compare on, as `find_pictures` takes them; without these and `data`, those that ship.
+        images: pictures to compare on, as `fassd predict` takes them; without these and `data`, those that ship.
         force: an earlier file may be replaced.
     """
 
@@ -242,8 +243,11 @@ def _workshop(out: Path) -> Iterator[Path]:
         folder.mkdir(parents=True)
         yield folder
     except OSError as error:
-        reason = error.strerror or error
-        raise FileError(out, f"cannot be written ({reason}); choose another folder or make room") from None
+        raise cannot_be_written(out, error.strerror or str(error)) from None
+    except FileError as error:
+        if error.path.parent != folder:
+            raise
+        raise FileError(out, error.problem) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

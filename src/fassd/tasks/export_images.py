@@ -14,11 +14,11 @@ from fassd.core.arrays import Image, Images
 from fassd.core.checkpoint import Header
 from fassd.core.errors import DataError, UsageError
 from fassd.data.dataset import Dataset
-from fassd.data.kinds import KINDS, open_dataset
+from fassd.data.kinds import names_dataset, open_dataset
 from fassd.media.images import read_image
-from fassd.media.source import find_pictures
 from fassd.networks.table import DAPF_DILATIONS, NetworkSpec, network_by_name
 from fassd.tasks.agreement import Case
+from fassd.tasks.predict import pictures_of
 from fassd.tasks.segmenter import shrink
 
 SHIPPED = ("street.jpg", "rendered_street.jpg")
@@ -111,7 +111,7 @@ def comparison_cases(header: Header, data: str | None, split: str, pictures: Seq
         header: of the checkpoint; pictures are shrunk as it advises, labelled images are not.
         data: "KIND:PATH" of labelled images, of which at most 60 are taken, evenly; or None.
         split: of these.
-        pictures: as `find_pictures` takes them; without these and `data`, those that ship are taken.
+        pictures: as `fassd predict` takes them; without these and `data`, those that ship are taken.
 
     Raises:
         UsageError: the data have other classes.
@@ -126,7 +126,7 @@ def comparison_cases(header: Header, data: str | None, split: str, pictures: Seq
             raise UsageError(f"--data {data}: its split '{split}' holds no images; name another --split")
         available = len(dataset)
         whole += [_labelled(dataset, place, header) for place in _evenly(available, _LABELLED)]
-    paths = [found.path for found in find_pictures(pictures)] if pictures else []
+    paths = [found.path for source in pictures for found in pictures_of(source)]
     if not whole and not paths:
         paths = [Path(str(files("fassd"))) / "assets" / name for name in SHIPPED]
     whole += [_picture(path, header) for path in paths]
@@ -148,14 +148,14 @@ def calibration_images(given: str, header: Header) -> Calibration:
         FileError: nothing there that can be read.
     """
     readers: list[Callable[[], Image]]
-    if given.partition(":")[0] in KINDS and not Path(given).exists():
+    if names_dataset(given):
         dataset = open_dataset(given, "train")
         readers = [lambda path=pair.image: read_image(path) for pair in dataset.pairs]  # type: ignore[misc]
     else:
         side = header.input_side, network_by_name(header.network).minimum_side
         readers = [
             lambda path=found.path: shrink(read_image(path), *side)  # type: ignore[misc]
-            for found in find_pictures([given])
+            for found in pictures_of(given)
         ]
     if not readers:
         raise UsageError(f"--calibrate {given}: it holds no images")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,6 +12,7 @@ from fassd.core.machine import describe_machine
 from fassd.networks.graph import CLASS_MAP, LOGITS
 
 if TYPE_CHECKING:
+    from fassd.tasks.drift import LayerError
     from fassd.tasks.export import Exported
 
 
@@ -48,8 +50,13 @@ def as_json(done: Exported) -> dict[str, Any]:
             "drop": drop,
         },
         "first_drifting_layer": drift.first if drift else None,
-        "layers": [asdict(one) for one in drift.layers] if drift else None,
+        "layers": [_layer(one) for one in drift.layers] if drift else None,
         "cases": [asdict(one) for one in agreement.cases],
         "details": done.facts,
         "machine": msgspec.to_builtins(describe_machine()),
     }
+
+
+def _layer(one: LayerError) -> dict[str, Any]:
+    """JSON knows no infinity."""
+    return {"layer": one.layer, "error": one.error if isfinite(one.error) else None}

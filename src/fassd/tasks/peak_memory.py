@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import shorten
 
 import msgspec
 
@@ -16,10 +17,16 @@ _ANSWERS = 2
 
 
 class Peak(msgspec.Struct, frozen=True):
-    """MiB at most, of the process and of the GPU; None where unknown."""
+    """MiB at most, of the process and of the GPU; None where unknown, or where there is none.
+
+    Attributes:
+        process, device: MiB.
+        problem: why that of the process is not known.
+    """
 
     process: float | None = None
     device: float | None = None
+    problem: str | None = None
 
 
 class _Job(msgspec.Struct, frozen=True):
@@ -30,7 +37,7 @@ class _Job(msgspec.Struct, frozen=True):
 def peak_memory(request: Request, pictures: Pictures) -> Peak:
     """Opens a variant in a fresh process, answers twice, and asks for the peak; unknown if that process fails."""
     if not sys.executable:
-        return Peak()
+        return Peak(problem="no program is known that runs Python")
     # One batch: what the others take is the benchmark's, not the variant's.
     job = _Job(request, tuple(map(str, pictures.files[: request.variant.batch])))
     done = subprocess.run(
@@ -41,7 +48,16 @@ def peak_memory(request: Request, pictures: Pictures) -> Peak:
     try:
         return msgspec.json.decode(done.stdout.splitlines()[-1], type=Peak)
     except (IndexError, msgspec.DecodeError):
-        return Peak()
+        return Peak(problem=_ending(done))
+
+
+def _ending(done: subprocess.CompletedProcess[bytes]) -> str:
+    """How a process ended that should have told its peak."""
+    if done.returncode < 0:
+        return f"its process was ended by signal {-done.returncode}, as where memory runs out"
+    said = done.stderr.decode(errors="replace").split("\n")
+    last = next((line for line in reversed(said) if line.strip()), f"exit code {done.returncode}")
+    return f"its process failed: {shorten(last, 200, placeholder=' ...')}"
 
 
 def _main() -> None:
@@ -52,7 +68,8 @@ def _main() -> None:
         way.answer(turn, None)
     # Before closing: what a variant frees was held all the same.
     peak = peak_memory_bytes()
-    print(msgspec.json.encode(Peak(None if peak is None else peak / 2**20, _device_peak(request))).decode())
+    found = Peak(problem="this system does not tell") if peak is None else Peak(peak / 2**20)
+    print(msgspec.json.encode(msgspec.structs.replace(found, device=_device_peak(request))).decode())
     way.close()
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fassd.core.errors import FassdError, FileError, PictureError
+from fassd.core.files import with_home
 from fassd.core.machine import usable_cores
 from fassd.core.types import Event, Watch, ignore_events
-from fassd.data.kinds import KINDS, scan_dataset, splits_of
+from fassd.data.kinds import names_dataset, scan_dataset, splits_of
 from fassd.media.sink import RESULT_ENDINGS, write_prediction
 from fassd.media.source import Found, find_pictures, without_repeats
 from fassd.tasks.segmenter import Segmenter
@@ -134,10 +135,9 @@ def pictures_of(source: str) -> list[Found]:
 
     Raises:
         FileError: there are none.
+        UnknownName: there is no such kind, but one of nearly that name.
     """
-    kind, separator, _ = source.partition(":")
-    names_dataset = bool(separator) and kind in KINDS and not Path(source).exists()
-    return _of_dataset(source) if names_dataset else find_pictures([source])
+    return _of_dataset(source) if names_dataset(source) else find_pictures([source])
 
 
 def _of_dataset(spec: str) -> list[Found]:
@@ -145,5 +145,8 @@ def _of_dataset(spec: str) -> list[Found]:
     scans = [scan_dataset(spec, split) for split in splits_of(spec)]
     pairs = [pair for scan in scans for pair in (*scan.dataset.pairs, *scan.lacking)]
     if not pairs:
+        folder = with_home(spec.partition(":")[2])
+        if not folder.is_dir():
+            raise FileError(folder, "there is no such folder; give kind:PATH with the data set's folder")
         raise FileError(spec, "holds no images of this kind of data set; see 'fassd data check'")
     return [Found(pair.image, Path(pair.name)) for pair in pairs]

@@ -19,8 +19,8 @@ from fassd.data.class_folders import ClassFolders
 from fassd.networks.build import fresh_network
 from fassd.networks.classifier import fresh_classifier
 from fassd.networks.table import NetworkSpec, network_by_name
-from fassd.runtimes.pytorch import PyTorchRuntime
 from fassd.tasks.evaluate import evaluate
+from fassd.tasks.judge import ForgivingRuntime
 from fassd.tasks.pretraining_order import PretrainingOrder, gather_pictures
 from fassd.tasks.training_order import (
     TrainingOrder,
@@ -36,7 +36,9 @@ from fassd.training.descent import Descent
 from fassd.training.engine import Engine
 from fassd.training.update import Update
 
-_TIMED, _SCORED = 2, 2
+# Updates of each size are timed until both are reached, but no more than the last: what else the machine does shows.
+_TIMED, _TIMED_S, _MOST_TIMED = 2, 2.0, 12
+_SCORED = 2
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def rehearse(order: TrainingOrder) -> Rehearsal:
 
     def score() -> int:
         few = replace(material.scored[0], pairs=material.scored[0].pairs[:_SCORED])
-        with PyTorchRuntime(network, header_of(order, material), str(engine.device)) as runtime:
+        with ForgivingRuntime(network, header_of(order, material), str(engine.device)) as runtime:
             evaluate(runtime, few)
         return len(few)
 
@@ -156,7 +158,7 @@ def _rehearsed(piece: _Piece, recipe: Recipe, engine: Engine) -> Rehearsal:
     measured = []
     least = 1 if norms_have_values(piece.spec, recipe.augmentation.crop) else 2
     for size in sorted({least, min(2 * least, batch)}):
-        small = msgspec.structs.replace(recipe, batch=size, accumulate=1, iterations=1 + _TIMED)
+        small = msgspec.structs.replace(recipe, batch=size, accumulate=1, iterations=1 + _MOST_TIMED)
         update = piece.update(small)
         measured.append((size, *_measure(update, piece.batches(small), engine)))
     seconds, memory = (_extrapolated([(one[0], one[place]) for one in measured], batch) for place in (1, 2))
@@ -182,8 +184,8 @@ def _rehearsed(piece: _Piece, recipe: Recipe, engine: Engine) -> Rehearsal:
 def _measure(update: Descent[nn.Module], batches: Iterator[Batch], engine: Engine) -> tuple[float, float]:
     """Seconds of an update with its data, and the most bytes used so far."""
     update(next(batches), 0)
-    times = []
-    for _ in range(_TIMED):
+    times = list[float]()
+    while len(times) < _TIMED or (sum(times) < _TIMED_S and len(times) < _MOST_TIMED):
         since = time.perf_counter()
         update(next(batches), 0)
         times.append(time.perf_counter() - since)
@@ -193,14 +195,15 @@ def _measure(update: Descent[nn.Module], batches: Iterator[Batch], engine: Engin
 
 
 def _extrapolated(points: list[tuple[int, float]], batch: int) -> float:
-    """The line through what was measured, at the recipe's batch; it never falls."""
+    """The line through what was measured, at the recipe's batch; it never falls, nor rises faster than the batch."""
     (first, low), (last, high) = points[0], points[-1]
     slope = max(0.0, (high - low) / (last - first)) if last > first else 0.0
-    return high + slope * (batch - last)
+    return min(high + slope * (batch - last), high * batch / last)
 
 
 def _validation_s(piece: _Piece) -> float:
-    """Seconds of a whole validation, from a few of its images."""
+    """Seconds of a whole validation, from a few of its images. The first time kernels may be compiled for it."""
+    piece.score()
     since = time.perf_counter()
     scored = piece.score()
     return (time.perf_counter() - since) / scored * piece.images[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,7 @@ class Segmenter:
 
     Raises:
         UnknownName, CheckpointError, MissingExtra, UsageError: as `open_runtime`.
+        UsageError: the side is no number of pixels.
     """
 
     def __init__(
@@ -85,6 +87,8 @@ class Segmenter:
         runtime: str = AUTO,
         streams: int = 1,
     ) -> None:
+        if side is not None and (not isinstance(side, Integral) or side < 0):
+            raise UsageError(f"side is {side!r}; expected whole pixels, or 0 never to shrink")
         self.runtime = open_runtime(weights, device, precision, runtime, streams)
         self.streams = streams
         self.label_space = self.runtime.label_space
