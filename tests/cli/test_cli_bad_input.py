@@ -31,7 +31,7 @@ BAD = [
     ("unknown device", PREDICT + "{w}/street.png --device toaster", "toaster"),
     ("unknown weights", "predict {w}/street.png --weights fassd-net-l2-stret --out {out}", "fassd-net-l2-street"),
     ("missing weights", "predict {w}/street.png --weights {w}/no.safetensors --out {out}", "no such file"),
-    ("weights that are a folder", "predict {w}/street.png --weights {w}/empty --out {out}", "no such file"),
+    ("weights that are a folder", "predict {w}/street.png --weights {w}/empty --out {out}", "is a folder; name"),
     ("weights that are a picture", "predict {w}/street.png --weights {w}/street.png --out {out}", "safetensors"),
     ("truncated weights", "predict {w}/street.png --weights {w}/cut.safetensors --out {out}", "damaged"),
     ("weights without header", "predict {w}/street.png --weights {w}/bare.safetensors --out {out}", "header"),

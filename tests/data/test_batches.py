@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +14,7 @@ import torch
 from PIL import Image as Pillow
 from torch.utils.data import DataLoader
 
-from fassd.core.errors import DataError
+from fassd.core.errors import DataError, FassdError
 from fassd.core.labels import CAMVID
 from fassd.core.recipe import Augmentation, Recipe
 from fassd.data.batches import Batch, Samples, order_of, training_batches
@@ -107,6 +108,17 @@ def test_a_damaged_sample_is_reported_as_it_is(tmp_path: Path, make_camvid: Call
         _batches(root, workers=workers)
 
 
+def test_a_worker_that_is_killed_is_a_reason_to_go_on_with_fewer(camvid_root: Path) -> None:
+    samples = Samples([open_dataset(f"camvid:{camvid_root}", "train")])
+    endless = msgspec.structs.replace(_recipe(), iterations=100_000)
+    batches = training_batches(samples, endless, 0, 1)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    worker.kill()
+    with pytest.raises(FassdError, match=r"prepares batches was killed.*--resume, and with fewer --workers"):
+        list(batches)
+
+
 def test_marks_are_given_for_every_image_as_soon_as_one_is_partly_marked(
     tmp_path: Path, camvid_root: Path, make_folder: Callable[..., Path]
 ) -> None:
@@ -128,6 +140,16 @@ def test_samples_of_several_sets_follow_each_other(
     samples = Samples([open_dataset(f"camvid:{root}", "train") for root in (camvid_root, other)])
     assert len(samples) == 6
     assert samples[5].name == "train/train_001"
+
+
+@pytest.mark.parametrize("room", [0, 2 * 96 * 128 * 4, 1 << 30])
+def test_labels_alone_come_without_their_images(tmp_path: Path, make_camvid: Callable[..., Path], room: int) -> None:
+    root = make_camvid(tmp_path, {"train": 3})
+    samples = Samples([open_dataset(f"camvid:{root}", "train")], room=room)
+    expected = [sample.labels for sample in samples]
+    for image in (root / "train").iterdir():
+        image.write_bytes(b"")
+    assert [labels.tolist() for labels in samples.labels()] == [labels.tolist() for labels in expected]
 
 
 @pytest.mark.parametrize("room", [0, 1 << 30])

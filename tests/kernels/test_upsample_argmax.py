@@ -290,3 +290,9 @@ def test_damaged_machine_code_is_compiled_anew(tmp_path: Path, monkeypatch: pyte
         exec(compile(source.read_text(), source, "exec"), namespace)
         assert kept(namespace["double"])(3) == 6
     assert [file.suffix for file in tmp_path.rglob("*.nb?") if file.stat().st_size > 50]
+
+
+def test_as_many_threads_are_taken_as_the_container_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "usable_cores", lambda: 3)
+    assert module._parts(None, 10**6) == 3
+    assert module._parts(5, 10**6) == 5

@@ -39,6 +39,7 @@ def test_the_legend_of_a_sample_names_the_classes_of_answer_and_truth(monkeypatc
 
 def test_a_network_that_overflows_for_a_while_is_scored_all_the_same(camvid_root: Path, tmp_path: Path) -> None:
     network = fresh_network(network_by_name("fassd-net-l2"), 11)
+    assert network.classifier.bias is not None
     torch.nn.init.constant_(network.classifier.bias, torch.inf)
     header = Header(network="fassd-net-l2", label_space=CAMVID, pixels=RGB_PIXELS)
     scored = open_dataset(f"camvid:{camvid_root}", "val")

@@ -37,8 +37,12 @@ def test_a_run_is_drawn_however_far_it_has_come(run: Run, updates: int, validati
 def test_without_matplotlib_a_word_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curves, "find_spec", lambda name: None)
     events: list[Event] = []
-    Curves(run, events.append).draw()
-    assert "pip install 'fassd[plots]'" in events[0].values["text"]
+    monkeypatch.setattr(curves, "_PAUSE_S", 0.0)
+    watch = Curves(run, events.append)
+    watch(Event("validated", {}))
+    watch.draw()
+    assert [event.kind for event in events] == ["validated", "note"]
+    assert "pip install 'fassd[plots]'" in events[1].values["text"]
     assert not (run.folder / "curves.png").exists()
 
 

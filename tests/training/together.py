@@ -14,22 +14,23 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fassd.core.checkpoint import Pixels
+from fassd.core.catalog import locate_weights
+from fassd.core.checkpoint import Pixels, read_checkpoint
 from fassd.core.errors import FassdError
 from fassd.core.recipe import recipe_from
 from fassd.core.types import Event
-from fassd.data.batches import Samples, training_batches
+from fassd.data.batches import Batch, Samples, training_batches
 from fassd.data.kinds import open_dataset
 from fassd.networks import inference
-from fassd.networks.build import fresh_network
+from fassd.networks.build import fresh_network, network_from_checkpoint
 from fassd.networks.table import network_by_name
-from fassd.tasks.judge import Judge
+from fassd.tasks.judge import ForgivingRuntime, Judge
 from fassd.tasks.train import train
 from fassd.tasks.training_order import TrainingOrder, gather_material, header_of
 from fassd.training import descent
-from fassd.training import update as updates
 from fassd.training.curves import Curves
 from fassd.training.engine import Engine
+from fassd.training.update import Update
 
 VALUES = {
     "network": "fassd-net-l2",
@@ -44,8 +45,8 @@ VALUES = {
 }
 
 
-def exact_losses(data: str, out: Path) -> dict[str, object]:
-    """Losses and gradients of three updates in float64, in which nothing is lost but by a fault."""
+def exact_updates(data: str, out: Path) -> dict[str, object]:
+    """Updates in float64, in which nothing is lost but by a fault: each of fresh weights, and one after the other."""
 
     def normalise(images: Tensor, pixels: Pixels) -> Tensor:
         return inference.normalise(images, pixels).double()
@@ -55,18 +56,26 @@ def exact_losses(data: str, out: Path) -> dict[str, object]:
     samples = Samples([open_dataset(data, "train")])
     engine = Engine(torch.device("cpu"))
     torch.set_default_dtype(torch.float64)
-    network = fresh_network(network_by_name(recipe.network), 11, seed=1)
-    update = updates.Update(network, recipe, samples, engine)
-    share = (engine.rank, engine.processes)
-    batches = training_batches(samples, recipe, 0, 0, share)
-    outcomes = [update(next(batches), step) for step in range(recipe.iterations)]
-    statistics = [float(value.sum()) for name, value in network.named_buffers() if "running" in name]
+
+    def begun(seed: int) -> Update:
+        return Update(fresh_network(network_by_name(recipe.network), 11, seed=seed), recipe, samples, engine)
+
+    batches = list(training_batches(samples, recipe, 0, 0, (engine.rank, engine.processes)))
+    alone = [_moved(begun(step), [batch], step) for step, batch in enumerate(batches)]
+    found = {"alone": alone, "in_a_row": [_moved(begun(0), batches, 0)]}
     torch.set_default_dtype(torch.float32)
     descent.normalise = inference.normalise  # type: ignore[attr-defined]
+    return {name: engine.gather(value) for name, value in found.items()}
+
+
+def _moved(update: Update, batches: list[Batch], first: int) -> dict[str, list[float]]:
+    """What updates said, and what they made of the weights, momenta, means and statistics."""
+    outcomes = [update(batch, step) for step, batch in enumerate(batches, first)]
+    tensors = {name: value for name, value in update.tensors().items() if value.is_floating_point()}
     return {
-        "losses": engine.gather([one.loss for one in outcomes]),
-        "gradients": engine.gather([one.gradient for one in outcomes]),
-        "statistics": engine.gather(statistics),
+        "losses": [one.loss for one in outcomes],
+        "gradients": [one.gradient for one in outcomes],
+        "lengths": [float(value.norm()) for value in tensors.values()],
     }
 
 
@@ -79,15 +88,22 @@ def whole_training(data: str, out: Path) -> dict[str, object]:
     return {"step": progress.step, "kinds": [event.kind for event in events]}
 
 
-def fresh_scores(data: str, out: Path) -> dict[str, object]:
-    """What a network that is not trained at all scores."""
+def scores(data: str, out: Path) -> dict[str, object]:
+    """What weights that ship score, pixel by pixel."""
+    path = locate_weights("fassd-net-l2-camvid")
     order = TrainingOrder(recipe_from(VALUES, "test"), [data], out)
     material = gather_material(order)
-    network = fresh_network(network_by_name("fassd-net-l2"), 11, seed=1)
-    verdict = Judge(material.scored, header_of(order, material), Engine(torch.device("cpu")), out / "samples")(
-        network, 0
-    )
-    return {"figures": verdict.figures, "iou": verdict.iou}
+    network = network_from_checkpoint(read_checkpoint(path), path)
+    judge = Judge(material.scored, header_of(order, material), Engine(torch.device("cpu")), out / "samples")
+    with ForgivingRuntime(network, judge.header, "cpu") as runtime:
+        (report,) = judge.reports(runtime)
+    verdict = judge(network, 0)
+    return {
+        "confusion": [part.counts.confusion.tolist() for part in report.parts],
+        "scored": [one.name for one in report.images],
+        "figures": verdict.figures,
+        "iou": verdict.iou,
+    }
 
 
 def endless_training(data: str, out: Path) -> object:
@@ -100,7 +116,7 @@ def endless_training(data: str, out: Path) -> object:
 
 def both(data: str, out: Path) -> object:
     """All of these, for starting a process takes longer than any."""
-    return {**exact_losses(data, out), **fresh_scores(data, out), **whole_training(data, out)}
+    return {**exact_updates(data, out), **scores(data, out), **whole_training(data, out)}
 
 
 WHAT: dict[str, Callable[[str, Path], object]] = {"both": both, "endless": endless_training}

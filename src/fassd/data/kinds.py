@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fassd.core.errors import UnknownName, UsageError
+from fassd.core.files import with_home
 from fassd.core.labels import LabelSpace
 from fassd.data.camvid import camvid_splits, scan_camvid
 from fassd.data.cityscapes import cityscapes_splits, scan_cityscapes
@@ -71,6 +73,20 @@ def splits_of(spec: str) -> list[str]:
     return kind.splits(root)
 
 
+def names_dataset(source: str) -> bool:
+    """Whether a source of pictures is a data set, "kind:PATH", and no file, folder or pattern.
+
+    Raises:
+        UnknownName: nearly; the kind is misspelt.
+    """
+    kind, separator, _ = source.partition(":")
+    if not separator or Path(source).exists():
+        return False
+    if kind not in KINDS and difflib.get_close_matches(kind, KINDS):
+        raise UnknownName("kind of data set", kind, KINDS)
+    return kind in KINDS
+
+
 def _kind_and_root(spec: str) -> tuple[Kind, Path]:
     kind, separator, path = spec.partition(":")
     if not separator or not path:
@@ -78,7 +94,7 @@ def _kind_and_root(spec: str) -> tuple[Kind, Path]:
         raise UsageError(f"'{spec}' names no data set: expected kind:PATH with kind one of {', '.join(KINDS)}{example}")
     if kind not in KINDS:
         raise UnknownName("kind of data set", kind, KINDS)
-    return KINDS[kind], Path(path).expanduser()
+    return KINDS[kind], with_home(path)
 
 
 def open_together(specs: Sequence[str], split: str) -> list[Dataset]:

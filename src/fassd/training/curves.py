@@ -37,7 +37,7 @@ class Curves:
     def __call__(self, event: Event) -> None:
         """Takes an event."""
         self._watch(event)
-        if event.kind == "validated" and time.monotonic() - self._drawn > _PAUSE_S:
+        if event.kind == "validated" and can_draw() and time.monotonic() - self._drawn > _PAUSE_S:
             self.draw()
 
     def draw(self) -> None:

@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 import msgspec
 from torch import nn
 
-from fassd.core.errors import FassdError
+from fassd.core.errors import DataError, FassdError, PictureError
 from fassd.core.types import Event, Watch
 from fassd.data.batches import Batch
 from fassd.training.descent import Descent, Outcome
@@ -130,7 +130,8 @@ class _Sitting(Generic[N]):
     def _advance(self, batches: Iterator[Batch]) -> None:
         """One update, and an end here if one was asked for."""
         step = self.progress.step
-        batch = next(batches)
+        with self._reading():
+            batch = next(batches)
         outcome = self.update(batch, step, lambda: self.stop.noted is not None)
         if not outcome.sound:
             raise self._not_finite(outcome, batch)
@@ -177,7 +178,8 @@ class _Sitting(Generic[N]):
             if self.engine.first:
                 setting.keep(network, step, None)
             return
-        verdict = setting.validate(network, step)
+        with self._reading():
+            verdict = setting.validate(network, step)
         if verdict.score > progress.best_score:
             self.progress = msgspec.structs.replace(self.progress, best_score=verdict.score, best_step=step)
             if self.engine.first:
@@ -194,6 +196,18 @@ class _Sitting(Generic[N]):
             self._tell("saved", step=self.progress.step, path=str(path))
         self.saved = self.progress.step
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Says of a file that is missing or damaged all of a sudden what becomes of the run."""
+        try:
+            yield
+        except (PictureError, DataError) as error:
+            problem = (
+                f"{error.problem}; the training state of update {self.saved} is sound: once the data are again what "
+                "they were at the beginning, --resume goes on from it"
+            )
+            raise type(error)(error.path, problem) from None
+
     def _not_finite(self, outcome: Outcome, batch: Batch) -> FassdError:
         step = self.progress.step + 1
         what = f"the loss of update {step} is {outcome.loss}"
@@ -204,8 +218,8 @@ class _Sitting(Generic[N]):
         more = f" and {len(batch.names) - _NAMED} more" if len(batch.names) > _NAMED else ""
         return FassdError(
             f"{what} (images {', '.join(batch.names[:_NAMED])}{more}; kept in {path}); the training state of update "
-            f"{self.saved} is sound: look at these images and their labels, or lower optimiser.rate, add "
-            "optimiser.warmup or optimiser.clip, or set precision to float32"
+            f"{self.saved} is sound: look at these images and their labels; or, for a run keeps its "
+            "recipe, begin another with a lower optimiser.rate, with optimiser.warmup or optimiser.clip, or in float32"
         )
 
     def _tell(self, kind: str, **values: object) -> None:

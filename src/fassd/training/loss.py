@@ -8,6 +8,7 @@ PyTorch elsewhere (`training/strips.py`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from fassd.core.arrays import IGNORE
+from fassd.core.arrays import IGNORE, Labels
 from fassd.core.errors import UsageError
 from fassd.kernels.loss_bands import IGNORED, RULED_OUT, UNKNOWN
 from fassd.kernels.pixel_losses import PixelLosses, Rule
@@ -137,11 +138,11 @@ def _unknown_labels(labels: Tensor, classes: int) -> str:
     return f"the labels hold {', '.join(map(str, found))}; expected classes, 0 to {classes - 1}, or {IGNORE} (ignored)"
 
 
-def class_weights_of(labels: list[np.ndarray[Any, Any]], classes: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def class_weights_of(labels: Iterable[Labels], classes: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     """1 / ln(1.02 + share) of each class in the labels, scaled to mean 1 (Paszke et al., ENet, 2016).
 
     Args:
-        labels: (H, W) each, a class or IGNORE.
+        labels: (H, W) each, a class or IGNORE; one is looked at after the other.
         classes: how many there are.
     """
     counts = np.zeros(classes, np.int64)
