@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -190,8 +191,8 @@ def _measure(update: Descent[nn.Module], batches: Iterator[Batch], engine: Engin
         update(next(batches), 0)
         times.append(time.perf_counter() - since)
     if engine.device.type == "cuda":
-        return min(times), float(torch.cuda.max_memory_allocated(engine.device))
-    return min(times), float(peak_memory_bytes() or 0)
+        return statistics.median(times), float(torch.cuda.max_memory_allocated(engine.device))
+    return statistics.median(times), float(peak_memory_bytes() or 0)
 
 
 def _extrapolated(points: list[tuple[int, float]], batch: int) -> float:
