@@ -34,9 +34,8 @@ def quick_check(dataset: Dataset) -> None:
         advice = f"{others}; 'fassd data check {dataset.spec}' tells everything"
         raise type(first)(first.path, first.problem + advice)
     for place in sorted(set(np.linspace(0, len(dataset) - 1, _SAMPLE).astype(int).tolist())):
-        pair = dataset.pairs[place]
         try:
-            dataset.labels_of(dataset.coding.read(pair.mask), pair)
+            dataset.read_labels(place)
         except FileError as error:
             advice = f"; 'fassd data check {dataset.spec}' tells everything"
             raise type(error)(error.path, error.problem + advice) from None

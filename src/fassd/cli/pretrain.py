@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -27,9 +26,10 @@ def pretrain_command(recipe: str | None, data: str | None, dry_run: bool, **give
     processes.
     """
     chosen = choose(recipe, (data,) if data else (), "FOLDER", {**given, "dry_run": dry_run})
+    from fassd.core.files import with_home
     from fassd.tasks.pretraining_order import PretrainingOrder
 
-    order = PretrainingOrder(data=Path(chosen.data[0]).expanduser(), **chosen.common)
+    order = PretrainingOrder(data=with_home(chosen.data[0]), **chosen.common)
     if dry_run:
         from fassd.tasks.rehearse import rehearse_pretraining
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from fassd.kernels.compiled import compiled, kept
+from fassd.kernels.exponential import exp_of_negative
 from fassd.kernels.plan import Plan
 
 _Array: TypeAlias = np.ndarray[Any, Any]
@@ -21,11 +22,6 @@ _TILE = _SIDE * _SIDE
 # The parts of a tile's workspace: the weights of its four corners, then two numbers for each pixel. They share one
 # array, which shows the compiler that they do not overlap: only then does it use vectors.
 _RIGHT, _LOWER, _LOWER_RIGHT, _FIRST, _SECOND, _WORKSPACE = (part * _TILE for part in range(1, 7))
-
-# exp(x) = 2^whole * exp(rest), with ln 2 in two parts so that `rest` keeps its digits; Taylor's terms for the latter.
-_LOG2_E, _LN2_HIGH, _LN2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
-_EXP_TERMS = tuple(np.float32(1 / factorial) for factorial in (720, 120, 24, 6, 2, 1, 1))
-_EXP_LOWEST, _HALF = np.float32(-87), np.float32(0.5)
 
 
 class _Sides(NamedTuple):
@@ -258,22 +254,10 @@ def _rate(logits: _Array, pixels: int, workspace: _Array, probability: _Array, m
     total = np.zeros(_TILE, np.float32)
     for channel in range(logits.shape[0]):
         for pixel in range(pixels):
-            total[pixel] += _exp(np.float32(logits[channel, pixel] - workspace[_FIRST + pixel]))
+            total[pixel] += exp_of_negative(np.float32(logits[channel, pixel] - workspace[_FIRST + pixel]))
     wide = margin.shape[1]
     for y in range(margin.shape[0]):
         for x in range(wide):
             pixel = y * wide + x
             probability[y, x] = np.float32(1) / total[pixel]
             margin[y, x] = workspace[_FIRST + pixel] - workspace[_SECOND + pixel]
-
-
-@compiled
-def _exp(x: np.float32) -> np.float32:
-    """e to the power of `x`, which is at most 0, to 3e-7 of it: in steps that vectors can take."""
-    x = max(x, _EXP_LOWEST)
-    whole = np.floor(x * _LOG2_E + _HALF)
-    rest = x - whole * _LN2_HIGH - whole * _LN2_LOW
-    value = _EXP_TERMS[0]
-    for term in _EXP_TERMS[1:]:
-        value = value * rest + term
-    return value * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)

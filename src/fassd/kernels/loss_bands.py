@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from fassd.kernels.compiled import compiled, kept
+from fassd.kernels.exponential import exp_of_negative
 
 _Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -19,10 +20,7 @@ IGNORED, RULED_OUT, UNKNOWN = -1, -2, -3
 # So many pixels of a row are handled at once; rows are filled up to a multiple of it.
 _STRETCH = 128
 
-# exp(x) = 2^whole * exp(rest), with ln 2 in two parts so that `rest` keeps its digits; Taylor's terms for the latter.
-_LOG2_E, _LN2_HIGH, _LN2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
-_EXP_TERMS = tuple(np.float32(1 / factorial) for factorial in (720, 120, 24, 6, 2, 1, 1))
-_EXP_LOWEST, _HALF, _ONE = np.float32(-87), np.float32(0.5), np.float32(1)
+_ONE = np.float32(1)
 
 
 class Line(NamedTuple):
@@ -187,7 +185,7 @@ def _lose(work: _Work, start: int, rule: tuple[np.float32, np.float32], losses: 
     for channel in range(work.values.shape[0]):
         values = work.values[channel]
         for x in range(_STRETCH):
-            value = _exp(values[x] - top[x])
+            value = exp_of_negative(values[x] - top[x])
             values[x] = value
             total[x] += value
     chosen[:] = 0
@@ -232,15 +230,3 @@ def _derive(work: _Work, near: int, share: np.float32, start: int) -> None:
         if line[x] >= 0:
             work.slope[near, line[x], start + x] -= chosen[x] * keep
             work.slope[1 - near, line[x], start + x] -= chosen[x] * share
-
-
-@compiled
-def _exp(x: np.float32) -> np.float32:
-    """e to the power of `x`, which is at most 0, to 3e-7 of it: in steps that vectors can take."""
-    x = max(x, _EXP_LOWEST)
-    whole = np.floor(x * _LOG2_E + _HALF)
-    rest = x - whole * _LN2_HIGH - whole * _LN2_LOW
-    value = _EXP_TERMS[0]
-    for term in _EXP_TERMS[1:]:
-        value = value * rest + term
-    return value * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
