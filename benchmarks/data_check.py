@@ -25,15 +25,15 @@ import numpy as np
 
 from fassd.checks.alignment import FLIPS, Alignment
 from fassd.checks.check import check_dataset
+from fassd.checks.image_hash import Likeness
 from fassd.checks.leaks import repeated_pictures
-from fassd.checks.likeness import Likeness
 from fassd.checks.pair_facts import MaskFacts, PairFacts, inspect
 from fassd.checks.split_tally import SplitTally
 from fassd.checks.value_causes import value_findings
 from fassd.core.labels import CITYSCAPES
-from fassd.data.coding import by_value
 from fassd.data.dataset import Dataset, Pair
-from fassd.data.kinds import scan_dataset
+from fassd.data.mask_encoding import by_value
+from fassd.data.open_dataset import scan_dataset
 
 ROUNDS, FRAMES, SAMPLE = 3, 48, 48
 

@@ -22,13 +22,13 @@ import numpy as np
 from fassd.core.catalog import WEIGHTS
 from fassd.core.checkpoint import read_checkpoint
 from fassd.core.machine import describe_machine
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 from fassd.media.images import read_image
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.openvino_file import write_model
 from fassd.runtimes.openvino_graph import draw_logits
 from fassd.runtimes.quantize import quantize
-from fassd.tasks.evaluate import evaluate
+from fassd.scoring.evaluate import evaluate
 
 
 def main() -> None:

@@ -34,14 +34,14 @@ from fassd.core.labels import CITYSCAPES
 from fassd.core.machine import describe_machine, usable_cores
 from fassd.networks.build import checkpoint_of, fresh_network
 from fassd.networks.count import count
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.openvino import core, has_bfloat16
-from fassd.runtimes.quiet import openvino
+from fassd.runtimes.openvino_without_telemetry import openvino
 from fassd.runtimes.runtime import CLASS_MAP, NETWORK, Stages
-from fassd.tasks.authors_way import open_checkpoint
+from fassd.segmenter import Segmenter
+from fassd.speed.reference import open_checkpoint
 from fassd.tasks.predict import predict
-from fassd.tasks.segmenter import Segmenter
 
 SIZE = (1024, 2048)
 NETWORKS = ("fassd-net", "fassd-net-l1", "fassd-net-l2")

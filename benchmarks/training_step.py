@@ -39,16 +39,16 @@ from fassd.core.machine import describe_machine, load_before, usable_cores
 from fassd.core.recipe import Recipe, locate_recipe, read_recipe
 from fassd.data.batches import Samples, order_of, training_batches
 from fassd.data.dataset import Dataset
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 from fassd.networks.build import fresh_network
 from fassd.networks.network import SegmentationNetwork
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 from fassd.synthesis.write import Streets
 from fassd.tasks.synthesize import synthesize
-from fassd.training import update as update_module
-from fassd.training.engine import Engine
+from fassd.training import train_step as update_module
+from fassd.training.distributed import Engine
 from fassd.training.loss import bootstrapped_cross_entropy
-from fassd.training.update import Update
+from fassd.training.train_step import Update
 
 Clock: TypeAlias = Callable[[], float]
 

@@ -36,9 +36,9 @@ from fassd.core.errors import FassdError
 from fassd.core.recipe import Recipe, recipe_from
 from fassd.core.types import Event, ignore_events
 from fassd.tasks.train import train
-from fassd.tasks.training_order import TrainingOrder
 from fassd.training.curves import Curves
 from fassd.training.run import Run
+from fassd.training.setup import TrainingOrder
 
 ITERATIONS, SAVE_EVERY = 8, 2
 BOUNDARIES = {"open", "os.rename", "os.remove", "os.mkdir"}

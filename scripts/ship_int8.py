@@ -17,13 +17,13 @@ from ship_weights import scores_of  # type: ignore[import-not-found] # the scrip
 
 from fassd.core.catalog import WEIGHTS, ShippedWeights
 from fassd.core.checkpoint import METADATA_KEY, Header, Score, read_checkpoint
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 from fassd.media.images import read_image
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.openvino_file import write_model
 from fassd.runtimes.openvino_graph import draw_logits
 from fassd.runtimes.quantize import quantize
-from fassd.tasks.evaluate import evaluate
+from fassd.scoring.evaluate import evaluate
 
 
 def main() -> None:

@@ -18,12 +18,12 @@ import numpy as np
 
 import fassd
 from fassd.core.checkpoint import Checkpoint, Score, read_checkpoint, write_checkpoint
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 from fassd.runtimes.open import open_runtime
-from fassd.tasks.evaluate import evaluate
-from fassd.tasks.judge import ONE_LOOK
-from fassd.tasks.scores import Report
+from fassd.scoring.count import Report
+from fassd.scoring.evaluate import evaluate
 from fassd.training.run import Run
+from fassd.training.validation import ONE_LOOK
 
 WEIGHTS = Path(str(fassd.__path__[0])) / "weights"
 

@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,7 +16,11 @@ from PIL import Image as Pillow
 from fassd.core.arrays import Image, Labels
 from fassd.core.checkpoint import RGB_PIXELS, Header, write_checkpoint
 from fassd.core.labels import CAMVID, LabelSpace
+from fassd.core.types import Event
 from fassd.runtimes.runtime import Runtime
+
+if TYPE_CHECKING:
+    from fassd.training.setup import TrainingOrder
 
 # On busy cores PyTorch's threads spin while they wait for each other: small networks took a hundred times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -53,7 +58,7 @@ def make_checkpoint() -> Callable[..., Path]:
         seed: int = 0,
     ) -> Path:
         from fassd.networks.build import checkpoint_of, fresh_network
-        from fassd.networks.table import network_by_name
+        from fassd.networks.specs import network_by_name
 
         fresh = fresh_network(network_by_name(network), len(space), seed=seed)
         header = Header(network=network, label_space=space, pixels=RGB_PIXELS, input_side=side)
@@ -149,3 +154,30 @@ def make_folder(make_pairs: Callable[..., None]) -> Callable[..., Path]:
         return root
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished(camvid_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event]]:
+    """The folder of a run that went through, with curves and TensorBoard, and its events; not to be changed."""
+    from tests.short_trainings import recipe
+
+    from fassd.tasks.train import train
+    from fassd.training.setup import TrainingOrder
+
+    out, events = tmp_path_factory.mktemp("finished") / "run", list[Event]()
+    train(TrainingOrder(recipe(), [f"camvid:{camvid_root}"], out, workers=0), events.append)
+    return out, events
+
+
+@pytest.fixture
+def order(
+    finished: tuple[Path, list[Event]], camvid_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> TrainingOrder:
+    """Train on the made CamVid, into a fresh folder, without what takes longer than the training."""
+    from tests.short_trainings import recipe
+
+    from fassd.training.curves import Curves
+    from fassd.training.setup import TrainingOrder
+
+    monkeypatch.setattr(Curves, "draw", lambda self: None)
+    return TrainingOrder(recipe(), [f"camvid:{camvid_root}"], tmp_path / "run", workers=0, trackers=())

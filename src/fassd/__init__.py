@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fassd.core.errors import FassdError
     from fassd.runtimes.open import open_runtime
-    from fassd.tasks.segmenter import Prediction, Segmenter
+    from fassd.segmenter import Prediction, Segmenter
 
 __version__ = "0.1.0"
 __all__ = ["FassdError", "Prediction", "Segmenter", "__version__", "open_runtime"]
@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
 
         return open_runtime
     if name in ("Prediction", "Segmenter"):
-        from fassd.tasks import segmenter
+        from fassd import segmenter
 
         return getattr(segmenter, name)
     raise AttributeError(f"module 'fassd' has no attribute '{name}'")

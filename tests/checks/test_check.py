@@ -19,15 +19,15 @@ from tests.checks.town import Town
 
 from fassd.checks.alignment import Alignment
 from fassd.checks.check import Checked, check_dataset
-from fassd.checks.misplaced import misplaced_masks, usual_flip
+from fassd.checks.misaligned import misplaced_masks, usual_flip
 from fassd.checks.pair_facts import PairFacts
 from fassd.checks.split_tally import SplitTally
 from fassd.cli.main import run
 from fassd.core.errors import DataError, FassdError, FileError, UsageError
 from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW
 from fassd.core.types import Event
-from fassd.data.coding import by_value
 from fassd.data.dataset import Dataset, Pair
+from fassd.data.mask_encoding import by_value
 
 
 def _kinds(checked: Checked) -> set[str]:
@@ -133,7 +133,7 @@ def test_a_mask_that_fits_badly_is_turned_with_all_others() -> None:
 
 
 def test_how_many_doubtful_masks_were_compared_is_told(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fassd.checks.misplaced._MOST_SUSPECTS", 3)
+    monkeypatch.setattr("fassd.checks.misaligned._MOST_SUSPECTS", 3)
     for number in range(5):
         path = own / f"masks/train/train_{number}.png"
         Pillow.fromarray(np.array(Pillow.open(path))[::2]).save(path)
@@ -238,7 +238,7 @@ def test_pictures_of_any_size_and_few_classes(tmp_path: Path, size: tuple[int, i
 
 def test_a_file_that_vanishes_while_it_is_checked_is_a_finding(own: Path) -> None:
     from fassd.checks.pair_facts import inspect
-    from fassd.data.kinds import scan_dataset
+    from fassd.data.open_dataset import scan_dataset
 
     dataset = scan_dataset(f"folder:{own}", "train").dataset
     pair = replace(dataset.pairs[0], image=own / "gone.jpg")

@@ -42,7 +42,7 @@ from fassd.checks.repair import Repaired, repair
 from fassd.cli.main import run
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import FassdError
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 from fassd.media.images import read_image
 from fassd.media.masks import read_values
 from fassd.tasks.check import check

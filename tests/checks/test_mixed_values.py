@@ -17,7 +17,7 @@ from tests.checks.scenes import painted, scene
 from fassd.checks.mixed_values import mixing_of
 from fassd.core.arrays import Codes
 from fassd.core.labels import CAMVID
-from fassd.data.coding import code_of
+from fassd.data.mask_encoding import code_of
 from fassd.media.masks import read_values
 
 Change = Callable[[PIL.Image.Image], PIL.Image.Image]

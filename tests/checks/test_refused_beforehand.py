@@ -12,7 +12,7 @@ from tests.checks.town import Damage, Town
 
 from fassd.checks.quick_check import quick_check
 from fassd.core.errors import FassdError, FileError
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 
 ONLY_IN_PIXELS = {
     "an image is cut short",

@@ -16,7 +16,7 @@ from tests.checks.scenes import COLOURS, MAKERS, TO_TRAIN
 from fassd.checks.check import Checked, check_dataset
 from fassd.checks.repair import Repaired, repair
 from fassd.core.errors import UsageError
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.checks.town import Town
 from fassd.checks.check import Checked, check_dataset
 from fassd.checks.repair import repair
 from fassd.core.arrays import IGNORE
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 
 WHOLE_SETS = (
     "every mask of two classes is black and white",

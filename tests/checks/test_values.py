@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fassd.checks.mask_values import explain_colours, explain_greys, explain_values
 from fassd.core.arrays import IGNORE
 from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW, LabelClass, LabelSpace
-from fassd.data.coding import Coding, by_value, code_of
+from fassd.data.mask_encoding import Coding, by_value, code_of
 
 RAW = Coding({row.raw_id: IGNORE if row.ignored else row.train_id for row in CITYSCAPES_RAW if row.raw_id >= 0})
 TRAIN = by_value(CITYSCAPES)

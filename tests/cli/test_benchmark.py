@@ -13,9 +13,9 @@ from fassd.cli import benchmark as command
 from fassd.cli.benchmark_tables import print_report
 from fassd.core.machine import describe_machine
 from fassd.metrics.timing import Interval, Latency
-from fassd.tasks.benchmark_order import Order
-from fassd.tasks.benchmark_report import Measured, Report, ScoredOn, TimedOn, Variant, read_report, write_report
-from fassd.tasks.table_iv import PAPER_SIZE, TABLE_IV
+from fassd.speed.report import Measured, Report, ScoredOn, TimedOn, Variant, read_report, write_report
+from fassd.speed.table_iv import PAPER_SIZE, TABLE_IV
+from fassd.speed.variants import Order
 
 Fassd = Callable[..., tuple[int, str, str]]
 QUICK = ("--size", "64x96", "--iterations", "2", "--warm-up", "0", "--no-memory")
@@ -207,7 +207,7 @@ def test_a_picture_is_written(fassd: Fassd, tmp_path: Path) -> None:
 def test_the_exit_code_says_whether_all_was_measured(
     fassd: Fassd, monkeypatch: pytest.MonkeyPatch, made: Path, change: dict[str, bool], code: int
 ) -> None:
-    from fassd.tasks.benchmark_report import Skipped
+    from fassd.speed.report import Skipped
 
     report = read_report(made / "a.json")
     if change.get("skipped"):

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from fassd.cli.main import cli
 from fassd.core.checkpoint import read_header
 from fassd.core.labels import CAMVID
-from fassd.networks.table import NETWORKS
+from fassd.networks.specs import NETWORKS
 
 Fassd = Callable[..., tuple[int, str, str]]
 VERBS = {"predict", "evaluate", "train", "networks", "inspect", "convert", "benchmark"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fassd.cli.main import run
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 
 
 def test_writes_images_and_says_what_is_in_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,9 +18,8 @@ from PIL import Image as Pillow
 
 from fassd.core.errors import DataError
 from fassd.core.labels import CAMVID, CITYSCAPES, LabelSpace
-from fassd.data.kinds import open_dataset
-from fassd.tasks.saved_predictions import read_record
-from fassd.tasks.score_predictions import score_predictions
+from fassd.data.open_dataset import open_dataset
+from fassd.scoring.prediction_files import read_record, score_predictions
 
 Fassd = Callable[..., tuple[int, str, str]]
 HEAVY = {"torch", "openvino", "onnxruntime", "matplotlib"}
@@ -203,7 +202,7 @@ def test_another_programs_file_of_that_name_says_nothing(fassd: Fassd, city: Pat
 SLOWLY = """
 import sys, time
 from fassd.cli.main import run
-from fassd.tasks import score_predictions
+from fassd.scoring import prediction_files as score_predictions
 
 counted = score_predictions.score
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fassd.cli.main import run
-from fassd.networks.table import NETWORKS
+from fassd.networks.specs import NETWORKS
 from fassd.runtimes.rows import RUNTIMES
 
 

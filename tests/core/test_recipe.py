@@ -15,7 +15,7 @@ from fassd.core.recipe import (
     recipe_from,
     shipped_recipes,
 )
-from fassd.networks.table import check_alpha, network_by_name
+from fassd.networks.specs import check_alpha, network_by_name
 
 SHIPPED = pytest.mark.parametrize("path", shipped_recipes().values(), ids=shipped_recipes().keys())
 SMALLEST = {"network": "baseline", "iterations": 10, "batch": 2, "augmentation": {"crop": [96, 128]}}

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from fassd.core.recipe import Recipe, read_recipe, recipe_as_toml, recipe_from, shipped_recipes
-from fassd.networks.table import NETWORKS
+from fassd.networks.specs import NETWORKS
 
 # What both runs on Cityscapes share. From the paper: crop, scale, flip, momentum, decay, power. From the code: the
 # rest.

@@ -18,7 +18,7 @@ from fassd.core.errors import DataError, FassdError
 from fassd.core.labels import CAMVID
 from fassd.core.recipe import Augmentation, Recipe
 from fassd.data.batches import Batch, Samples, order_of, training_batches
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 
 
 def _recipe(seed: int = 0) -> Recipe:

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from fassd.core.arrays import IGNORE, Labels
 from fassd.core.errors import DataError, UsageError
 from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES
-from fassd.data.kinds import open_dataset, splits_of
+from fassd.data.open_dataset import open_dataset, splits_of
 
 Array = np.ndarray[Any, Any]
 

@@ -14,7 +14,7 @@ from fassd.core.arrays import IGNORE, Labels
 from fassd.core.errors import DataError, MissingSplit, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW, CITYSCAPES_TO_CAMVID, LabelClass, LabelSpace
 from fassd.data.cityscapes import instance_map_of
-from fassd.data.kinds import open_dataset, splits_of
+from fassd.data.open_dataset import open_dataset, splits_of
 from fassd.media.masks import read_values
 
 RAW = np.arange(34, dtype=np.uint8).repeat(4).reshape(8, 17)

@@ -12,7 +12,7 @@ from fassd.core.arrays import IGNORE
 from fassd.core.errors import MissingSplit
 from fassd.core.labels import CAMVID
 from fassd.data.dataset import Dataset
-from fassd.data.kinds import KINDS, open_dataset
+from fassd.data.open_dataset import KINDS, open_dataset
 
 CITY = """
 label_space = "cityscapes"

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from fassd.core.arrays import IGNORE, Labels
 from fassd.core.errors import DataError, FassdError, FileError, MissingSplit, PictureError, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES
-from fassd.data.kinds import open_dataset, scan_dataset, splits_of
+from fassd.data.open_dataset import open_dataset, scan_dataset, splits_of
 
 THREE = """
 name = "three"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fassd.core.errors import DataError, MissingSplit
-from fassd.data.kinds import open_dataset, splits_of
+from fassd.data.open_dataset import open_dataset, splits_of
 
 Listed = Callable[[str], str]
 

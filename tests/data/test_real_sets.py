@@ -10,7 +10,7 @@ import pytest
 from fassd.core.arrays import IGNORE
 from fassd.core.labels import CAMVID, CITYSCAPES
 from fassd.data.dataset import Dataset
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 
 MARKED_ON_LMF = {"Sky", "Building", "Road", "Pavement", "Tree", "Car"}
 

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from tests.drafts.laying import SIZE, Blocks, Paint, pairs_of
 
 from fassd.core.errors import DataError, FileError
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 from fassd.drafts.draft import draft_description
 from fassd.tasks.init import init
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tests.drafts.laying import SIZE, Blocks, pairs_of
 
-from fassd.data.kinds import open_dataset, splits_of
+from fassd.data.open_dataset import open_dataset, splits_of
 from fassd.tasks.init import init
 
 

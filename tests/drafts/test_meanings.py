@@ -15,7 +15,7 @@ from tests.drafts.laying import pairs_of
 
 from fassd.core.arrays import IGNORE, Labels
 from fassd.core.labels import CAMVID_RAW, CITYSCAPES, CITYSCAPES_RAW
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 from fassd.drafts.draft import draft_description
 from fassd.tasks.init import init
 

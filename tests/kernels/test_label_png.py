@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from fassd.kernels.inflate import adler32
-from fassd.kernels.label_png import decode_label_png
+from fassd.kernels.label_png import adler32, decode_label_png
 
 Map = np.ndarray[Any, Any]
 

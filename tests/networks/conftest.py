@@ -14,7 +14,7 @@ import torch
 from fassd.networks.build import load_arrays
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.published import our_name
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

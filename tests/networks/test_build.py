@@ -22,7 +22,7 @@ from fassd.networks.build import (
     take_encoder,
 )
 from fassd.networks.network import SegmentationNetwork
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 
 HEADER = Header(network="baseline", label_space=CAMVID, pixels=RGB_PIXELS)
 FILE = Path("some.safetensors")

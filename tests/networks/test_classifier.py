@@ -6,7 +6,7 @@ import torch
 from fassd.core.errors import UsageError
 from fassd.networks.build import fresh_network
 from fassd.networks.classifier import HEAD_DROPOUT, Classifier, fresh_classifier
-from fassd.networks.table import NETWORKS, network_by_name
+from fassd.networks.specs import NETWORKS, network_by_name
 
 
 def _classifier(name: str = "baseline", classes: int = 7) -> Classifier:

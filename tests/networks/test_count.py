@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fassd.networks.count import Convolution, Count, count
 from fassd.networks.network import SegmentationNetwork
-from fassd.networks.table import NETWORKS, network_by_name
+from fassd.networks.specs import NETWORKS, network_by_name
 
 FULL_SIZE = (1024, 2048)
 LAYERS = json.loads((Path(__file__).parents[1] / "golden" / "layers.json").read_text())
@@ -158,7 +158,7 @@ def test_counting_needs_no_pytorch() -> None:
     program = """
 import sys
 from fassd.networks.count import count
-from fassd.networks.table import NETWORKS
+from fassd.networks.specs import NETWORKS
 print(count(NETWORKS["baseline"], 19, (64, 64)).parameters, "torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ from fassd.networks.dapf import DAPF
 from fassd.networks.hard_block import HarDBlock
 from fassd.networks.mda import MDA
 from fassd.networks.network import SegmentationNetwork, upsample
-from fassd.networks.table import NETWORKS, network_by_name
+from fassd.networks.specs import NETWORKS, network_by_name
 
 NAMES = pytest.mark.parametrize("name", NETWORKS)
 

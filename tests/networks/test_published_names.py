@@ -7,7 +7,7 @@ import pytest
 
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.published import our_name
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 
 NAMES = pytest.mark.parametrize("name", ["fassd-net", "fassd-net-l1", "fassd-net-l2", "fc-hardnet-70"])
 

@@ -7,7 +7,7 @@ import pytest
 
 from fassd.core.errors import CheckpointError
 from fassd.networks.network import SegmentationNetwork
-from fassd.networks.table import NETWORKS
+from fassd.networks.specs import NETWORKS
 from fassd.networks.weights import COUNTER, check_arrays, shapes_of
 
 

@@ -13,7 +13,7 @@ from fassd.core.checkpoint import Checkpoint, Header, Pixels
 from fassd.core.labels import CAMVID
 from fassd.networks.build import checkpoint_of, fresh_network
 from fassd.networks.network import SegmentationNetwork
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 
 # On busy cores a second thread costs more waiting than it saves work.
 torch.set_num_threads(1)

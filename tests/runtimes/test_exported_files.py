@@ -18,7 +18,7 @@ from fassd.core.errors import CheckpointError, UsageError
 from fassd.runtimes import onnx as onnx_runtime
 from fassd.runtimes import onnx_graph, openvino_file, openvino_graph
 from fassd.runtimes.open import open_runtime
-from fassd.runtimes.quiet import openvino
+from fassd.runtimes.openvino_without_telemetry import openvino
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from fassd.core.checkpoint import BGR_PIXELS, RGB_PIXELS, Checkpoint, Pixels
 from fassd.networks.graph import CLASS_MAP, LOGITS
 from fassd.networks.inference import class_map, normalise
 from fassd.networks.network import SegmentationNetwork
-from fassd.networks.table import NETWORKS
+from fassd.networks.specs import NETWORKS
 from fassd.runtimes import onnx_graph, openvino_graph
+from fassd.runtimes.onnxruntime_without_telemetry import onnxruntime
 from fassd.runtimes.openvino import core
-from fassd.runtimes.quiet_onnxruntime import onnxruntime
 
 Lively = Callable[[str, Pixels], tuple[SegmentationNetwork, Checkpoint]]
 Array = np.ndarray[Any, Any]

@@ -16,15 +16,15 @@ import pytest
 from fassd.core.catalog import WEIGHTS
 from fassd.core.checkpoint import METADATA_KEY, Checkpoint, Pixels, read_checkpoint
 from fassd.core.errors import MissingExtra, UsageError
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 from fassd.networks.graph import LOGITS
 from fassd.networks.network import SegmentationNetwork
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.openvino import core
 from fassd.runtimes.openvino_file import write_model
 from fassd.runtimes.openvino_graph import draw_logits, logits_of
+from fassd.runtimes.openvino_without_telemetry import openvino
 from fassd.runtimes.quantize import AccuracyControl, QuantizationReport, centred_on_whole_numbers, quantize
-from fassd.runtimes.quiet import openvino
 
 pytest.importorskip("nncf")
 
@@ -207,7 +207,7 @@ def test_a_bound_that_cannot_be_kept_is_said(original: openvino.Model, monkeypat
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_shipped_networks_lose_at_most_three_tenths_of_a_point(name: str, data_root: Path, tmp_path: Path) -> None:
     from fassd.media.images import read_image
-    from fassd.tasks.evaluate import evaluate
+    from fassd.scoring.evaluate import evaluate
 
     checkpoint = read_checkpoint(WEIGHTS[name].path)
     spec = f"camvid:{data_root / 'camvid'}"

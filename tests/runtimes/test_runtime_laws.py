@@ -15,7 +15,7 @@ from fassd.core.arrays import Images
 from fassd.core.checkpoint import read_checkpoint
 from fassd.core.errors import UsageError
 from fassd.core.labels import CAMVID
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.openvino import has_bfloat16
 from fassd.runtimes.rows import RUNTIMES

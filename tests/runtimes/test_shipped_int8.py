@@ -12,12 +12,12 @@ import pytest
 from fassd.core.catalog import WEIGHTS
 from fassd.core.checkpoint import read_checkpoint
 from fassd.core.errors import UsageError
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 from fassd.media.images import read_image
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.openvino_file import read_model
-from fassd.runtimes.quiet import openvino
-from fassd.tasks.evaluate import evaluate
+from fassd.runtimes.openvino_without_telemetry import openvino
+from fassd.scoring.evaluate import evaluate
 
 PICTURE = Path(__file__).parents[2] / "src" / "fassd" / "assets" / "street.jpg"
 

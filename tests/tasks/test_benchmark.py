@@ -20,22 +20,23 @@ from fassd.core.checkpoint import read_checkpoint
 from fassd.core.errors import CheckpointError, FassdError, FileError, MissingExtra, UnknownName, UsageError
 from fassd.core.machine import describe_machine
 from fassd.core.types import Event
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 from fassd.metrics.timing import Interval
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.runtime import Stages
+from fassd.scoring.evaluate import evaluate
+from fassd.speed import images as benchmark_images
+from fassd.speed import protocol
+from fassd.speed.images import Pictures, pictures_for
+from fassd.speed.int8 import in_int8
+from fassd.speed.interleaving import take_turns
+from fassd.speed.peak_memory import Peak, peak_memory
+from fassd.speed.protocol import Request, Way, open_way
+from fassd.speed.reference import open_checkpoint
+from fassd.speed.report import ProtocolName, Report, TimedOn, Variant
+from fassd.speed.variants import PROPOSED, Order, requests_of
 from fassd.tasks import benchmark as verb
-from fassd.tasks import benchmark_images, protocol
-from fassd.tasks.authors_way import open_checkpoint
 from fassd.tasks.benchmark import benchmark
-from fassd.tasks.benchmark_images import Pictures, pictures_for
-from fassd.tasks.benchmark_int8 import in_int8
-from fassd.tasks.benchmark_order import PROPOSED, Order, requests_of
-from fassd.tasks.benchmark_report import ProtocolName, Report, TimedOn, Variant
-from fassd.tasks.evaluate import evaluate
-from fassd.tasks.peak_memory import Peak, peak_memory
-from fassd.tasks.protocol import Request, Way, open_way
-from fassd.tasks.take_turns import take_turns
 
 SIZE = (64, 96)
 TINY = Order(networks=["fassd-net-l2"], runtimes=["authors"], sizes=[SIZE], rounds=7, warm_up=1, memory=False)

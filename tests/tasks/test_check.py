@@ -10,7 +10,8 @@ from tests.checks.scenes import make_values
 
 from fassd.checks.findings import FINDING_KINDS
 from fassd.checks.repair import repair
-from fassd.tasks.check import as_json, check
+from fassd.checks.report import as_json
+from fassd.tasks.check import check
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from fassd.core.labels import CAMVID, CITYSCAPES
 from fassd.networks.build import fresh_network, network_from_checkpoint, take_encoder
 from fassd.networks.network import SegmentationNetwork, upsample
 from fassd.networks.published import our_name
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 from fassd.runtimes.open import open_runtime
 from fassd.tasks.convert import convert
 

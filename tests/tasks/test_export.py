@@ -22,15 +22,16 @@ from fassd.core.catalog import DEFAULT_WEIGHTS, locate_weights
 from fassd.core.checkpoint import read_checkpoint, read_header
 from fassd.core.errors import CheckpointError, FileError, UnknownName, UsageError
 from fassd.core.labels import CAMVID
+from fassd.exports.agreement import CONTRACTS, Agreement, Compared, Disagreement
+from fassd.exports.images import SHIPPED, Cases, comparison_cases
+from fassd.exports.layer_drift import Drift, find_drift
+from fassd.exports.page import pictures_of
+from fassd.exports.result import Exported, Order
 from fassd.runtimes import onnx_graph, openvino_graph
 from fassd.runtimes.onnx_export import ONNXFile
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.openvino import has_bfloat16
-from fassd.tasks.agreement import CONTRACTS, Agreement, Compared, Disagreement
-from fassd.tasks.drift import Drift, find_drift
-from fassd.tasks.export import Exported, Order, export
-from fassd.tasks.export_images import SHIPPED, Cases, comparison_cases
-from fassd.tasks.export_pictures import pictures_of
+from fassd.tasks.export import export
 
 ASSETS = locate_weights(DEFAULT_WEIGHTS).parents[1] / "assets"
 

@@ -13,9 +13,10 @@ from fassd.core.arrays import Image, Labels
 from fassd.core.errors import FassdError, FileError, PictureError, UnknownName, UsageError
 from fassd.core.labels import CAMVID
 from fassd.core.types import Event
+from fassd.data.image_sources import pictures_of
+from fassd.segmenter import Segmenter
 from fassd.tasks import predict as prediction
-from fassd.tasks.predict import pictures_of, predict, streams_for
-from fassd.tasks.segmenter import Segmenter
+from fassd.tasks.predict import predict, streams_for
 
 
 @pytest.fixture(scope="module")

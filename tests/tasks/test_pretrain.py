@@ -24,12 +24,12 @@ from fassd.data.class_folders import open_class_folders
 from fassd.networks.build import arrays_of, fresh_network, take_encoder
 from fassd.networks.classifier import fresh_classifier
 from fassd.networks.inference import normalise
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 from fassd.tasks.pretrain import pretrain
-from fassd.tasks.pretraining_order import PretrainingOrder
-from fassd.training.accuracy import judge
-from fassd.training.engine import Engine
+from fassd.training.distributed import Engine
 from fassd.training.run import Run
+from fassd.training.setup import PretrainingOrder
+from fassd.training.validation import judge
 
 COLOURS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (200, 50, 40)}
 

@@ -13,9 +13,9 @@ import pytest
 from fassd.core.checkpoint import read_checkpoint
 from fassd.core.recipe import recipe_from
 from fassd.tasks.train import train
-from fassd.tasks.training_order import TrainingOrder
 from fassd.training.curves import Curves
 from fassd.training.run import Run
+from fassd.training.setup import TrainingOrder
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "ship_weights.py"
 

@@ -11,8 +11,8 @@ from fassd.core.catalog import DEFAULT_WEIGHTS, WEIGHTS
 from fassd.core.checkpoint import Checkpoint, read_checkpoint
 from fassd.core.labels import CAMVID
 from fassd.core.recipe import recipe_from
-from fassd.networks.table import NETWORKS
-from fassd.tasks.segmenter import Segmenter
+from fassd.networks.specs import NETWORKS
+from fassd.segmenter import Segmenter
 
 LARGEST_MIB = 12
 

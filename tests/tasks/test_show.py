@@ -12,12 +12,12 @@ from PIL import Image as Pillow
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError, FileError, UsageError
 from fassd.core.types import Event
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
+from fassd.data.pair_preview import view
 from fassd.media.legend import Entry
 from fassd.media.sheet import Grid, Picture, Tile, contact_sheet
 from fassd.tasks import show as module
 from fassd.tasks.show import show
-from fassd.tasks.viewing import view
 
 THREE = "".join(f'[[classes]]\nname = "{name}"\ncolour = [{place}, 200, 9]\n' for place, name in enumerate("abc"))
 Make = Callable[..., Path]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from tests.tasks.short_trainings import arrays_in, recipe
+from tests.short_trainings import arrays_in, recipe
 
 import fassd
 from fassd.core.checkpoint import read_checkpoint, read_header
@@ -19,12 +19,12 @@ from fassd.core.labels import CAMVID, CITYSCAPES
 from fassd.core.recipe import read_recipe, recipe_from, shipped_recipes
 from fassd.core.types import Event
 from fassd.data.fingerprint import digest_of
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 from fassd.runtimes.open import open_runtime
-from fassd.tasks.evaluate import evaluate
-from fassd.tasks.segmenter import Segmenter
+from fassd.scoring.evaluate import evaluate
+from fassd.segmenter import Segmenter
 from fassd.tasks.train import train
-from fassd.tasks.training_order import TrainingOrder
+from fassd.training.setup import TrainingOrder
 
 
 def test_the_best_checkpoint_loads_and_labels_a_picture(finished: tuple[Path, list[Event]]) -> None:

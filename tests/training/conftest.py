@@ -10,15 +10,15 @@ from typing import Any
 import parameters  # type: ignore[import-not-found]
 import pytest
 import torch
-from tests.training.sitting import Sitting
+from tests.training.trainer import Sitting
 
 from fassd.core.recipe import Augmentation, Loss, Optimiser, Recipe
 from fassd.data.batches import Samples
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 from fassd.networks.build import load_arrays
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.published import our_name
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

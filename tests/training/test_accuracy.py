@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fassd.training.accuracy import hits
+from fassd.training.validation import hits
 
 
 @given(st.integers(1, 9), st.integers(2, 8), st.integers(1, 6), st.integers(0, 999))

@@ -9,21 +9,21 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
-from tests.training.sitting import Sitting
+from tests.training.trainer import Sitting
 
 from fassd.core.checkpoint import BGR_PIXELS, RGB_PIXELS
 from fassd.core.labels import CAMVID
 from fassd.core.recipe import Loss, Optimiser, Recipe
 from fassd.core.types import Event
 from fassd.data.batches import Samples, training_batches
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 from fassd.networks.build import fresh_network
 from fassd.networks.inference import normalise
 from fassd.networks.network import SegmentationNetwork
-from fassd.networks.table import network_by_name
-from fassd.training.descent import pixels_of
+from fassd.networks.specs import network_by_name
 from fassd.training.loss import bootstrapped_cross_entropy
 from fassd.training.run import Run
+from fassd.training.train_step import pixels_of
 
 
 def test_the_watcher_sees_every_update_and_every_validation(whole: Sitting) -> None:

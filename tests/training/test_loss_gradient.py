@@ -17,12 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import UsageError
 from fassd.kernels import pixel_losses
-from fassd.kernels.loss_bands import IGNORED, RULED_OUT, UNKNOWN
-from fassd.kernels.pixel_losses import PixelLosses, Rule
+from fassd.kernels.pixel_losses import IGNORED, RULED_OUT, UNKNOWN, PixelLosses, Rule
 from fassd.networks.network import upsample
-from fassd.training import strips
+from fassd.training import loss_in_pytorch as strips
 from fassd.training.loss import bootstrapped_cross_entropy
-from fassd.training.strips import Strips
+from fassd.training.loss_in_pytorch import Strips
 
 WAYS = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["strips", "kernel"])
 

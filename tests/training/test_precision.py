@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from fassd.networks.build import fresh_network
 from fassd.networks.conv import Conv, ConvReLU
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 from fassd.training.precision import distrust_convolutions, has_bfloat16
 
 INPUTS = torch.zeros(2, 3, 16, 16)

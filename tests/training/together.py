@@ -20,17 +20,17 @@ from fassd.core.errors import FassdError
 from fassd.core.recipe import recipe_from
 from fassd.core.types import Event
 from fassd.data.batches import Batch, Samples, training_batches
-from fassd.data.kinds import open_dataset
+from fassd.data.open_dataset import open_dataset
 from fassd.networks import inference
 from fassd.networks.build import fresh_network, network_from_checkpoint
-from fassd.networks.table import network_by_name
-from fassd.tasks.judge import ForgivingRuntime, Judge
+from fassd.networks.specs import network_by_name
 from fassd.tasks.train import train
-from fassd.tasks.training_order import TrainingOrder, gather_material, header_of
-from fassd.training import descent
+from fassd.training import train_step as descent
 from fassd.training.curves import Curves
-from fassd.training.engine import Engine
-from fassd.training.update import Update
+from fassd.training.distributed import Engine
+from fassd.training.setup import TrainingOrder, gather_material, header_of
+from fassd.training.train_step import Update
+from fassd.training.validation import ForgivingRuntime, Judge
 
 VALUES = {
     "network": "fassd-net-l2",

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL.Image import Transpose
 
-from fassd.checks.likeness import Grey
+from fassd.checks.image_hash import Grey
 from fassd.core.arrays import Codes
 
 SIDE = 256

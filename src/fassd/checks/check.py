@@ -11,11 +11,11 @@ from PIL.Image import Transpose
 
 from fassd.checks.channel_order import exchanged_channels
 from fassd.checks.check_files import USUAL_SPLITS, file_findings, missing_instances
-from fassd.checks.empty_splits import empty_splits, unmatched_partials
 from fassd.checks.findings import FINDING_KINDS, Finding
+from fassd.checks.image_hash import difference as difference_of
 from fassd.checks.leaks import repeated_pictures
-from fassd.checks.likeness import difference as difference_of
-from fassd.checks.misplaced import misplaced_masks, owners, usual_flip
+from fassd.checks.misaligned import misplaced_masks, owners, usual_flip
+from fassd.checks.missing_splits import empty_splits, unmatched_partials
 from fassd.checks.pair_facts import PairFacts, inspect
 from fassd.checks.split_findings import lone_mask_findings, notes
 from fassd.checks.split_tally import SplitTally
@@ -26,7 +26,7 @@ from fassd.core.processes import Spread, worker_processes
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.data.dataset import Dataset, Scan
 from fassd.data.description import read_description
-from fassd.data.kinds import scan_dataset, splits_of
+from fassd.data.open_dataset import scan_dataset, splits_of
 
 _CHUNK = 8
 _FEW = 48

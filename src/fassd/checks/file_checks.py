@@ -14,8 +14,8 @@ from fassd.checks.findings import Finding, finding
 from fassd.checks.mask_values import Table, explain_colours, explain_greys
 from fassd.core.arrays import Codes, Image
 from fassd.core.errors import DataError, FileError, PictureError
-from fassd.data.coding import code_of
 from fassd.data.dataset import Dataset
+from fassd.data.mask_encoding import code_of
 from fassd.media.formats import Header, opened
 from fassd.media.images import read_image
 from fassd.media.masks import read_colours, read_values

@@ -9,7 +9,7 @@ from math import gcd
 
 from fassd.core.arrays import IGNORE
 from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES, CITYSCAPES_RAW, LabelSpace
-from fassd.data.coding import Coding, code_of, colour_of
+from fassd.data.mask_encoding import Coding, code_of, colour_of
 
 Table = Mapping[int, int]
 """The right code for each that masks hold."""

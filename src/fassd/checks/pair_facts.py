@@ -13,7 +13,7 @@ from PIL.Image import Transpose
 from fassd.checks.alignment import SIDE, Alignment, alignment
 from fassd.checks.file_checks import ReadFile, read_mask, read_picture
 from fassd.checks.findings import Finding, finding
-from fassd.checks.likeness import Likeness, likeness, pixel_digest
+from fassd.checks.image_hash import Likeness, likeness, pixel_digest
 from fassd.checks.mixed_values import mixing_of
 from fassd.core.arrays import Codes, Image, Labels
 from fassd.data.dataset import Dataset, Pair

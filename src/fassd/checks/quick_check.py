@@ -8,8 +8,8 @@ import numpy as np
 
 from fassd.checks.file_checks import contradicting_palette, palette_of
 from fassd.core.errors import DataError, FileError
-from fassd.data.coding import code_of
 from fassd.data.dataset import Dataset, Pair
+from fassd.data.mask_encoding import code_of
 from fassd.media.formats import EXCHANGING, Header, opened
 
 _SAMPLE = 24

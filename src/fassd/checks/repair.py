@@ -23,7 +23,7 @@ from fassd.core.types import Event, Watch, ignore_events
 from fassd.data.cityscapes import instance_map_of
 from fassd.data.dataset import Pair, Scan
 from fassd.data.description import DESCRIPTION, Description, read_description
-from fassd.data.kinds import scan_dataset
+from fassd.data.open_dataset import scan_dataset
 from fassd.media.formats import opened
 
 _LEFT_OUT = {

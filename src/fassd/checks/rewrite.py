@@ -10,7 +10,7 @@ from PIL.Image import Transpose
 
 from fassd.checks.mask_values import Table
 from fassd.core.arrays import Codes
-from fassd.data.coding import Coding
+from fassd.data.mask_encoding import Coding
 from fassd.media.formats import opened
 from fassd.media.images import read_image
 from fassd.media.masks import read_colours, read_values

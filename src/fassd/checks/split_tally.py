@@ -12,7 +12,7 @@ import numpy as np
 
 from fassd.checks.alignment import FLIPS, Alignment
 from fassd.checks.findings import Finding
-from fassd.checks.likeness import HASH_BYTES
+from fassd.checks.image_hash import HASH_BYTES
 from fassd.checks.pair_facts import UNSEEN, MaskFacts, PairFacts, Size
 from fassd.core.arrays import IGNORE
 from fassd.data.dataset import Dataset

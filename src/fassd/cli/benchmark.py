@@ -13,8 +13,8 @@ from fassd.core.errors import FileError, UsageError
 
 if TYPE_CHECKING:
     from fassd.core.types import Event
-    from fassd.tasks.benchmark_order import Order
-    from fassd.tasks.benchmark_report import Report
+    from fassd.speed.report import Report
+    from fassd.speed.variants import Order
 
 _INTERRUPTED = 130
 
@@ -158,7 +158,7 @@ def benchmark_command(
         if networks or own or picture or out or any(choices[name] for name in ("weights", "images", "data")):
             raise UsageError("--compare measures nothing and writes nothing: give it the two reports alone")
         return _compare(*compare, as_json)
-    from fassd.tasks.benchmark_order import Order
+    from fassd.speed.variants import Order
 
     order = Order(networks=networks, own=own, rounds=iterations, memory=not no_memory, **choices)
     return _measure(order, picture, out, as_json)
@@ -166,9 +166,9 @@ def benchmark_command(
 
 def _measure(order: Order, picture: Path | None, out: Path | None, as_json: bool) -> int:
     from fassd.core.files import check_writable
+    from fassd.speed.plot import check_picture, draw_speed
+    from fassd.speed.report import write_report
     from fassd.tasks.benchmark import benchmark
-    from fassd.tasks.benchmark_report import write_report
-    from fassd.tasks.speed_picture import check_picture, draw_speed
 
     # What would fail after an hour's measuring fails now.
     if picture:
@@ -193,7 +193,7 @@ def _measure(order: Order, picture: Path | None, out: Path | None, as_json: bool
 
 def _print(report: Report, as_json: bool) -> None:
     if as_json:
-        from fassd.tasks.benchmark_report import as_json as formatted
+        from fassd.speed.report import as_json as formatted
 
         click.echo(formatted(report), nl=False)
     else:
@@ -204,9 +204,8 @@ def _print(report: Report, as_json: bool) -> None:
 
 def _compare(first: Path, second: Path, as_json: bool) -> int:
     from fassd.cli.benchmark_tables import print_comparison
-    from fassd.tasks.benchmark_compare import compare
-    from fassd.tasks.benchmark_report import as_json as formatted
-    from fassd.tasks.benchmark_report import read_report
+    from fassd.speed.report import as_json as formatted
+    from fassd.speed.report import compare, read_report
 
     comparison = compare(read_report(first), read_report(second))
     if as_json:

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fassd.metrics.timing import Interval
-    from fassd.tasks.benchmark_compare import Comparison
-    from fassd.tasks.benchmark_report import Measured, Report
+    from fassd.speed.report import Comparison, Measured, Report
 
 _BAR_WIDTH = 27
 # To be told apart without colours, too.
@@ -167,7 +166,7 @@ def _bar(stages: dict[str, float], scale: float) -> str:
 
 def _print_table_iv(console: Console, report: Report) -> None:
     """Table IV with this machine's own speeds, where anything was measured at the paper's size."""
-    from fassd.tasks.table_iv import PAPER_SIZE, TABLE_IV
+    from fassd.speed.table_iv import PAPER_SIZE, TABLE_IV
 
     here: dict[str, list[Measured]] = {}
     for one in report.measured:

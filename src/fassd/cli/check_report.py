@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fassd.tasks.check import below, root_of
+from fassd.checks.report import below, root_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

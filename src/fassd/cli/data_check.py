@@ -43,12 +43,13 @@ def check_command(
     Faults spoil training or scores; notes are worth knowing. --fix leaves the originals as they are and corrects what
     has one right answer. The exit code is 0 without faults, 1 with some, 2 where there is no data set.
     """
+    from fassd.checks.page import write_page
     from fassd.checks.repair import check_out, repair
+    from fassd.checks.report import as_json as report_of
+    from fassd.checks.report import root_of
     from fassd.cli.check_report import print_checked, print_repaired
     from fassd.core.files import check_writable, with_home
-    from fassd.tasks.check import as_json as report_of
-    from fassd.tasks.check import check, root_of
-    from fassd.tasks.check_page import write_page
+    from fassd.tasks.check import check
 
     if out is not None:
         check_out(out, with_home(data.partition(":")[2]))

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from fassd.core.types import Watch
     from fassd.data.dataset import Dataset
     from fassd.runtimes.runtime import Runtime
-    from fassd.tasks.averaging import Averaging
-    from fassd.tasks.evaluate import NetworkAnswers
-    from fassd.tasks.explain import Convention, GivenNumber
-    from fassd.tasks.score_predictions import FileAnswers
-    from fassd.tasks.scores import Report
+    from fassd.scoring.conventions import Convention, GivenNumber
+    from fassd.scoring.count import Report
+    from fassd.scoring.evaluate import NetworkAnswers
+    from fassd.scoring.prediction_files import FileAnswers
+    from fassd.scoring.tta import Averaging
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -91,8 +91,8 @@ def evaluate_command(
     the official scores. With --explain, exit code 1 says that no convention gives the number.
     """
     from fassd.checks.quick_check import quick_check
-    from fassd.tasks.evaluation_report import check_report_folder
-    from fassd.tasks.explain import parse_number
+    from fassd.scoring.conventions import parse_number
+    from fassd.scoring.report import check_report_folder
 
     asked = _Order(**order)
     number = None if explain is None else parse_number(explain)
@@ -142,16 +142,16 @@ _Answering = Callable[["Dataset", "Watch"], tuple["Report", "NetworkAnswers | Fi
 def _opened(order: _Order, data: tuple[str, ...], split: str) -> Iterator[tuple[list[Dataset], _Answering]]:
     """The data sets, all opened before the first is scored, and what scores one."""
     if order.predictions is not None:
-        from fassd.tasks.saved_predictions import open_predicted
+        from fassd.scoring.prediction_files import open_predicted
 
         datasets = [open_predicted(order.predictions, spec, split) for spec in data]
         yield datasets, lambda dataset, watch: _score_folder(order, dataset, watch)
         return
     from fassd.core.files import check_writable
-    from fassd.data.kinds import open_dataset
+    from fassd.data.open_dataset import open_dataset
     from fassd.runtimes.open import open_runtime
-    from fassd.tasks.averaging import parse_averaging
-    from fassd.tasks.saved_predictions import RECORD
+    from fassd.scoring.prediction_files import RECORD
+    from fassd.scoring.tta import parse_averaging
 
     assert order.weights is not None
     averaging = parse_averaging(order.scales, order.flip)
@@ -165,7 +165,7 @@ def _opened(order: _Order, data: tuple[str, ...], split: str) -> Iterator[tuple[
 def _score_folder(order: _Order, dataset: Dataset, watch: Watch) -> tuple[Report, FileAnswers]:
     import os
 
-    from fassd.tasks.score_predictions import score_predictions
+    from fassd.scoring.prediction_files import score_predictions
 
     assert order.predictions is not None
     workers = order.workers or os.cpu_count() or 1
@@ -175,8 +175,8 @@ def _score_folder(order: _Order, dataset: Dataset, watch: Watch) -> tuple[Report
 def _score_network(
     order: _Order, runtime: Runtime, averaging: Averaging, dataset: Dataset, watch: Watch
 ) -> tuple[Report, NetworkAnswers]:
-    from fassd.tasks.evaluate import NetworkAnswers, evaluate_answers
-    from fassd.tasks.saved_predictions import SavedPredictions, order_of
+    from fassd.scoring.evaluate import NetworkAnswers, evaluate_answers
+    from fassd.scoring.prediction_files import SavedPredictions, order_of
 
     saved = None
     if order.save_predictions is not None:
@@ -189,7 +189,7 @@ def _score_network(
 def _write_report(
     folder: Path, report: Report, order: _Order, answers: NetworkAnswers | FileAnswers, watch: Watch
 ) -> None:
-    from fassd.tasks.evaluation_report import write_report
+    from fassd.scoring.report import write_report
 
     write_report(folder, report, order.weights, answers.dataset, answers, watch)
 
@@ -197,7 +197,7 @@ def _write_report(
 def _explain(
     number: GivenNumber, report: Report, answers: NetworkAnswers | FileAnswers, watch: Watch
 ) -> list[Convention]:
-    from fassd.tasks.explain import explain
+    from fassd.scoring.conventions import explain
 
     return explain(number, report, answers, watch)
 

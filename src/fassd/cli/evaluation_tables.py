@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from fassd.tasks.explain import Convention, GivenNumber
+    from fassd.scoring.conventions import Convention, GivenNumber
 
 _BAR_WIDTH = 24
 _LISTED_WORST = 3

@@ -12,7 +12,7 @@ from fassd.cli import options
 
 if TYPE_CHECKING:
     from fassd.core.types import Event
-    from fassd.tasks.export import Exported
+    from fassd.exports.result import Exported
 
 
 @click.command("export", short_help="Write a file for OpenVINO, ONNX or PyTorch, proven to answer alike.")
@@ -69,8 +69,9 @@ def export_command(as_json: bool, **choices: Any) -> int:
     """
     from rich.console import Console
 
-    from fassd.tasks.export import Order, export
-    from fassd.tasks.export_report import as_json as values_of
+    from fassd.exports.report import as_json as values_of
+    from fassd.exports.result import Order
+    from fassd.tasks.export import export
 
     console = Console(stderr=True)
     with console.status("reading the weights") if console.is_terminal and not as_json else _Silent() as status:
@@ -106,7 +107,7 @@ def _moment(event: Event) -> str:
 
 
 def _print(done: Exported) -> None:
-    from fassd.tasks.agreement import percent
+    from fassd.exports.agreement import percent
 
     agreement = done.agreement
     page = done.reports[1]

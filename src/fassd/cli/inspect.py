@@ -95,7 +95,7 @@ def _of_progress(progress: Progress) -> Rows:
 
 
 def _network(name: str, alpha: int) -> str:
-    from fassd.networks.table import NETWORKS
+    from fassd.networks.specs import NETWORKS
 
     row = NETWORKS.get(name)
     return f"{name}, alpha {alpha}" if row and row.context == "dapf" else name

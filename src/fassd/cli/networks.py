@@ -9,7 +9,7 @@ import click
 from fassd.cli import options
 from fassd.core.errors import UsageError
 from fassd.networks.count import count
-from fassd.networks.table import NETWORKS, check_alpha
+from fassd.networks.specs import NETWORKS, check_alpha
 
 PAPER_SIZE = (1024, 2048)
 PAPER_CLASSES = 19

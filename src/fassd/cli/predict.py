@@ -46,8 +46,8 @@ def predict_command(
     For each picture an overlay with a legend (NAME_overlay.jpg) and the class map (NAME_classmap.png: class
     indices with the classes' palette) are written. Exit code 1 if some pictures could not be read.
     """
+    from fassd.segmenter import Segmenter
     from fassd.tasks.predict import predict, streams_for
-    from fassd.tasks.segmenter import Segmenter
 
     def show(event: Event) -> None:
         if event.kind == "failed":

@@ -27,11 +27,11 @@ def pretrain_command(recipe: str | None, data: str | None, dry_run: bool, **give
     """
     chosen = choose(recipe, (data,) if data else (), "FOLDER", {**given, "dry_run": dry_run})
     from fassd.core.files import with_home
-    from fassd.tasks.pretraining_order import PretrainingOrder
+    from fassd.training.setup import PretrainingOrder
 
     order = PretrainingOrder(data=with_home(chosen.data[0]), **chosen.common)
     if dry_run:
-        from fassd.tasks.rehearse import rehearse_pretraining
+        from fassd.training.dry_run import rehearse_pretraining
 
         print_rehearsal(order.recipe, lambda: rehearse_pretraining(order))
         return

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fassd.core.machine import Machine
-    from fassd.runtimes.choose import Choice
-    from fassd.runtimes.rows import RuntimeRow
+    from fassd.runtimes.rows import Choice, RuntimeRow
 
 
 @click.command("runtimes", short_help="Show what can execute networks here, and what would.")
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
 def runtimes_command(as_json: bool) -> None:
     """Show what can execute networks here, what would be picked for each network, and why."""
     from fassd.core.machine import describe_machine
-    from fassd.networks.table import NETWORKS
+    from fassd.networks.specs import NETWORKS
     from fassd.runtimes.cache import cache_folder
-    from fassd.runtimes.choose import choose
+    from fassd.runtimes.open import choose
     from fassd.runtimes.rows import CHECKPOINT, RUNTIMES
 
     machine, picked = describe_machine(), choose(CHECKPOINT)
@@ -48,7 +47,7 @@ def _as_json(row: RuntimeRow) -> dict[str, Any]:
         "package": row.package,
         "version": row.version,
         "extra": row.extra,
-        "files": list(row.suffixes),
+        "files": list(row.modules),
         "devices": ["cpu", "cuda"] if row.gpu else ["cpu"],
         "precisions": list(row.precisions),
         "summary": row.summary,
@@ -80,7 +79,7 @@ def _print(machine: Machine, rows: list[RuntimeRow], picked: Choice, cache: Path
         devices = "cpu and cuda" if row.gpu else "cpu"
         console.print(f"[bold]{row.name}[/]  {found}{remedy}")
         console.print(f"  [dim]{row.summary}[/]")
-        console.print(f"  {devices}; {', '.join(row.precisions)}; opens {' and '.join(row.suffixes)}")
+        console.print(f"  {devices}; {', '.join(row.precisions)}; opens {' and '.join(row.modules)}")
     console.print(
         f"\nEvery network is answered by [bold]{picked.row.name}[/] on {picked.device} in {picked.precision}: "
         f"{picked.why}."

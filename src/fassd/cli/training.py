@@ -17,7 +17,7 @@ from fassd.cli import options
 if TYPE_CHECKING:
     from fassd.core.recipe import Recipe, Trained
     from fassd.core.types import Watch
-    from fassd.tasks.rehearse import Rehearsal
+    from fassd.training.dry_run import Rehearsal
     from fassd.training.run import Beginning
     from fassd.training.state import Progress
 
@@ -132,7 +132,7 @@ def choose(recipe: str | None, data: tuple[str, ...], data_form: str, given: dic
     overrides |= parse_values(given["values"])
     name, beginning = recipe or "", None
     if given["resume"]:
-        from fassd.tasks.resume import continue_run
+        from fassd.training.resume import continue_run
 
         started_from = (given.get("start"), given.get("encoder") and str(given["encoder"]))
         went = continue_run(given["out"], recipe, overrides, data, started_from)
@@ -167,8 +167,8 @@ def _load_packages(what: str) -> None:
             import torch  # noqa: F401
 
             import fassd.tasks.pretrain
-            import fassd.tasks.rehearse
-            import fassd.tasks.train  # noqa: F401
+            import fassd.tasks.train
+            import fassd.training.dry_run  # noqa: F401
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "accelerate"):
             raise

@@ -21,9 +21,9 @@ from fassd.core.errors import FassdError, PictureError
 from fassd.core.recipe import Recipe
 from fassd.core.types import Marked, Sample
 from fassd.data.dataset import Dataset
-from fassd.data.memory import KeptSamples, Size, memory_to_keep
 from fassd.data.quick_labels import read_values_quickly
-from fassd.data.sharing import Array, Exchange, Layout, SharedBytes
+from fassd.data.sample_cache import KeptSamples, Size, memory_to_keep
+from fassd.data.shared_memory import Array, Exchange, Layout, SharedBytes
 from fassd.data.transforms import augment
 from fassd.media.images import read_size
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError, MissingSplit, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW, CITYSCAPES_TO_CAMVID, LabelSpace
-from fassd.data.coding import Coding, by_value
 from fassd.data.dataset import Dataset, Pair, Scan, sort_out
+from fassd.data.mask_encoding import Coding, by_value
 
 _IMAGES, _FINE, _COARSE = "leftImg8bit", "gtFine", "gtCoarse"
 _IMAGE_ENDING = f"_{_IMAGES}.png"

@@ -12,7 +12,7 @@ from fassd.core.arrays import IGNORE, Codes, Labels
 from fassd.core.errors import DataError
 from fassd.core.labels import LabelSpace
 from fassd.core.types import Marked, Sample
-from fassd.data.coding import Coding, ReadValues
+from fassd.data.mask_encoding import Coding, ReadValues
 from fassd.media.images import read_image, read_size
 from fassd.media.masks import read_values
 

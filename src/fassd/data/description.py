@@ -15,8 +15,8 @@ from msgspec import Meta
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError, FileError, UsageError
 from fassd.core.labels import LabelSpace, label_space_by_name
-from fassd.data.coding import Coding, code_of
 from fassd.data.label_file import ClassRow, label_space_of
+from fassd.data.mask_encoding import Coding, code_of
 
 DESCRIPTION = "dataset.toml"
 WHOLE = "all"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError
 from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES, CITYSCAPES_RAW, LABEL_SPACES, LabelSpace
-from fassd.data.coding import Colour, code_of, colour_of
+from fassd.data.mask_encoding import Colour, code_of, colour_of
 from fassd.drafts.masks import Survey
 from fassd.drafts.tables import Row, Table
 

@@ -15,9 +15,9 @@ import msgspec
 
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError
-from fassd.data.coding import code_of
 from fassd.data.description import WHOLE, Description
 from fassd.data.folder import scan_described
+from fassd.data.mask_encoding import code_of
 from fassd.drafts.classes import IGNORED, Meaning, meaning_of, spell
 from fassd.drafts.groups import SPLIT, USUAL_SPLITS
 from fassd.drafts.lists import DRAFTED, Listed, listed_pairs, listed_splits

@@ -11,7 +11,7 @@ import numpy as np
 
 from fassd.core.arrays import Codes
 from fassd.core.errors import DataError, FassdError
-from fassd.data.coding import Colour
+from fassd.data.mask_encoding import Colour
 from fassd.media.formats import opened
 from fassd.media.masks import read_colours, read_values
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fassd.data.coding import Colour
+from fassd.data.mask_encoding import Colour
 
 _PROMISING = re.compile(
     r"class|label|colou?r|palette|categor|names|id2|meta|config|legend|ontology|objectinfo", re.IGNORECASE

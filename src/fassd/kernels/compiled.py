@@ -1,4 +1,7 @@
-"""Numba as the kernels use it: machine code that leaves Python's lock alone, and is kept for the next process."""
+"""Numba as the kernels use it: machine code that leaves Python's lock alone, and is kept for the next process.
+
+The exponential function, as vectors can take it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 from numba.extending import intrinsic
@@ -90,3 +94,21 @@ ones: Callable[[int], int] = cast(Any, intrinsic(_count_ones))
 
 zeros_below: Callable[[int], int] = cast(Any, intrinsic(_count_zeros))
 """In compiled code: how many bits lie below the lowest that is set, of a word that is not 0."""
+
+
+# exp(x) = 2^whole * exp(rest), with ln 2 in two parts so that `rest` keeps its digits; Taylor's terms for the latter.
+_LOG2_E, _LN2_HIGH, _LN2_LOW = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
+_EXP_TERMS = tuple(np.float32(1 / factorial) for factorial in (720, 120, 24, 6, 2, 1, 1))
+_EXP_LOWEST, _HALF = np.float32(-87), np.float32(0.5)
+
+
+@compiled
+def exp_of_negative(x: np.float32) -> np.float32:
+    """e to the power of `x`, which is at most 0, to 3e-7 of it: in steps that vectors can take."""
+    x = max(x, _EXP_LOWEST)
+    whole = np.floor(x * _LOG2_E + _HALF)
+    rest = x - whole * _LN2_HIGH - whole * _LN2_LOW
+    value = _EXP_TERMS[0]
+    for term in _EXP_TERMS[1:]:
+        value = value * rest + term
+    return value * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)

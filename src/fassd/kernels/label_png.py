@@ -1,4 +1,6 @@
-"""Label files of the plain kind, decoded several times as fast as by a general library.
+"""DEFLATE (RFC 1951) for label files, whose runs are so long that what counts is how fast bytes are copied.
+
+Label files of the plain kind, decoded several times as fast as by a general library.
 
 Scoring a folder of predictions is mostly decoding. Label files are extreme pictures: long runs of one value, a
 hundredfold compressed. `inflate`, and the loops here, which undo PNG's filters (ISO/IEC 15948), copy such runs whole.
@@ -16,7 +18,235 @@ import numpy as np
 
 from fassd.core.arrays import Codes
 from fassd.kernels.compiled import WORD, compiled, kept, set_word, word_at
-from fassd.kernels.inflate import adler32, inflate
+
+# DEFLATE's lengths and distances: what a symbol starts from, and how many bits are added to it.
+_LENGTHS = np.array(
+    [3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258],
+    np.int64,
+)
+_LENGTH_BITS = np.array([0] * 8 + [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4 + [5] * 4 + [0], np.int64)
+_DISTANCE_BITS = np.array([0, 0, *(bits for bits in range(14) for _ in range(2))], np.int64)
+_DISTANCES = np.concatenate([[1], 1 + np.cumsum(1 << _DISTANCE_BITS)[:-1]]).astype(np.int64)
+_ORDER = np.array([16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15], np.int64)
+# A word of equal parts of 1, 2 or 4 bytes is such a part times this; 0 where no parts make a word.
+_REPEATS = np.array([0, 0x0101010101010101, 0x0001000100010001, 0, 0x0000000100000001, 0, 0, 0, 0], np.int64)
+_LONGEST = 15
+_ADLER, _EVERY_OTHER = 65521, 0x00FF00FF00FF00FF
+_STORED, _FIXED, _DYNAMIC = 0, 1, 2
+_END = 256
+
+
+@kept
+def inflate(source: Any, out: Any) -> int:  # noqa: PLR0911 - compiled
+    """Fills `out`; returns how many bytes there were, or -1 if the stream is damaged or longer."""
+    literals, distances = np.empty(1 << _LONGEST, np.int32), np.empty(1 << _LONGEST, np.int32)
+    place, written = 0, 0
+    while True:
+        if place + 3 > source.size * 8:
+            return -1
+        last, kind = _bits(source, place, 1), _bits(source, place + 1, 2)
+        place += 3
+        if kind == _STORED:
+            place = (place + 7) // 8
+            if place + 4 > source.size:
+                return -1
+            length = source[place] | source[place + 1] << 8
+            place += 4
+            if place + length > source.size or written + length > out.size:
+                return -1
+            # Loops, not slices: those take the compiler seconds.
+            for k in range(length):
+                out[written + k] = source[place + k]
+            written, place = written + length, (place + length) * 8
+        else:
+            place = _read_codes(source, place, literals, distances) if kind == _DYNAMIC else place
+            if kind == _FIXED:
+                _fixed_codes(literals, distances)
+            elif kind != _DYNAMIC:
+                return -1
+            if place < 0:
+                return -1
+            place, written = _inflate_block(source, place, literals, distances, out, written)
+            if place < 0:
+                return -1
+        if last:
+            return written
+
+
+@kept
+def adler32(data: Any) -> int:
+    """The sum that stands behind a stream of zlib's (RFC 1950); of at most 2^26 bytes, lest it overflows."""
+    size: int = data.size
+    plain, weighted, x = 1, size, 0
+    while x + WORD <= size:
+        begin, word = x, word_at(data, x)
+        while x + WORD <= size and word_at(data, x) == word:
+            x += WORD
+        # Sums of a word's bytes, and of each times its place, come out on top of a product.
+        even, odd, count = word & _EVERY_OTHER, word >> 8 & _EVERY_OTHER, (x - begin) // WORD
+        of_word = (even + odd) * 0x0001000100010001 >> 48
+        by_place = (even * 0x0000000200040006 >> 48) + (odd * 0x0001000300050007 >> 48)
+        plain += count * of_word
+        # A byte counts once for itself and for each behind it; over equal words this is an arithmetic series.
+        weighted += count * ((size - begin) * of_word - by_place) - count * (count - 1) // 2 * WORD * of_word
+    for k in range(x, size):
+        last: Any = np.int64(data[k])
+        plain, weighted = plain + last, weighted + (size - k) * last
+    return weighted % _ADLER << 16 | plain % _ADLER
+
+
+@compiled
+def _inflate_block(  # noqa: PLR0911 - compiled
+    source: Any, place: int, literals: Any, distances: Any, out: Any, written: int
+) -> tuple[int, int]:
+    """One block's symbols; gives the place behind it, -1 if it is damaged, and how much is written now."""
+    mask, end = (1 << _LONGEST) - 1, source.size * 8
+    while place <= end:
+        window = _window(source, place)
+        code = literals[window & mask]
+        if code < 0:
+            return -1, written
+        symbol, used = code >> 4, code & 15
+        if symbol < _END:
+            if written >= out.size:
+                return -1, written
+            out[written] = symbol
+            written += 1
+            place += used
+            continue
+        if symbol == _END:
+            return place + used, written
+        symbol -= _END + 1
+        if symbol >= _LENGTHS.size:
+            return -1, written
+        more = _LENGTH_BITS[symbol]
+        length = _LENGTHS[symbol] + ((window >> used) & ((1 << more) - 1))
+        used += more
+        code = distances[(window >> used) & mask]
+        if code < 0 or code >> 4 >= _DISTANCES.size:
+            return -1, written
+        used += code & 15
+        more = _DISTANCE_BITS[code >> 4]
+        back = _DISTANCES[code >> 4] + ((window >> used) & ((1 << more) - 1))
+        place += used + more
+        if back > written or written + length > out.size:
+            return -1, written
+        _repeat(out, written, length, back)
+        written += length
+    return -1, written
+
+
+@compiled
+def _repeat(out: Any, begin: int, length: int, back: int) -> None:
+    """Writes bytes that are those `back` places before them."""
+    repeats = _REPEATS[min(back, WORD)]
+    if begin + length + WORD > out.size:
+        for k in range(begin, begin + length):
+            out[k] = out[k - back]
+    # Below, the last word may go too far; what it writes there is written again.
+    elif repeats:
+        pattern = (word_at(out, begin - back) & ((1 << 8 * back) - 1)) * repeats
+        for k in range(begin, begin + length, WORD):
+            set_word(out, k, pattern)
+    elif back >= WORD:
+        for k in range(begin, begin + length, WORD):
+            set_word(out, k, word_at(out, k - back))
+    else:
+        for k in range(begin, begin + length):
+            out[k] = out[k - back]
+
+
+@compiled
+def _window(source: Any, place: int) -> int:
+    """The next 48 bits and more: a length and a distance with all that is added to them take at most 48."""
+    first, window = place >> 3, 0
+    if first + WORD <= source.size:
+        window = word_at(source, first)
+    else:
+        for k in range(source.size - first):
+            window |= source[first + k] << (8 * k)
+    return window >> (place & 7)
+
+
+@compiled
+def _bits(source: Any, place: int, count: int) -> int:
+    return _window(source, place) & ((1 << count) - 1)
+
+
+@compiled
+def _fill(table: Any, lengths: Any) -> bool:
+    """What each `_LONGEST` bits begin with: symbol * 16 + length of its code, or -1; whether the code is possible."""
+    table[:] = -1
+    counts = np.zeros(_LONGEST + 1, np.int64)
+    for length in lengths:
+        counts[length] += 1
+    counts[0] = 0
+    code, following = 0, np.zeros(_LONGEST + 2, np.int64)
+    for length in range(1, _LONGEST + 1):
+        following[length] = code
+        code = (code + counts[length]) << 1
+        if following[length] + counts[length] > 1 << length:
+            return False
+    for symbol in range(lengths.size):
+        length = lengths[symbol]
+        if length:
+            backwards, rest = 0, following[length]
+            for _ in range(length):
+                backwards, rest = backwards << 1 | (rest & 1), rest >> 1
+            following[length] += 1
+            for k in range(backwards, table.size, 1 << length):
+                table[k] = symbol << 4 | length
+    return True
+
+
+@compiled
+def _fixed_codes(literals: Any, distances: Any) -> None:
+    lengths = np.full(288, 8, np.int64)
+    lengths[144:256] = 9
+    lengths[256:280] = 7
+    _fill(literals, lengths)
+    _fill(distances, np.full(30, 5, np.int64))
+
+
+@compiled
+def _read_codes(source: Any, place: int, literals: Any, distances: Any) -> int:  # noqa: PLR0911 - compiled
+    """The codes that a block brings; gives the place behind them, or -1."""
+    count, count_far = _bits(source, place, 5) + 257, _bits(source, place + 5, 5) + 1
+    own = np.zeros(19, np.int64)
+    for k in range(_bits(source, place + 10, 4) + 4):
+        own[_ORDER[k]] = _bits(source, place + 14 + 3 * k, 3)
+    place += 14 + 3 * (_bits(source, place + 10, 4) + 4)
+    if not _fill(literals, own):
+        return -1
+    lengths, k = np.zeros(count + count_far, np.int64), 0
+    while k < lengths.size:
+        if place >= source.size * 8:
+            return -1
+        code = literals[_bits(source, place, _LONGEST)]
+        if code < 0:
+            return -1
+        symbol, repeats, value = code >> 4, 1, code >> 4
+        place += code & 15
+        if symbol == 16:
+            if k == 0:
+                return -1
+            value, repeats = lengths[k - 1], 3 + _bits(source, place, 2)
+            place += 2
+        elif symbol == 17:
+            value, repeats = 0, 3 + _bits(source, place, 3)
+            place += 3
+        elif symbol == 18:
+            value, repeats = 0, 11 + _bits(source, place, 7)
+            place += 7
+        if k + repeats > lengths.size:
+            return -1
+        for _ in range(repeats):
+            lengths[k] = value
+            k += 1
+    if not _fill(literals, lengths[:count]) or not _fill(distances, lengths[count:]):
+        return -1
+    return place
+
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _PALETTE = 0, 3

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fassd.networks.conv import ConvReLU
-from fassd.networks.table import ASPP_WIDTH, DAPF_DILATIONS
+from fassd.networks.specs import ASPP_WIDTH, DAPF_DILATIONS
 
 
 class ASPP(nn.Module):

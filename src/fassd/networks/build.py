@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fassd.core.checkpoint import Arrays, Checkpoint, Header
 from fassd.networks.network import SegmentationNetwork
-from fassd.networks.table import NetworkSpec, check_alpha
+from fassd.networks.specs import NetworkSpec, check_alpha
 from fassd.networks.weights import COUNTER, check_arrays, check_checkpoint
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fassd.networks.network import Encoder
-from fassd.networks.table import NetworkSpec
+from fassd.networks.specs import NetworkSpec
 
 HEAD_DROPOUT = 0.1
 """Share of the features left out while training, as HarDNet-68's published code has it (Chao et al., ICCV 2019)."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fassd.networks.table import PRELU_NORM_EPSILON
+from fassd.networks.specs import PRELU_NORM_EPSILON
 
 
 class Conv(nn.Conv2d):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fassd.networks.table import (
+from fassd.networks.specs import (
     ASPP_WIDTH,
     DAPF_DILATIONS,
     LIGHT_DECODER_WIDTH,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fassd.networks.conv import ConvReLU
-from fassd.networks.table import DAPF_DILATIONS
+from fassd.networks.specs import DAPF_DILATIONS
 
 
 class DAPF(nn.Module):

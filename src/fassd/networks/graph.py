@@ -19,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from fassd.core.checkpoint import Arrays, Pixels
-from fassd.networks.table import (
+from fassd.networks.specs import (
     DAPF_DILATIONS,
     NORM_EPSILON,
     PRELU_NORM_EPSILON,

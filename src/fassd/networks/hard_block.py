@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fassd.networks.conv import ConvReLU
-from fassd.networks.table import plan_hard_block
+from fassd.networks.specs import plan_hard_block
 
 
 class HarDBlock(nn.Module):

@@ -11,7 +11,7 @@ from fassd.networks.conv import ConvReLU
 from fassd.networks.dapf import DAPF
 from fassd.networks.hard_block import HarDBlock
 from fassd.networks.mda import MDA
-from fassd.networks.table import LIGHT_DECODER_WIDTH, STEM_WIDTHS, NetworkSpec, Stage
+from fassd.networks.specs import LIGHT_DECODER_WIDTH, STEM_WIDTHS, NetworkSpec, Stage
 
 
 class EncoderStage(nn.Module):

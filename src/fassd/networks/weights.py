@@ -10,7 +10,7 @@ import numpy as np
 
 from fassd.core.checkpoint import Checkpoint
 from fassd.core.errors import CheckpointError, UsageError
-from fassd.networks.table import (
+from fassd.networks.specs import (
     ASPP_WIDTH,
     DAPF_DILATIONS,
     LIGHT_DECODER_WIDTH,

@@ -18,13 +18,12 @@ from fassd.core.checkpoint import METADATA_KEY, Header, read_checkpoint
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.files import written_whole
 from fassd.networks.graph import IMAGES, LOGITS
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 from fassd.networks.weights import check_checkpoint
-from fassd.runtimes.choose import Choice
-from fassd.runtimes.fused import FusedRuntime
+from fassd.runtimes.logits_runtime import FusedRuntime
 from fassd.runtimes.onnx_graph import draw_model, up_to_logits
-from fassd.runtimes.quiet_onnxruntime import onnxruntime
-from fassd.runtimes.rows import AUTO, CHECKPOINT
+from fassd.runtimes.onnxruntime_without_telemetry import onnxruntime
+from fassd.runtimes.rows import AUTO, CHECKPOINT, Choice
 from fassd.runtimes.runtime import NETWORK, Stages, reason_of
 
 _DIGEST_KEY = f"{METADATA_KEY}_weights"

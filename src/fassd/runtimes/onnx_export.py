@@ -14,7 +14,7 @@ from fassd.runtimes.exported import Array, Draft, Facts, LayerMaps
 from fassd.runtimes.onnx import write_model
 from fassd.runtimes.onnx_graph import draw_model
 from fassd.runtimes.onnx_quantize import quantize, told_apart
-from fassd.runtimes.quiet_onnxruntime import onnxruntime
+from fassd.runtimes.onnxruntime_without_telemetry import onnxruntime
 
 _SUMMANDS = ("Conv", "Resize", "Slice")
 _ROUNDING = ("QuantizeLinear", "DequantizeLinear")

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fassd.core.checkpoint import METADATA_KEY, Arrays, Header
 from fassd.networks.graph import CLASS_MAP, IMAGES, LOGITS, Array, Convolution, Graph
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 
 _OPSET = 18
 # The oldest form that holds this set of operations, so that old programs read the file.

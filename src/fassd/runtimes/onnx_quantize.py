@@ -20,7 +20,7 @@ from fassd.core.arrays import Images
 from fassd.core.checkpoint import METADATA_KEY
 from fassd.core.errors import UsageError
 from fassd.networks.graph import IMAGES
-from fassd.runtimes.quiet_onnxruntime import onnxruntime
+from fassd.runtimes.onnxruntime_without_telemetry import onnxruntime
 
 # By its name, so that it comes behind the line above, wherever imports are sorted to.
 quantization = import_module(f"{onnxruntime.__name__}.quantization")

@@ -23,11 +23,10 @@ from fassd.networks import graph
 from fassd.networks.weights import check_checkpoint
 from fassd.runtimes import cache as graph_cache
 from fassd.runtimes import openvino_graph
-from fassd.runtimes.choose import Choice
-from fassd.runtimes.fused import FusedRuntime
+from fassd.runtimes.logits_runtime import FusedRuntime
 from fassd.runtimes.openvino_file import is_quantised, read_model
-from fassd.runtimes.quiet import openvino
-from fassd.runtimes.rows import AUTO, CHECKPOINT
+from fassd.runtimes.openvino_without_telemetry import openvino
+from fassd.runtimes.rows import AUTO, CHECKPOINT, Choice
 from fassd.runtimes.runtime import NETWORK, Stages
 
 _SIZES_KEPT = 4

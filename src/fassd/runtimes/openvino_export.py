@@ -12,8 +12,8 @@ from fassd.runtimes.exported import Array, Bound, Draft, Facts, LayerMaps
 from fassd.runtimes.openvino import best_precision, core, has_bfloat16
 from fassd.runtimes.openvino_file import is_quantised, write_model
 from fassd.runtimes.openvino_graph import draw_logits, with_class_map
+from fassd.runtimes.openvino_without_telemetry import openvino
 from fassd.runtimes.quantize import AccuracyControl, quantize
-from fassd.runtimes.quiet import openvino
 
 op = openvino.opset13
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}

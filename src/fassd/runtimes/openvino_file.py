@@ -11,9 +11,9 @@ from fassd.core.checkpoint import METADATA_KEY, Header
 from fassd.core.digest import NO_DIGEST, has_digest, with_digest
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.files import cannot_be_written
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 from fassd.runtimes.openvino_graph import logits_of
-from fassd.runtimes.quiet import openvino
+from fassd.runtimes.openvino_without_telemetry import openvino
 from fassd.runtimes.runtime import reason_of
 
 _DIGEST_KEY = f"{METADATA_KEY}_digest"

@@ -11,8 +11,8 @@ import numpy as np
 from fassd.core.checkpoint import METADATA_KEY, Arrays, Header
 from fassd.core.errors import UsageError
 from fassd.networks.graph import CLASS_MAP, IMAGES, LOGITS, Array, Convolution, Graph
-from fassd.networks.table import network_by_name
-from fassd.runtimes.quiet import openvino
+from fassd.networks.specs import network_by_name
+from fassd.runtimes.openvino_without_telemetry import openvino
 
 op = openvino.opset13
 Node: TypeAlias = openvino.Node | openvino.Output

@@ -17,8 +17,7 @@ from fassd.core.errors import UsageError
 from fassd.networks.build import network_from_checkpoint
 from fassd.networks.inference import InferenceNetwork, class_map
 from fassd.networks.network import SegmentationNetwork
-from fassd.runtimes.choose import Choice
-from fassd.runtimes.rows import CHECKPOINT
+from fassd.runtimes.rows import Choice
 from fassd.runtimes.runtime import CLASS_MAP, NETWORK, OpenedNetwork, Stages, check_memory, in_words
 
 # At the peak on a processor, measured as for the other runtimes (docs/performance.md), and a little over.
@@ -144,17 +143,13 @@ def open_device(name: str) -> torch.device:
     return device
 
 
-def open_file(path: Path, choice: Choice, streams: int) -> TorchRuntime:
-    """Opens a checkpoint, or an exported .pt2 file. PyTorch shares out its threads itself, whatever the streams.
+def open_file(path: Path, choice: Choice, streams: int) -> PyTorchRuntime:
+    """Opens a checkpoint. PyTorch shares out its threads itself, whatever the streams.
 
     Raises:
         CheckpointError: damaged, or no whole network.
         UsageError: the device is not there.
     """
-    if choice.suffix != CHECKPOINT:
-        from fassd.runtimes.torch_export import open_program
-
-        return open_program(path, choice.precision)
     checkpoint = read_checkpoint(path)
     network = network_from_checkpoint(checkpoint, path)
     compiled = choice.row.name == PyTorchRuntime.compiled_name

@@ -23,7 +23,7 @@ from fassd.core.arrays import Images
 from fassd.core.errors import MissingExtra, UsageError
 from fassd.networks.graph import IMAGES, Array
 from fassd.runtimes.openvino import core
-from fassd.runtimes.quiet import openvino
+from fassd.runtimes.openvino_without_telemetry import openvino
 
 op = openvino.opset13
 

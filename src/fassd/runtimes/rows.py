@@ -17,20 +17,18 @@ class RuntimeRow:
 
     Attributes:
         name: what users type.
-        module: that opens files for it; loaded on use.
         package: that it needs.
         extra: of this project that installs the package; None where every installation has it.
-        suffixes: of the files it opens.
+        modules: that open files for it, by the suffix of these; loaded on use.
         gpu: whether it runs on GPUs too.
         precisions: it computes in.
         summary: a few words for tables.
     """
 
     name: str
-    module: str
     package: str
     extra: str | None
-    suffixes: tuple[str, ...]
+    modules: dict[str, str]
     gpu: bool
     precisions: tuple[str, ...]
     summary: str
@@ -44,43 +42,58 @@ class RuntimeRow:
             return None
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What executes a network.
+
+    Attributes:
+        row: the runtime.
+        suffix: of the file, ".safetensors" for a checkpoint.
+        device: "cpu", "cuda" or "cuda:N".
+        precision: "float32", "bfloat16", or "auto" where the file decides.
+        why: a sentence for whoever asks.
+    """
+
+    row: RuntimeRow
+    suffix: str
+    device: str
+    precision: str
+    why: str
+
+
 _ROWS = (
     RuntimeRow(
         "openvino",
-        "fassd.runtimes.openvino",
         "openvino",
         None,
-        (CHECKPOINT, ".xml"),
+        {CHECKPOINT: "fassd.runtimes.openvino", ".xml": "fassd.runtimes.openvino"},
         False,
         PRECISIONS,
         "the fastest on processors; the default",
     ),
     RuntimeRow(
         "onnx",
-        "fassd.runtimes.onnx",
         "onnxruntime",
         "onnx",
-        (CHECKPOINT, ".onnx"),
+        {CHECKPOINT: "fassd.runtimes.onnx", ".onnx": "fassd.runtimes.onnx"},
         False,
         ("float32", "int8"),
         "exported files as others run them",
     ),
     RuntimeRow(
         "pytorch",
-        "fassd.runtimes.pytorch",
         "torch",
         "torch",
-        (CHECKPOINT, ".pt2"),
+        {CHECKPOINT: "fassd.runtimes.pytorch", ".pt2": "fassd.runtimes.torch_export"},
         True,
         ("float32", "bfloat16"),
         "the reference; the default on GPUs",
     ),
     RuntimeRow(
         "pytorch-compiled",
-        "fassd.runtimes.pytorch",
         "torch",
         "torch",
-        (CHECKPOINT,),
+        {CHECKPOINT: "fassd.runtimes.pytorch"},
         True,
         ("float32", "bfloat16"),
         "compiled for one size of images, which takes a minute",

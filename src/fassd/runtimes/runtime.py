@@ -18,7 +18,7 @@ from fassd.core.checkpoint import Header
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.labels import LabelSpace
 from fassd.core.machine import free_memory
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 
 NETWORK, CLASS_MAP = "network", "class map"
 """The stages of an answer: images to coarse logits; enlarging these and taking the best class."""

@@ -19,10 +19,10 @@ from fassd.networks.build import network_from_checkpoint
 from fassd.networks.graph import CLASS_MAP
 from fassd.networks.inference import InferenceNetwork, normalise
 from fassd.networks.network import upsample
-from fassd.networks.table import network_by_name
+from fassd.networks.specs import network_by_name
 from fassd.runtimes.exported import Array, Draft, Facts, LayerMaps
 from fassd.runtimes.pytorch import TorchRuntime
-from fassd.runtimes.rows import AUTO
+from fassd.runtimes.rows import AUTO, Choice
 from fassd.runtimes.runtime import cannot_answer, check_classes, reason_of
 from fassd.runtimes.torch_gate import header_of
 
@@ -128,7 +128,7 @@ class ProgramRuntime(TorchRuntime):
         return logits.float()
 
 
-def open_program(path: Path, precision: str) -> ProgramRuntime:
+def open_file(path: Path, choice: Choice, streams: int) -> ProgramRuntime:
     """Opens a .pt2 file that `fassd export` wrote, for the cpu, where it was made.
 
     Raises:
@@ -145,8 +145,8 @@ def open_program(path: Path, precision: str) -> ProgramRuntime:
         # What PyTorch raises for a program that is not whole shares no class.
         problem = f"its contents are damaged or from another version ({reason_of(error)})"
         raise CheckpointError(path, problem) from None
-    if precision not in (AUTO, inside.precision):
-        raise UsageError(f"{path} computes in {inside.precision}, not in {precision}; leave --precision out")
+    if choice.precision not in (AUTO, inside.precision):
+        raise UsageError(f"{path} computes in {inside.precision}, not in {choice.precision}; leave --precision out")
     return runtime
 
 

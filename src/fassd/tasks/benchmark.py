@@ -24,15 +24,15 @@ from fassd.core.machine import describe_machine, disturbances, load_before, read
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.metrics.timing import drift, frames_per_second, latency, times_as_fast
 from fassd.runtimes.runtime import Stages
-from fassd.tasks.benchmark_accuracy import check_labelled, mean_iou
-from fassd.tasks.benchmark_images import Pictures, pictures_for
-from fassd.tasks.benchmark_int8 import in_int8
-from fassd.tasks.benchmark_order import Order, check, header_of, requests_of
-from fassd.tasks.benchmark_report import AUTHORS, Measured, Report, ScoredOn, Skipped, TimedOn, Variant
-from fassd.tasks.peak_memory import Peak, peak_memory
-from fassd.tasks.protocol import Request, Way, open_way
-from fassd.tasks.table_iv import PAPER_SIZE, PUBLISHED_MEAN_IOU, machine_factor
-from fassd.tasks.take_turns import Milliseconds, Turns, take_turns
+from fassd.speed.accuracy import check_labelled, mean_iou
+from fassd.speed.images import Pictures, pictures_for
+from fassd.speed.int8 import in_int8
+from fassd.speed.interleaving import Milliseconds, Turns, take_turns
+from fassd.speed.peak_memory import Peak, peak_memory
+from fassd.speed.protocol import Request, Way, open_way
+from fassd.speed.report import AUTHORS, Measured, Report, ScoredOn, Skipped, TimedOn, Variant
+from fassd.speed.table_iv import PAPER_SIZE, PUBLISHED_MEAN_IOU, machine_factor
+from fassd.speed.variants import Order, check, header_of, requests_of
 
 _STAGE_ROUNDS = 10
 # A variant that became this much slower or faster while it was measured is worth a warning.

@@ -11,7 +11,7 @@ from fassd.core.checkpoint import BGR_PIXELS, Arrays, Checkpoint, Header, write_
 from fassd.core.errors import CheckpointError, MissingExtra, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES, LabelSpace
 from fassd.data.label_file import read_label_space
-from fassd.networks.table import NETWORKS, NetworkSpec, network_by_name
+from fassd.networks.specs import NETWORKS, NetworkSpec, network_by_name
 
 
 @dataclass(frozen=True)

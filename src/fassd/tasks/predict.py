@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fassd.core.errors import FassdError, FileError, PictureError
-from fassd.core.files import with_home
 from fassd.core.machine import usable_cores
+from fassd.core.parallel import side_by_side
 from fassd.core.types import Event, Watch, ignore_events
-from fassd.data.kinds import names_dataset, scan_dataset, splits_of
-from fassd.media.sink import RESULT_ENDINGS, write_prediction
+from fassd.data.image_sources import pictures_of
+from fassd.media.prediction_writer import RESULT_ENDINGS, write_prediction
 from fassd.media.source import Found, find_pictures, without_repeats
-from fassd.tasks.segmenter import Segmenter
-from fassd.tasks.side_by_side import side_by_side
+from fassd.segmenter import Segmenter
 
 # Each stream holds a picture and the network's maps of its own; more cores share the streams.
 _MOST_STREAMS = 8
@@ -128,25 +127,3 @@ def _find(sources: Sequence[str]) -> tuple[list[Found], list[FileError]]:
                 raise
             errors.append(error)
     return without_repeats(found), errors
-
-
-def pictures_of(source: str) -> list[Found]:
-    """The pictures of a file, a folder, a pattern or, "kind:PATH", all splits of a data set.
-
-    Raises:
-        FileError: there are none.
-        UnknownName: there is no such kind, but one of nearly that name.
-    """
-    return _of_dataset(source) if names_dataset(source) else find_pictures([source])
-
-
-def _of_dataset(spec: str) -> list[Found]:
-    """Every image of a data set's splits, with a mask or without."""
-    scans = [scan_dataset(spec, split) for split in splits_of(spec)]
-    pairs = [pair for scan in scans for pair in (*scan.dataset.pairs, *scan.lacking)]
-    if not pairs:
-        folder = with_home(spec.partition(":")[2])
-        if not folder.is_dir():
-            raise FileError(folder, "there is no such folder; give kind:PATH with the data set's folder")
-        raise FileError(spec, "holds no images of this kind of data set; see 'fassd data check'")
-    return [Found(pair.image, Path(pair.name)) for pair in pairs]

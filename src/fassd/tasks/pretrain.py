@@ -18,20 +18,18 @@ from fassd.data.class_batches import views_to_learn
 from fassd.data.class_folders import ClassFolders, digest_of_pictures
 from fassd.networks.build import arrays_of
 from fassd.networks.classifier import Classifier, fresh_classifier
-from fassd.networks.table import network_by_name
-from fassd.tasks.pretraining_order import PretrainingOrder, gather_pictures
-from fassd.tasks.resume import take_up
-from fassd.tasks.training_order import device_of
-from fassd.training.accuracy import judge
-from fassd.training.classifier_update import ClassifierUpdate
+from fassd.networks.specs import network_by_name
 from fassd.training.curves import Curves
-from fassd.training.descent import pixels_of
-from fassd.training.engine import Engine
+from fassd.training.distributed import Engine
 from fassd.training.fit import Keep, Setting, Verdict, fit
 from fassd.training.readme import pretraining_readme_of
+from fassd.training.resume import take_up
 from fassd.training.run import Beginning, Run
+from fassd.training.setup import PretrainingOrder, device_of, gather_pictures
 from fassd.training.state import Progress
 from fassd.training.trackers import Trackers, chosen_trackers, flat_values
+from fassd.training.train_step import ClassifierUpdate, pixels_of
+from fassd.training.validation import judge
 
 CONVENTIONS = "one look at the middle of each picture, 7/8 of its shorter side; shares of the pictures"
 """How top-1 and top-5 are meant."""

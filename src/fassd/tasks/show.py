@@ -14,11 +14,11 @@ from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError, FileError, UsageError
 from fassd.core.files import written_whole
 from fassd.core.types import Event, Watch, ignore_events
-from fassd.data.kinds import scan_dataset, splits_of
+from fassd.data.open_dataset import scan_dataset, splits_of
+from fassd.data.pair_preview import View, pictures, view
 from fassd.media.formats import opened
 from fassd.media.legend import FOREIGN, IGNORED, Entry
 from fassd.media.sheet import Picture, Tile, contact_sheet, grid_for
-from fassd.tasks.viewing import View, pictures, view
 
 if TYPE_CHECKING:
     from fassd.core.labels import LabelSpace

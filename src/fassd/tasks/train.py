@@ -13,17 +13,17 @@ from fassd.data.batches import Samples, training_batches
 from fassd.data.fingerprint import digest_of
 from fassd.networks.build import checkpoint_of, fresh_network
 from fassd.networks.network import SegmentationNetwork
-from fassd.tasks.judge import Judge
-from fassd.tasks.resume import take_up
-from fassd.tasks.training_order import Material, TrainingOrder, device_of, gather_material, header_of, start_from
 from fassd.training.curves import Curves
-from fassd.training.engine import Engine
+from fassd.training.distributed import Engine
 from fassd.training.fit import Keep, Setting, Verdict, fit
 from fassd.training.readme import readme_of
+from fassd.training.resume import take_up
 from fassd.training.run import Beginning, Run
+from fassd.training.setup import Material, TrainingOrder, device_of, gather_material, header_of, start_from
 from fassd.training.state import Progress
 from fassd.training.trackers import Trackers, chosen_trackers, flat_values
-from fassd.training.update import Update
+from fassd.training.train_step import Update
+from fassd.training.validation import Judge
 
 
 def train(order: TrainingOrder, watch: Watch = ignore_events) -> Progress:

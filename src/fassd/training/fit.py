@@ -15,11 +15,11 @@ from torch import nn
 from fassd.core.errors import DataError, FassdError, PictureError
 from fassd.core.types import Event, Watch
 from fassd.data.batches import Batch
-from fassd.training.descent import Descent, Outcome
 from fassd.training.inspection import keep_for_inspection
 from fassd.training.run import Run
+from fassd.training.signals import StopSignals
 from fassd.training.state import Progress, State
-from fassd.training.stop import StopSignals
+from fassd.training.train_step import Descent, Outcome
 
 N = TypeVar("N", bound=nn.Module)
 _NAMED = 8

@@ -3,7 +3,7 @@
 Its gradient comes with its value: both follow from the softmax of the enlarged logits, which is never kept. An image's
 pixels are lost, and those above the threshold derived, in one pass; only an image that turns out to have few of them
 needs a second one, for its worst. The passes are those of a compiled kernel on CPUs (`kernels/pixel_losses.py`) and of
-PyTorch elsewhere (`training/strips.py`).
+PyTorch elsewhere (`training/loss_in_pytorch.py`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from torch.autograd.function import once_differentiable
 
 from fassd.core.arrays import IGNORE, Labels
 from fassd.core.errors import UsageError
-from fassd.kernels.loss_bands import IGNORED, RULED_OUT, UNKNOWN
-from fassd.kernels.pixel_losses import PixelLosses, Rule
-from fassd.training.strips import Strips
+from fassd.kernels.pixel_losses import IGNORED, RULED_OUT, UNKNOWN, PixelLosses, Rule
+from fassd.training.loss_in_pytorch import Strips
 
 _LABELS = 256
 

@@ -1,0 +1,458 @@
+"""Predictions as files: how they are called, found and checked.
+
+For data in Cityscapes' layout they are what the owners' program and the test server take: raw ids, in a PNG whose name
+begins with city_sequence_frame. For other data they are class indices in STEM.png.
+
+Predictions that an evaluation keeps, and the record beside them: their classes, and what they were made from.
+
+Scoring a folder of anybody's predictions: no network, no PyTorch; threads share the images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+import PIL.Image
+
+from fassd.core.arrays import IGNORE, Codes
+from fassd.core.catalog import locate_weights
+from fassd.core.errors import DataError, FileError, UsageError
+from fassd.core.files import written_whole
+from fassd.core.labels import CITYSCAPES, LabelSpace
+from fassd.core.parallel import side_by_side
+from fassd.core.types import Event, Sample, Watch, ignore_events
+from fassd.data.dataset import Dataset, Pair
+from fassd.data.open_dataset import open_dataset
+from fassd.data.quick_labels import read_values_quickly
+from fassd.media.masks import read_values
+from fassd.metrics.cityscapes import CLASSES_OF_RAW_IDS
+from fassd.metrics.counts import SAME, Coded
+from fassd.runtimes.runtime import Runtime
+from fassd.scoring.count import (
+    HIGHEST_RAW_ID,
+    Origin,
+    Report,
+    Scored,
+    Tally,
+    answer_of,
+    has_official_scores,
+    score,
+    truth_of,
+)
+from fassd.scoring.tta import Averaging
+
+Ids: TypeAlias = Literal["raw", "train"]
+"""What prediction files for Cityscapes hold: raw ids, 0..33, or train ids, 0..18 and 255."""
+
+_OWN_ENDINGS = (".png", "_classmap.png")  # the second is what `fassd predict` writes
+_SHOWN = 3
+
+
+def find_predictions(folder: Path, dataset: Dataset) -> list[Path]:
+    """The prediction of each image, in the data set's order, from the folder and those below it.
+
+    Raises:
+        FileError: no such folder.
+        DataError: an image has no prediction, or two.
+    """
+    if not folder.is_dir():
+        raise FileError(folder, "there is no such folder; --predictions takes the folder with the predicted PNGs")
+    walked = [(name, Path(root) / name) for root, _, names in os.walk(folder) for name in names]
+    files = sorted((name, path) for name, path in walked if name.endswith(".png"))
+    official = has_official_scores(dataset)
+    candidates = [_candidates(files, stem_of(pair), official) for pair in dataset.pairs]
+    missing = [stem_of(pair) for pair, found in zip(dataset.pairs, candidates, strict=True) if not found]
+    if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise DataError(
+            folder,
+            f"has no prediction for {len(missing)} of {len(dataset)} images: {', '.join(missing[:_SHOWN])}{more}; "
+            f"expected are files named {missing[0]}{'*' if official else ''}.png",
+        )
+    for pair, found in zip(dataset.pairs, candidates, strict=True):
+        if len(found) > 1:
+            shown = " and ".join(str(path.relative_to(folder)) for path in found[:2])
+            raise DataError(folder, f"has {len(found)} predictions for {stem_of(pair)}: {shown}; leave one of them")
+    return [found[0] for found in candidates]
+
+
+def checked_prediction(
+    path: Path, values: Codes, dataset: Dataset, mask: Path, shape: tuple[int, ...], ids: Ids
+) -> Coded:
+    """Somebody's answer to an image.
+
+    Args:
+        path: its file.
+        values: what the file holds.
+        dataset: what is predicted.
+        mask: the label file of the image, for the message.
+        shape: height and width of the labels.
+        ids: what the file holds, for data in Cityscapes' layout.
+
+    Raises:
+        DataError: another size than the labels', or values that are no classes.
+    """
+    if values.shape != shape:
+        raise DataError(
+            path,
+            f"is {values.shape[1]}x{values.shape[0]} but the labels {mask.name} are {shape[1]}x{shape[0]}; a "
+            "prediction has the full size of its labels",
+        )
+    return _answer(path, values, dataset, ids)
+
+
+def expected_values(dataset: Dataset, ids: Ids) -> str:
+    """What a prediction holds, in words."""
+    classes = len(dataset.label_space)
+    if not has_official_scores(dataset):
+        return f"class indices, 0-{classes - 1}"
+    return f"raw ids of Cityscapes, 0-{HIGHEST_RAW_ID}" if ids == "raw" else f"train ids, 0-{classes - 1} and {IGNORE}"
+
+
+def refuse_train_ids(folder: Path, predicted: Sequence[int]) -> None:
+    """Raises if all predictions of a folder together look like train ids where raw ids were expected.
+
+    Args:
+        folder: for the message.
+        predicted: pixels by predicted raw id, 0..33.
+
+    Raises:
+        DataError: nothing above 18 was predicted, but ids that are no scored class as raw ids.
+    """
+    classes = len(CITYSCAPES)
+    lowest = min(label.raw_id for label in CITYSCAPES.classes)
+    if any(predicted[:lowest]) and not any(predicted[classes:]):
+        raise DataError(
+            folder,
+            f"the predictions hold no value above {classes - 1}, but some below {lowest}, which are void as raw ids: "
+            "they look like train ids, which the official program and the test server would score as wrong; add "
+            "--ids train if they are train ids indeed (not indices into other classes), or --ids raw if they are raw "
+            "ids after all",
+        )
+
+
+def stem_of(pair: Pair) -> str:
+    """How the files of an image's predictions begin."""
+    return pair.name.rpartition("/")[2]
+
+
+def _candidates(files: Sequence[tuple[str, Path]], stem: str, official: bool) -> list[Path]:
+    if not official:
+        names = {stem + ending for ending in _OWN_ENDINGS}
+    found = []
+    for name, path in files[bisect_left(files, (stem, Path())) :]:
+        if not name.startswith(stem):
+            break
+        if official or name in names:
+            found.append(path)
+    return found
+
+
+def _answer(path: Path, values: Codes, dataset: Dataset, ids: Ids) -> Coded:
+    classes = len(dataset.label_space)
+    if not has_official_scores(dataset):
+        _refuse_above(path, values, classes - 1, f"the {classes} classes are 0-{classes - 1}")
+    elif ids == "raw":
+        _refuse_above(path, values, HIGHEST_RAW_ID, "raw ids of Cityscapes are 0-33; for train ids, add --ids train")
+        return Coded(values.astype(np.uint8, copy=False), CLASSES_OF_RAW_IDS, SAME)
+    else:
+        _refuse_above(path, values[values != IGNORE], classes - 1, f"train ids are 0-{classes - 1} and {IGNORE}")
+    return answer_of(values.astype(np.uint8, copy=False), dataset)
+
+
+def _refuse_above(path: Path, values: np.ndarray[Any, Any], highest: int, expected: str) -> None:
+    if values.size and int(values.max()) > highest:
+        foreign = np.unique(values[values > highest])
+        shown = ", ".join(map(str, foreign[:_SHOWN].tolist())) + (" ..." if len(foreign) > _SHOWN else "")
+        raise DataError(path, f"holds the value {shown}; {expected}")
+
+
+RECORD = "predictions.json"
+_LARGEST_RECORD = 1 << 26
+
+Stamps = dict[str, tuple[int, int]]
+"""Size in bytes and time of the last change, nanoseconds, of each image, by its name in the data set."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of a folder of predictions.
+
+    Attributes:
+        data, split: what was answered.
+        label_space: the classes of the answers.
+        values: what the files hold: raw ids of Cityscapes, or indices into the classes.
+        made_by: whatever else decides the answers.
+        images: as they were when they were answered.
+    """
+
+    data: str
+    split: str
+    label_space: LabelSpace
+    values: Literal["raw ids", "class indices"]
+    made_by: dict[str, Any]
+    images: Stamps
+
+
+def order_of(weights: str, runtime: Runtime, averaging: Averaging) -> dict[str, Any]:
+    """The facts that decide a network's answers, for `SavedPredictions`."""
+    path = locate_weights(weights)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
+    return {
+        "weights": f"{Path(weights).name} {digest}",
+        "runtime": runtime.name,
+        "precision": runtime.precision,
+        "scales": list(averaging.scales),
+        "flip": averaging.flip,
+    }
+
+
+class SavedPredictions:
+    """A folder into which an evaluation writes its answers, and from which an interrupted one goes on.
+
+    Answers to images that have changed since are removed, and made anew.
+
+    Args:
+        folder: new, empty, or begun by an evaluation with the same facts.
+        dataset: whose images are answered.
+        facts: whatever decides the answers; kept beside them.
+
+    Raises:
+        FileError: the folder holds other things, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, dataset: Dataset, facts: Mapping[str, Any]) -> None:
+        self.folder, self._dataset = folder, dataset
+        values: Literal["raw ids", "class indices"] = "raw ids" if has_official_scores(dataset) else "class indices"
+        wanted = Record(
+            data=dataset.spec,
+            split=dataset.split,
+            label_space=dataset.label_space,
+            values=values,
+            made_by=dict(facts),
+            images=_stamps(dataset),
+        )
+        if not _is_empty(folder):
+            self._go_on(wanted)
+        with written_whole(folder / RECORD) as temporary:
+            lines = [f'"{key}": {json.dumps(value)}' for key, value in msgspec.to_builtins(wanted).items()]
+            temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+    def read(self, index: int, shape: tuple[int, ...]) -> Coded | None:
+        """The answer that was written for an image of this height and width; None if there is none that can be used."""
+        path, mask = self._path(index), self._dataset.pairs[index].mask
+        try:
+            return checked_prediction(path, read_values(path), self._dataset, mask, shape, "raw")
+        except FileError:
+            return None
+
+    def write(self, index: int, answer: Coded) -> None:
+        """Writes an answer whole or not at all."""
+        with written_whole(self._path(index)) as temporary:
+            values = answer.class_map if answer.raw is None else answer.raw
+            PIL.Image.fromarray(values).save(temporary, "PNG")
+
+    def _go_on(self, wanted: Record) -> None:
+        found = _read(self.folder / RECORD)
+        if found is None:
+            problem = "holds files that are not from an earlier run of this command"
+            raise FileError(self.folder, f"{problem}; name a new or empty folder for the predictions")
+        before, now = _facts(found), _facts(wanted)
+        changed = [f"{key} {before.get(key)} instead of {now[key]}" for key in now if before.get(key) != now[key]]
+        if changed:
+            problem = f"holds the predictions of another run ({', '.join(changed)})"
+            raise FileError(self.folder, f"{problem}; name another folder")
+        for index, pair in enumerate(self._dataset.pairs):
+            if found.images.get(pair.name) != wanted.images[pair.name]:
+                self._path(index).unlink(missing_ok=True)
+
+    def _path(self, index: int) -> Path:
+        ending = "_pred.png" if has_official_scores(self._dataset) else ".png"
+        return self.folder / f"{stem_of(self._dataset.pairs[index])}{ending}"
+
+
+def read_record(folder: Path) -> Record | None:
+    """What is said of a folder of predictions, in it or, as predictions may lie there too, in those below it.
+
+    None where nothing is said, or another program's file has the name.
+
+    Raises:
+        DataError: a record is damaged, or two name different classes.
+    """
+    found = [(path, record) for path in sorted(folder.rglob(RECORD)) if (record := _read(path)) is not None]
+    for path, record in found[1:]:
+        first = found[0][1]
+        if (record.label_space.names, record.values) != (first.label_space.names, first.values):
+            raise DataError(path, f"names other classes or values than {found[0][0]}; name one of the two folders")
+    return found[0][1] if found else None
+
+
+def _read(path: Path) -> Record | None:
+    try:
+        if path.stat().st_size > _LARGEST_RECORD:
+            return None
+        values = msgspec.json.decode(path.read_bytes())
+        return msgspec.convert(values, Record) if isinstance(values, dict) and "label_space" in values else None
+    except OSError:
+        return None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        what = f"is damaged ({error}), so that nobody knows in which classes the predictions are"
+        raise DataError(path, f"{what}; bring it back, or remove it if they are the data set's own") from None
+
+
+def open_predicted(folder: Path, spec: str, split: str) -> Dataset:
+    """The data that a folder of predictions is about, in the classes in which it was answered.
+
+    Where no record names classes, they are the data set's own.
+
+    Raises:
+        UsageError, DataError, FileError: as `open_dataset`, or the record is damaged.
+        DataError: no table leads from the data's classes into those of the predictions.
+    """
+    dataset, record = open_dataset(spec, split), read_record(folder)
+    if record is None or record.label_space.names == dataset.label_space.names:
+        return dataset
+    try:
+        return open_dataset(spec, split, record.label_space)
+    except UsageError as error:
+        raise DataError(folder / RECORD, f"names predictions in '{record.label_space.name}', but {error}") from None
+
+
+def ids_in(folder: Path, dataset: Dataset, ids: Ids | None) -> Ids | None:
+    """What the files of a folder hold, for data in Cityscapes' layout: what the user says, or else the record.
+
+    Raises:
+        UsageError: the user says what cannot be, or what the record denies.
+        DataError: the record names other classes than the data set has, or raw ids for data that have none.
+    """
+    if ids is not None and not has_official_scores(dataset):
+        raise UsageError(
+            f"--ids {ids} is for data in Cityscapes' layout and its 19 classes; predictions for {dataset.spec} hold "
+            f"indices into the {len(dataset.label_space)} classes of '{dataset.label_space.name}': leave --ids out"
+        )
+    record = read_record(folder)
+    if record is None:
+        return ids
+    theirs, ours = record.label_space, dataset.label_space
+    if theirs.names != ours.names:
+        raise DataError(
+            folder / RECORD,
+            f"names predictions in '{theirs.name}' ({len(theirs)} classes), but {dataset.spec} is in '{ours.name}' "
+            f"({len(ours)}); open the data in the classes of the predictions",
+        )
+    if not has_official_scores(dataset):
+        if record.values == "raw ids":
+            problem = f"says that the files hold raw ids, made for {record.data}; {dataset.spec} takes class indices"
+            raise DataError(folder / RECORD, f"{problem}: save predictions for these data")
+        return None
+    held: Ids = "raw" if record.values == "raw ids" else "train"
+    if ids not in (None, held):
+        raise UsageError(f"--ids {ids} is not what {folder / RECORD} says: the files hold {held} ids; leave --ids out")
+    return held
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    classes = f"of {record.label_space.name} ({len(record.label_space)})"
+    return {"data": record.data, "split": record.split, "classes": classes, **record.made_by}
+
+
+def _stamps(dataset: Dataset) -> Stamps:
+    found = {pair.name: pair.image.stat() for pair in dataset.pairs}
+    return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise FileError(folder, f"cannot be used for predictions ({error.strerror}); name another folder") from None
+
+
+@dataclass(frozen=True)
+class FileAnswers:
+    """Answers that lie in files.
+
+    Attributes:
+        dataset: what is predicted.
+        files: one for each image.
+        ids: what they hold, for data in Cityscapes' layout.
+        borders: whether to look near borders as well.
+    """
+
+    dataset: Dataset
+    files: tuple[Path, ...]
+    ids: Ids = "raw"
+    borders: bool = True
+
+    def __call__(self, index: int, sample: Sample) -> Coded:
+        """The answer to one image; raises as `checked_prediction`, or PictureError for a damaged file."""
+        return self._read(index, sample.labels.shape)
+
+    def score(self, index: int) -> Scored:
+        """Counts one image without reading the picture itself."""
+        truth = truth_of(self.dataset, index)
+        return score(self.dataset, index, truth, self._read(index, truth.labels.values.shape), self.borders)
+
+    def _read(self, index: int, shape: tuple[int, ...]) -> Coded:
+        path, mask = self.files[index], self.dataset.pairs[index].mask
+        try:
+            values = read_values_quickly(path)
+        except DataError as error:
+            # The reader's advice is for labels.
+            problem, expected = error.problem.partition("; ")[0], expected_values(self.dataset, self.ids)
+            raise DataError(path, f"{problem}; a prediction is a PNG with one channel of {expected}") from None
+        return checked_prediction(path, values, self.dataset, mask, shape, self.ids)
+
+
+def score_predictions(
+    folder: Path,
+    dataset: Dataset,
+    ids: Ids | None = None,
+    workers: int = 1,
+    watch: Watch = ignore_events,
+    borders: bool = True,
+) -> tuple[Report, FileAnswers]:
+    """Scores the predictions in a folder, as `evaluate` scores a network's.
+
+    Counts are whole numbers and the weighted sums of the official scores are added in the data set's order, so that
+    the result does not depend on the number of threads. They share the work well, for nearly all of it is compiled or a
+    library's, and leaves Python's lock alone.
+
+    Args:
+        folder: PNGs as `SavedPredictions` writes them, or anybody else's; see `find_predictions`.
+        dataset: what is predicted, in the classes in which it was; see `open_predicted`.
+        ids: what the files hold, for data in Cityscapes' layout; None means what the record beside them says, or else
+            raw ids unless they look otherwise.
+        workers: threads.
+        watch: gets "image" for each image.
+        borders: whether to look near borders as well.
+
+    Returns:
+        The report, and the answers it is about.
+
+    Raises:
+        DataError, PictureError: a prediction is missing, there are two, or one is not what was expected.
+        UsageError, DataError: as `ids_in`.
+    """
+    ids = ids_in(folder, dataset, ids)
+    files = tuple(find_predictions(folder, dataset))
+    answers = FileAnswers(dataset, files, ids or "raw", borders)
+    tally = Tally(dataset, borders)
+    with closing(side_by_side(answers.score, range(len(dataset)), workers)) as scores:
+        for index, scored in enumerate(scores):
+            tally.add(index, scored)
+            watch(Event("image", {"done": index + 1, "total": len(dataset), "name": dataset.pairs[index].name}))
+    if ids is None and tally.official is not None:
+        refuse_train_ids(folder, tally.official.confusion.sum(0).tolist())
+    return tally.report(Origin(predictions=str(folder))), answers

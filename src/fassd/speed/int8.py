@@ -1,0 +1,57 @@
+"""int8 for a benchmark: the form that ships, or one made on the spot and gone with the benchmark."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from fassd.core.catalog import WEIGHTS
+from fassd.core.checkpoint import read_checkpoint
+from fassd.core.errors import UsageError
+from fassd.networks.graph import LOGITS
+from fassd.networks.specs import network_by_name
+from fassd.networks.weights import check_checkpoint
+from fassd.runtimes.exported import EXPORT_KINDS, Draft
+from fassd.runtimes.open import choose
+from fassd.runtimes.rows import AUTO
+from fassd.speed.images import Pictures
+from fassd.speed.protocol import Request, is_checkpoint
+
+# The kind of exported file that each runtime takes int8 from.
+_KINDS = {AUTO: "openvino", "openvino": "openvino", "onnx": "onnx"}
+
+
+def in_int8(request: Request, pictures: Pictures, folder: Path) -> tuple[Request, int | None]:
+    """A request for a checkpoint in int8 as one for a file that computes in int8; any other as it is.
+
+    Args:
+        request: what is asked for.
+        pictures: to calibrate on.
+        folder: for the files that are made; one that is there already is taken.
+
+    Returns:
+        The request, and how many pictures a file made here was calibrated on; None where none was made.
+
+    Raises:
+        UsageError: the runtime does not compute in int8 on that device.
+        MissingExtra: the package that quantises is not installed.
+        PictureError: a picture is damaged.
+    """
+    variant = request.variant
+    if variant.precision != "int8" or request.file is None or not is_checkpoint(path := Path(request.file)):
+        return request, None
+    if variant.runtime not in _KINDS:
+        raise UsageError(f"the runtime {variant.runtime} does not compute in int8; openvino and onnx do")
+    kind = EXPORT_KINDS[_KINDS[variant.runtime]]
+    choose(kind.suffixes[0], variant.runtime, variant.device, variant.precision)
+    if kind.name == "openvino" and variant.weights in WEIGHTS:
+        return msgspec.structs.replace(request, file=str(WEIGHTS[variant.weights].int8)), None
+    made = folder / f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}-int8{kind.suffixes[0]}"
+    if not made.exists():
+        checkpoint = read_checkpoint(path)
+        check_checkpoint(checkpoint, path)
+        images = pictures.for_calibration(network_by_name(checkpoint.header.network).minimum_side)
+        kind.write(Draft(checkpoint, LOGITS, variant.precision, images), made)
+    return msgspec.structs.replace(request, file=str(made)), len(pictures.files)

@@ -1,0 +1,105 @@
+"""Going on with a run without repeating how it was begun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fassd.core.errors import UsageError
+from fassd.core.recipe import Recipe, differences, locate_recipe, override_recipe, read_recipe
+from fassd.core.types import Event, Watch
+from fassd.training.distributed import Engine
+from fassd.training.run import Beginning, Run
+from fassd.training.state import State
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """A run's own recipe and how it was begun, its data where they are now."""
+
+    recipe: Recipe
+    beginning: Beginning
+    data: tuple[str, ...]
+
+
+def continue_run(
+    folder: Path,
+    recipe_name: str | None,
+    overrides: dict[str, Any],
+    data: Sequence[str],
+    started_from: Sequence[str | None] = (None, None),
+) -> Continuation:
+    """What the run in a folder goes on with.
+
+    Args:
+        folder: of the run.
+        recipe_name: if it was given again.
+        overrides: if any were given again; None for those that were not.
+        data: if it was given again; empty means where it was.
+        started_from: weights, and an encoder, if they were given again.
+
+    Raises:
+        UsageError: there is no run, or something was given that contradicts it.
+    """
+    run = Run(folder)
+    own, beginning = run.recipe(), run.beginning()
+    given = {name: value for name, value in overrides.items() if value is not None}
+    if recipe_name is None:
+        wanted = override_recipe(own, given)
+    else:
+        wanted = override_recipe(read_recipe(locate_recipe(recipe_name)), {**beginning.overrides, **given})
+    changed = differences(own, wanted)
+    if changed:
+        spelled = ", ".join(f"{key} {_value(wanted, key)} instead of {_value(own, key)}" for key in changed)
+        raise UsageError(
+            f"the run in {folder} was begun with another recipe ({spelled}): leave that away to go on with the run's "
+            "own, or begin another run with another --out"
+        )
+    for name, asked, used in zip(("start", "encoder"), started_from, (beginning.start, beginning.encoder), strict=True):
+        if asked is not None and asked != used:
+            raise UsageError(f"the run in {folder} was begun with --{name} {used or 'left away'}; leave --{name} away")
+    return Continuation(own, beginning, tuple(data) or tuple(beginning.data))
+
+
+def take_up(run: Run, engine: Engine, recipe: Recipe, data: str, digest: str, watch: Watch) -> State:
+    """The state that a run goes on from, the same in every process; the run's logs go back to it.
+
+    Args:
+        run: its folder.
+        engine: the processes that go on with it.
+        recipe: what it shall be trained by.
+        data: what it shall learn from, in words.
+        digest: of those files.
+        watch: hears of states that are broken, in the first process alone.
+
+    Raises:
+        UsageError: there is no state, or it is of another recipe or of other data.
+        CheckpointError: no state is sound.
+    """
+    found: list[State] = []
+    # The first process sets broken states aside, before the others look.
+    engine.lead(lambda: found.append(run.states.load()))
+    state = found[0] if found else run.states.load()
+    progress = state.progress
+    changed = differences(progress.recipe, recipe)
+    if changed:
+        raise UsageError(f"the run was begun with another recipe ({', '.join(changed)} differ); resume with its own")
+    if progress.data != digest:
+        raise UsageError(
+            f"the files of {data} are not those that the run was begun with ({progress.samples} training images then): "
+            "something was added, removed or rewritten; resume with its data, or begin anew"
+        )
+    for text in (*(f"set aside: {problem}" for problem in state.broken), f"going on from {state.path}"):
+        if engine.first:
+            watch(Event("note", {"text": text}))
+    engine.lead(lambda: run.go_back_to(progress.step, progress.validated))
+    return state
+
+
+def _value(recipe: Recipe, key: str) -> object:
+    value: object = recipe
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value

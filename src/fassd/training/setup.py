@@ -1,0 +1,299 @@
+"""Whether PyTorch can turn a network into code of its own here.
+
+What a user orders a training with, checked before anything is computed: recipe, data, weights to start from.
+
+What a user orders a pre-training with, checked before anything is computed.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+import fassd
+from fassd.checks.quick_check import quick_check
+from fassd.core.catalog import locate_weights
+from fassd.core.checkpoint import Checkpoint, Header, read_checkpoint
+from fassd.core.errors import MissingSplit, UsageError
+from fassd.core.labels import LabelSpace
+from fassd.core.recipe import Recipe, check_trained
+from fassd.data.class_folders import ClassFolders, open_class_folders
+from fassd.data.dataset import Dataset
+from fassd.data.fingerprint import digest_of
+from fassd.data.open_dataset import open_together
+from fassd.media.images import read_size
+from fassd.networks.build import take_encoder
+from fassd.networks.network import SegmentationNetwork
+from fassd.networks.specs import NetworkSpec, network_by_name
+from fassd.networks.transfer import take_weights
+from fassd.runtimes.pytorch import open_device
+from fassd.training.train_step import pixels_of
+
+
+def check_compiler(device: torch.device) -> None:
+    """Compiles something tiny, which takes seconds: what it needs (a C++ compiler, Triton) nobody can list for sure.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    try:
+        torch.compile(_tiny, dynamic=False)(torch.ones(8, device=device))
+    except Exception as error:  # whatever the compiler's many layers raise
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        needed = "Triton" if device.type == "cuda" else "a C++ compiler (g++, or what CXX names) and Python's headers"
+        raise UsageError(
+            f"PyTorch cannot compile for {device.type} here ({reason}): it needs {needed}; install that, or set "
+            "compile to false"
+        ) from None
+
+
+def _tiny(values: torch.Tensor) -> torch.Tensor:
+    return (2 * values).sin()
+
+
+@dataclass(frozen=True)
+class TrainingOrder:
+    """What the user asked for.
+
+    Attributes:
+        recipe: every value of the training.
+        data: data sets as "kind:PATH"; the first one's label space is the network's.
+        out: folder of the run.
+        resume: go on from the run's training state.
+        encoder: encoder-only checkpoint to start from; None starts fresh.
+        start: shipped weights by name, or a checkpoint, of the same network, for fine-tuning; None starts fresh.
+        device: "cpu", "cuda", "cuda:N", or "auto": a GPU where PyTorch finds one.
+        workers: processes that prepare batches for each one that trains.
+        trackers: that get the figures besides the run's folder; None means TensorBoard where it is installed.
+        recipe_name: what the user called the recipe.
+        overrides: the values in it that options replaced.
+    """
+
+    recipe: Recipe
+    data: Sequence[str]
+    out: Path
+    resume: bool = False
+    encoder: Path | None = None
+    start: str | None = None
+    device: str = "cpu"
+    workers: int = 1
+    trackers: Sequence[str] | None = None
+    recipe_name: str = "recipe.toml"
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a network is made of: its row, and the data it learns from and is scored on."""
+
+    spec: NetworkSpec
+    learned: list[Dataset]
+    scored: list[Dataset]
+
+    @property
+    def space(self) -> LabelSpace:
+        """The classes."""
+        return self.learned[0].label_space
+
+    @property
+    def terms(self) -> str:
+        """What the owners of the data allow."""
+        return "; ".join(dict.fromkeys(one.terms for one in self.learned if one.terms))
+
+
+def device_of(name: str) -> torch.device:
+    """Where a training computes: "cpu", "cuda", "cuda:N", or "auto", a GPU where PyTorch finds one.
+
+    Raises:
+        UsageError: no such device, or not on this machine.
+    """
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    return open_device(found if name == "auto" else name)
+
+
+def gather_material(order: TrainingOrder) -> Material:
+    """Network and data of an order, checked as far as can be without reading images.
+
+    Raises:
+        FassdError: something is wrong with them.
+    """
+    recipe = order.recipe
+    check_trained(recipe, "network", order.recipe_name)
+    if order.encoder is not None and order.start is not None:
+        raise UsageError("--encoder and --start both say what to begin with; give one of them")
+    spec = check_values(recipe, order.device)
+    learned, scored = open_together(order.data, "train"), _validation_sets(order.data)
+    for dataset in (*learned, *scored):
+        quick_check(dataset)
+    _check_crop(recipe, learned)
+    return Material(spec, learned, scored)
+
+
+def check_values(recipe: Recipe, device: str) -> NetworkSpec:
+    """The row of a recipe's network, where its values can be.
+
+    Raises:
+        UsageError: there is no such network or device, the crop is too small for the network or for its norms, or
+            PyTorch cannot compile there as the recipe asks.
+    """
+    spec = network_by_name(recipe.network)
+    spec.check_size(*recipe.augmentation.crop, "augmentation.crop")
+    height, width = recipe.augmentation.crop
+    if recipe.batch == recipe.accumulate and not norms_have_values(spec, recipe.augmentation.crop):
+        raise UsageError(
+            f"one image of {width}x{height} at a time leaves the deepest norms a single value; make batch (less "
+            "accumulate) or augmentation.crop larger"
+        )
+    place = device_of(device)
+    if recipe.compile:
+        check_compiler(place)
+    return spec
+
+
+def _check_crop(recipe: Recipe, learned: Sequence[Dataset]) -> None:
+    """Refuses a crop that no training image can fill, resized as much as may be: the rest would always be padding."""
+    (height, width), factor, largest = recipe.augmentation.crop, recipe.augmentation.scale[1], (0, 0)
+    for pair in (pair for dataset in learned for pair in dataset.pairs):
+        size = read_size(pair.image)
+        if factor * size[0] >= height and factor * size[1] >= width:
+            return
+        largest = max(largest, size)
+    raise UsageError(
+        f"augmentation.crop is {width}x{height}, but no training image can fill it: the largest is "
+        f"{largest[1]}x{largest[0]}, which augmentation.scale enlarges by {factor} at most; make the crop smaller"
+    )
+
+
+def norms_have_values(spec: NetworkSpec, crop: tuple[int, int]) -> bool:
+    """Whether one crop alone gives every norm more than one value to work on."""
+    pixels = 1
+    for length in crop:
+        side = length
+        for stride in spec.stem_strides:
+            side = -(-side // stride)
+        pixels *= side // 2 ** (len(spec.stages) - 1)
+    return pixels > 1
+
+
+def _validation_sets(data: Sequence[str]) -> list[Dataset]:
+    """The `val` splits, where every data set has one; none otherwise, for a score over some of them would mislead."""
+    try:
+        return open_together(data, "val")
+    except MissingSplit:
+        return []
+
+
+def start_from(network: SegmentationNetwork, order: TrainingOrder, space: LabelSpace) -> list[str]:
+    """Fills the network with what the order starts from; returns what was kept, in words.
+
+    Raises:
+        CheckpointError: the file does not fit.
+        UsageError: it wants its colours in another order than the recipe gives.
+    """
+    if order.encoder is not None:
+        checkpoint = _of_same_order(order.encoder, order.recipe)
+        taken = take_encoder(network, checkpoint.arrays, order.encoder)
+        left = f", {len(taken.left)} more have no place in it" if taken.left else ""
+        return [f"started from {order.encoder.name}: {taken.taken} arrays of the encoder were kept{left}"]
+    if order.start is not None:
+        path = locate_weights(order.start)
+        return [f"started from {path.stem}: {take_weights(network, _of_same_order(path, order.recipe), path, space)}"]
+    return []
+
+
+def _of_same_order(path: Path, recipe: Recipe) -> Checkpoint:
+    checkpoint = read_checkpoint(path)
+    theirs = checkpoint.header.pixels.channel_order
+    if theirs != recipe.channel_order:
+        raise UsageError(
+            f"{path} was trained on images in the order {theirs}, the recipe's channel_order is "
+            f'{recipe.channel_order}; set channel_order = "{theirs}"'
+        )
+    return checkpoint
+
+
+def header_of(order: TrainingOrder, material: Material) -> Header:
+    """What a checkpoint of this training says of itself, but for its scores."""
+    data: list[dict[str, Any]] = [
+        {"name": one.name, "split": one.split, "images": len(one), "files_sha256": digest_of([one]), "terms": one.terms}
+        for one in material.learned
+    ]
+    return Header(
+        network=order.recipe.network,
+        alpha=order.recipe.alpha,
+        label_space=material.space,
+        pixels=pixels_of(order.recipe),
+        recipe=msgspec.to_builtins(order.recipe),
+        data=data,
+        terms=material.terms,
+        origin=f"trained by fassd{_beginning(order)}",
+        version=f"{fassd.__version__} (PyTorch {torch.__version__}, Python {platform.python_version()})",
+    )
+
+
+def _beginning(order: TrainingOrder) -> str:
+    if order.start is not None:
+        return f" from {Path(order.start).stem}"
+    return "" if order.encoder is None else f" on the encoder {order.encoder.stem}"
+
+
+@dataclass(frozen=True)
+class PretrainingOrder:
+    """What the user asked for.
+
+    Attributes:
+        recipe: every value of the training.
+        data: folder with train/CLASS/PICTURES and val/CLASS/PICTURES.
+        out: folder of the run.
+        resume: go on from the run's training state.
+        device: "cpu", "cuda", "cuda:N", or "auto": a GPU where PyTorch finds one.
+        workers: processes that prepare batches for each one that trains.
+        trackers: that get the figures besides the run's folder; None means TensorBoard where it is installed.
+        recipe_name: what the user called the recipe.
+        overrides: the values in it that options replaced.
+    """
+
+    recipe: Recipe
+    data: Path
+    out: Path
+    resume: bool = False
+    device: str = "cpu"
+    workers: int = 1
+    trackers: Sequence[str] | None = None
+    recipe_name: str = "recipe.toml"
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+def gather_pictures(order: PretrainingOrder) -> tuple[ClassFolders, ClassFolders | None]:
+    """The pictures of `train`, and of `val` where there are some, with the recipe checked.
+
+    Raises:
+        FassdError: something is wrong with them.
+    """
+    check_trained(order.recipe, "encoder", order.recipe_name)
+    _check_plain(order.recipe)
+    check_values(order.recipe, order.device)
+    learned = open_class_folders(order.data, "train")
+    try:
+        return learned, open_class_folders(order.data, "val", learned.classes)
+    except MissingSplit:
+        return learned, None
+
+
+def _check_plain(recipe: Recipe) -> None:
+    """Refuses values that mean something to segmentation alone."""
+    plain = {
+        "average": (recipe.average, 0.0),
+        "loss.class_weights": (recipe.loss.class_weights, "none"),
+        "loss.auxiliary": (recipe.loss.auxiliary, 0.0),
+        "optimiser.encoder_rate": (recipe.optimiser.encoder_rate, 1.0),
+    }
+    for key, (value, wanted) in plain.items():
+        if value != wanted:
+            raise UsageError(f"{key} is {value}, which pre-training does not have; leave it away or set it to {wanted}")

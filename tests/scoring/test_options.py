@@ -1,0 +1,349 @@
+"""Averaged looks, kept answers, the report's folder, and whose convention gives a number."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from fassd.core.errors import FileError, UsageError
+from fassd.core.labels import CAMVID
+from fassd.data.dataset import Dataset
+from fassd.data.open_dataset import open_dataset
+from fassd.media.images import read_size
+from fassd.runtimes.runtime import Runtime
+from fassd.scoring.conventions import explain, parse_number
+from fassd.scoring.evaluate import NetworkAnswers, evaluate, evaluate_answers
+from fassd.scoring.prediction_files import FileAnswers, SavedPredictions, order_of, score_predictions
+from fassd.scoring.report import check_report_folder, write_report
+from fassd.scoring.tta import Averaging, averaged_answer, parse_averaging
+
+Map = np.ndarray[Any, Any]
+
+
+@pytest.fixture
+def dataset(camvid_root: Path) -> Dataset:
+    return open_dataset(f"camvid:{camvid_root}", "val")
+
+
+def averaged_by_torch(runtime: Runtime, image: Map, scales: list[float], flip: bool, among: list[int]) -> Map:
+    """All at once, in double precision, enlarged by PyTorch."""
+    height, width = image.shape[:2]
+    total = torch.zeros(len(among), height, width, dtype=torch.float64)
+    for scale in scales:
+        size = (round(width * scale), round(height * scale))
+        picture = Pillow.fromarray(image).resize(size, Pillow.Resampling.BILINEAR)
+        for mirrored in (False, True) if flip else (False,):
+            look = np.array(picture)[:, ::-1].copy() if mirrored else np.array(picture)
+            logits = torch.from_numpy(runtime.logits(look[None])[:, among]).double()
+            logits = logits.flip(3) if mirrored else logits
+            large = torch.nn.functional.interpolate(logits, (height, width), mode="bilinear", align_corners=True)
+            total += large.softmax(1)[0]
+    return total.numpy()
+
+
+@pytest.mark.parametrize(
+    ("scales", "flip", "among"),
+    [([0.75, 1.0, 1.5], True, range(11)), ([1.0], True, range(11)), ([1.25], False, [3, 0, 8])],
+)
+def test_looks_are_averaged_as_probabilities_at_full_size(
+    tiny_runtime: Runtime, dataset: Dataset, scales: list[float], flip: bool, among: list[int]
+) -> None:
+    image = dataset[0].image[:90, :121]
+    classes = sorted(among)
+    answer = averaged_answer(
+        tiny_runtime, image, Averaging(tuple(scales), flip), None if len(classes) == 11 else classes
+    )
+    expected = averaged_by_torch(tiny_runtime, image, scales, flip, classes)
+    chosen = np.take_along_axis(expected, np.searchsorted(classes, answer)[None], 0)[0]
+    assert set(np.unique(answer)) <= set(classes)
+    assert (expected.max(0) - chosen).max() < 1e-5  # only where two classes are as good may they differ
+
+
+def test_a_single_look_is_the_runtimes_own_answer(tiny_runtime: Runtime, dataset: Dataset) -> None:
+    image = dataset[0].image
+    assert np.array_equal(averaged_answer(tiny_runtime, image, Averaging()), tiny_runtime.segment(image[None])[0])
+    assert parse_averaging("0.5, 1,2", True) == Averaging((0.5, 1.0, 2.0), True)
+
+
+@pytest.mark.parametrize("scales", ["", "0", "1,1", "a", "-1", "9", "nan"])
+def test_scales_that_cannot_be_are_refused(scales: str) -> None:
+    with pytest.raises(UsageError, match="--scales"):
+        parse_averaging(scales, False)
+
+
+class Counting:
+    """A runtime that counts how often it is asked."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime, self.asked = runtime, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runtime, name)
+
+    def segment(self, *arguments: Any, **options: Any) -> Any:
+        self.asked += 1
+        return self._runtime.segment(*arguments, **options)
+
+
+def test_an_interrupted_evaluation_goes_on_where_its_answers_end(
+    tmp_path: Path, tiny_runtime: Runtime, tiny_weights: Path, dataset: Dataset
+) -> None:
+    facts = order_of(str(tiny_weights), tiny_runtime, Averaging())
+    plain = evaluate(tiny_runtime, dataset).as_json("x")
+    for expected in (2, 0):
+        runtime: Any = Counting(tiny_runtime)
+        saved = SavedPredictions(tmp_path / "kept", dataset, facts)
+        assert evaluate_answers(NetworkAnswers(runtime, dataset, saved=saved)).as_json("x") == plain
+        assert runtime.asked == expected
+    kept = sorted((tmp_path / "kept").glob("*.png"))
+    spoilt: list[Callable[[], Any]] = [
+        kept[0].unlink,
+        lambda: kept[0].write_bytes(kept[0].read_bytes()[:99]),
+        lambda: Pillow.new("L", (5, 5)).save(kept[1]),
+        lambda: os.utime(dataset.pairs[1].image, ns=(0, 1)),
+    ]
+    for spoil in spoilt:
+        spoil()
+        runtime = Counting(tiny_runtime)
+        evaluate_answers(NetworkAnswers(runtime, dataset, saved=SavedPredictions(tmp_path / "kept", dataset, facts)))
+        assert runtime.asked == 1
+    folder = score_predictions(tmp_path / "kept", dataset)[0].as_json("x")
+    assert {key: folder[key] for key in ("iou", "confusion", "trimap")} == {
+        key: plain[key] for key in ("iou", "confusion", "trimap")
+    }
+
+
+def test_the_report_has_every_image_and_draws_the_worst(
+    tmp_path: Path, tiny_runtime: Runtime, dataset: Dataset
+) -> None:
+    report = evaluate(tiny_runtime, dataset)
+    folder = tmp_path / "report"
+    for _ in range(2):  # a second one replaces the first
+        write_report(folder, report, "x", dataset, NetworkAnswers(tiny_runtime, dataset))
+    drawn = sorted(path.name for path in folder.glob("worst_*.png"))
+    order = [image.name.replace("/", "_") for image in report.worst(8)]
+    assert drawn == [f"worst_{number:02}_{name}.png" for number, name in enumerate(order, 1)]
+    values = json.loads((folder / "report.json").read_text())
+    assert [one["name"] for one in values["per_image"]] == [pair.name for pair in dataset.pairs]
+    with (folder / "images.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [float(row["mean IoU"]) for row in rows] == pytest.approx(
+        [one["mean_iou"] for one in values["per_image"]], abs=1e-6
+    )
+    assert rows[0].keys() >= {f"IoU {name}" for name in CAMVID.names}
+    for name in ("confusion.png", "trimap.png", drawn[0]):
+        assert min(read_size(folder / name)) > 300
+
+
+def test_the_errors_are_drawn_where_they_are(tmp_path: Path, tiny_runtime: Runtime, dataset: Dataset) -> None:
+    from fassd.scoring.plots import _errors
+
+    sample = dataset[0]
+    answer = np.where(np.arange(128) < 30, (sample.labels + 1) % 11, sample.labels).astype(np.uint8)
+    red = (_errors(sample, answer, 11) == (235, 52, 52)).all(-1)
+    assert np.array_equal(red, (answer != sample.labels) & (sample.labels < 11))
+
+
+def test_a_folder_with_other_things_gets_no_report(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(FileError, match="holds no earlier report"):
+        check_report_folder(tmp_path)
+    check_report_folder(tmp_path / "new")
+
+
+def test_the_worst_images_come_first_and_ties_by_name(tiny_runtime: Runtime, dataset: Dataset) -> None:
+    report = evaluate(tiny_runtime, dataset)
+    worst = report.worst(5)
+    assert [image.mean_iou for image in worst] == sorted(image.mean_iou or 0.0 for image in report.images)
+    assert {image.name for image in worst} == {pair.name for pair in dataset.pairs}
+
+
+NUMBERS = [
+    ("76.3", 0.763, 3),
+    ("0.763", 0.763, 3),
+    ("76.30 %", 0.763, 4),
+    ("1%", 0.01, 2),
+    ("1.0", 1.0, 1),
+    ("0.5%", 0.005, 3),
+    ("80", 0.8, 2),
+]
+
+
+@pytest.mark.parametrize(("text", "value", "digits"), NUMBERS)
+def test_numbers_are_read_as_people_write_them(text: str, value: float, digits: int) -> None:
+    number = parse_number(text)
+    assert number.value == pytest.approx(value)
+    assert number.digits == digits
+
+
+@pytest.mark.parametrize("text", ["", "high", "-1", "101", "nan", "inf", "0", "1"])
+def test_what_is_no_score_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--explain"):
+        parse_number(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "score", "met"),
+    [
+        ("76.3", 0.76349, True),
+        ("76.3", 0.7625, True),
+        ("76.3", 0.7639, True),
+        ("76.3", 0.7641, False),
+        ("76.3", 0.7624, False),
+    ],
+)
+def test_a_number_is_met_by_what_is_rounded_or_cut_to_its_digits(text: str, score: float, met: bool) -> None:
+    assert parse_number(text).is_met_by(score) is met
+
+
+@pytest.fixture
+def two_images(tmp_path: Path, make_folder: Callable[..., Path]) -> tuple[Dataset, list[Map], list[Map]]:
+    """Three classes and a fourth that never occurs; some pixels ignored; a few answers wrong."""
+    rows = "".join(f'[[classes]]\nname = "{name}"\ncolour = [{i}, 0, 0]\n' for i, name in enumerate("abcd"))
+    root = make_folder(tmp_path / "set", rows, {"val": ["p", "q"]})
+    random = np.random.default_rng(0)
+    labels, answers = [], []
+    for stem, values in (("p", [0, 1, 255]), ("q", [0, 1, 2, 255])):
+        true = random.choice(values, (96, 128), p=None).astype(np.uint8)
+        said = np.where(random.random(true.shape) < 0.8, np.minimum(true, 1), random.integers(0, 3, true.shape))
+        labels.append(true)
+        answers.append(said.astype(np.uint8))
+        Pillow.fromarray(true).save(root / f"masks/val/{stem}.png")
+        (root / "said").mkdir(exist_ok=True)
+        Pillow.fromarray(answers[-1]).save(root / f"said/{stem}.png")
+    return open_dataset(f"folder:{root}", "val"), labels, answers
+
+
+def ious(labels: Map, answer: Map, classes: int = 4, ignore: bool = True) -> list[float | None]:
+    """By sets of pixels."""
+    counted = labels != 255 if ignore else np.ones(labels.shape, bool)
+    scores: list[float | None] = []
+    for label in range(classes):
+        true, said = (labels == label) & counted, (answer == label) & counted
+        union = int((true | said).sum())
+        scores.append(int((true & said).sum()) / union if union else None)
+    return scores
+
+
+def mean(scores: list[float | None], absent: float | None = None) -> float:
+    known = [absent if score is None else score for score in scores]
+    return float(np.mean([score for score in known if score is not None]))
+
+
+def conventions(labels: list[Map], answers: list[Map]) -> dict[str, float]:
+    """Each written out on all pixels at once."""
+    true, said = (np.concatenate([one.ravel() for one in maps]) for maps in (labels, answers))
+    known = true != 255
+    split = ious(true, said)
+    each = [ious(a, b) for a, b in zip(labels, answers, strict=True)]
+    share = [float((true[known] == label).mean()) for label in range(4)]
+    small = [np.concatenate([one[::2, ::2].ravel() for one in maps]) for maps in (labels, answers)]
+    centres = [np.concatenate([one[4::8, 4::8].ravel() for one in maps]) for maps in (labels, answers)]
+    with_void = [*ious(true, said, ignore=False), 0.0]
+    return {
+        "mean IoU: one matrix": mean(split),
+        "absent classes counted as 1": mean(split, 1.0),
+        "absent classes counted as 0": mean(split, 0.0),
+        "frequency-weighted": sum(weight * (score or 0) for weight, score in zip(share, split, strict=True)),
+        "pixel accuracy instead": float((true == said)[known].mean()),
+        "mean class accuracy": mean([float((said == i)[true == i].mean()) for i in range(3)]),
+        "mean Dice": mean([None if score is None else 2 * score / (1 + score) for score in split]),
+        "false alarms of what": mean(ious(true, said, ignore=False)),
+        "one class more": mean(with_void),
+        "carry the first class": mean(ious(np.where(known, true, 0), said)),
+        "with ignored pixels counted as wrong": float((true == said).mean()),
+        "mean over images of each": mean([mean(scores) for scores in each]),
+        "mean over images, absent classes counted as 1": mean([mean(scores, 1.0) for scores in each]),
+        "mean over images, absent classes counted as 0": mean([mean(scores, 0.0) for scores in each]),
+        "each class averaged": mean([mean([one[i] for one in each]) for i in range(3)]),
+        "made 2 times smaller (nearest, the first": mean(ious(small[0], small[1])),
+        "made 8 times smaller (nearest, as Pillow, the centre": mean(ious(centres[0], centres[1])),
+    }
+
+
+def test_every_convention_is_its_definition_and_is_found_by_its_own_number(
+    two_images: tuple[Dataset, list[Map], list[Map]],
+) -> None:
+    dataset, labels, answers = two_images
+    folder = Path(dataset.spec.partition(":")[2]) / "said"
+    report, given = score_predictions(folder, dataset)
+    for name, expected in conventions(labels, answers).items():
+        found = explain(parse_number(f"{expected:.9f}"), report, given)
+        assert found[0].score == pytest.approx(expected, abs=1e-9), name
+        assert any(name in one.what and one.score == pytest.approx(expected, abs=1e-12) for one in found[:3]), name
+    assert not any(parse_number("0.999").is_met_by(one.score or 0.0) for one in found)
+
+
+def test_the_plain_mean_comes_first_where_several_conventions_give_the_number(
+    tiny_runtime: Runtime, dataset: Dataset
+) -> None:
+    report = evaluate(tiny_runtime, dataset)
+    answers = NetworkAnswers(tiny_runtime, dataset)
+    plain = report.parts[0].mean_iou or 0.0
+    for text in (f"{100 * plain:.1f}", f"{100 * plain:.9f}", f"{100 * plain + 0.0049:.2f}"):
+        found = explain(parse_number(text), report, answers)
+        assert found[0].what.startswith("mean IoU: one matrix")
+        assert any(parse_number(text).is_met_by(one.score or 0.0) for one in found[1:])
+
+
+def test_a_network_is_asked_again_in_the_ways_people_mix_up(tiny_runtime: Runtime, dataset: Dataset) -> None:
+    report = evaluate(tiny_runtime, dataset)
+    found = {one.what: one.score for one in explain(parse_number("50"), report, NetworkAnswers(tiny_runtime, dataset))}
+    bgr = next(score for name, score in found.items() if "BGR" in name)
+    confusion = np.zeros((11, 11), np.int64)
+    for sample in dataset:
+        said = tiny_runtime.segment(np.ascontiguousarray(sample.image[None, :, :, ::-1]))[0]
+        known = sample.labels < 11
+        np.add.at(confusion, (sample.labels[known], said[known]), 1)
+    unions = confusion.sum(0) + confusion.sum(1) - np.diag(confusion)
+    assert bgr == pytest.approx(float(np.mean(np.diag(confusion)[unions > 0] / unions[unions > 0])))
+    # Half of 96x128 is below the network's minimum.
+    assert [name for name in found if "halved" in name] == ["logits enlarged to half the labels' size, labels halved"]
+
+
+def test_a_convention_that_some_images_are_too_small_for_is_left_out(
+    tmp_path: Path, tiny_runtime: Runtime, make_camvid: Callable[..., Path]
+) -> None:
+    def halved(root: Path) -> list[str]:
+        dataset = open_dataset(f"camvid:{root}", "val")
+        answers = NetworkAnswers(tiny_runtime, dataset)
+        found = explain(parse_number("50"), evaluate(tiny_runtime, dataset), answers)
+        return [one.what for one in found if "picture halved" in one.what or "picture and its labels" in one.what]
+
+    root = make_camvid(tmp_path, {"val": 2})
+    for path in (root / "val/val_000.png", root / "valannot/val_000.png"):
+        with Pillow.open(path) as picture:
+            picture.resize((257, 193), Pillow.Resampling.NEAREST).save(path)
+    assert halved(root) == []
+    for path in (root / "val/val_001.png", root / "valannot/val_001.png"):
+        path.unlink()
+    assert len(halved(root)) == 2
+
+
+def test_raw_and_train_ids_are_mixed_up_both_ways(tmp_path: Path) -> None:
+    root, stem = tmp_path, "ulm/ulm_000000_000019"
+    labels = np.tile(np.array([7, 8, 11, 23, 26], np.uint8).repeat(8), (16, 1))
+    for path, values in {
+        f"leftImg8bit/val/{stem}_leftImg8bit.png": np.zeros((*labels.shape, 3), np.uint8),
+        f"gtFine/val/{stem}_gtFine_labelIds.png": labels,
+        f"said/{stem}.png": labels,
+    }.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        Pillow.fromarray(values).save(root / path)
+    dataset = open_dataset(f"cityscapes:{root}", "val")
+    report, answers = score_predictions(root / "said", dataset)
+    assert isinstance(answers, FileAnswers)
+    found = {one.what: one.score for one in explain(parse_number("0%"), report, answers)}
+    # Raw 7, 8, 11 stand for the train ids 7, 8, 11, which nobody answered; 23 and 26 are ignored.
+    assert found["raw ids in the labels taken for train ids"] == 0.0
+    assert found["train ids in the labels, raw ids in the answers"] == 0.0
+    assert found["Cityscapes' IoU of categories"] == 1.0

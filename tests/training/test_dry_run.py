@@ -1,0 +1,82 @@
+"""`--dry-run`: what a training would take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fassd.core.errors import UsageError
+from fassd.core.recipe import recipe_from
+from fassd.networks.specs import network_by_name
+from fassd.training import dry_run as rehearsing
+from fassd.training.dry_run import _extrapolated, rehearse
+from fassd.training.setup import TrainingOrder
+
+VALUES = {
+    "network": "fassd-net-l2",
+    "iterations": 100,
+    "batch": 6,
+    "accumulate": 2,
+    "validate_every": 30,
+    "precision": "float32",
+    "augmentation": {"crop": (64, 64)},
+    "loss": {"kept": 512},
+}
+
+
+def test_a_rehearsal_measures_and_leaves_nothing_behind(camvid_root: Path, tmp_path: Path) -> None:
+    order = TrainingOrder(recipe_from(VALUES, "test"), [f"camvid:{camvid_root}"], tmp_path / "run")
+    found = rehearse(order)
+    assert (found.learned, found.scored, found.passes) == (4, 2, 150.0)
+    assert (found.device, found.precision) == ("cpu", "float32")
+    assert found.update_s > 0
+    assert found.total_s == pytest.approx(100 * found.update_s + 4 * found.validation_s)
+    assert found.memory is None or found.memory > 2**26
+    assert found.parameters == sum(one.numel() for one in _network_parameters())
+    assert list(tmp_path.iterdir()) == []
+
+
+def _network_parameters() -> list[Any]:
+    from fassd.networks.network import SegmentationNetwork
+
+    return list(SegmentationNetwork(network_by_name("fassd-net-l2"), 11).parameters())
+
+
+@pytest.mark.parametrize(
+    ("points", "batch", "expected"),
+    [
+        ([(1, 2.0), (2, 3.0)], 8, 9.0),
+        ([(1, 2.0)], 1, 2.0),
+        ([(1, 3.0), (2, 2.0)], 8, 2.0),
+        ([(1, 1.0), (2, 4.0)], 8, 16.0),
+    ],
+)
+def test_what_was_measured_is_carried_on_along_a_line(
+    points: list[tuple[int, float]], batch: int, expected: float
+) -> None:
+    assert _extrapolated(points, batch) == expected
+
+
+def test_a_validation_is_timed_when_what_compiles_has_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    durations = iter([500.0, 2.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def score() -> int:
+        clock[0] += next(durations)
+        return 2
+
+    unused: Any = None
+    piece = rehearsing._Piece(unused, unused, (4, 10), unused, unused, score)
+    assert rehearsing._validation_s(piece) == 10.0
+
+
+def test_what_would_stop_the_training_stops_its_rehearsal(tmp_path: Path, make_camvid: Callable[..., Path]) -> None:
+    root = make_camvid(tmp_path / "data", {"train": 1})
+    small = recipe_from({**VALUES, "augmentation": {"crop": (40, 64)}, "loss": {"kept": 5}}, "test")
+    with pytest.raises(UsageError, match=r"augmentation\.crop is 64x40"):
+        rehearse(TrainingOrder(small, [f"camvid:{root}"], tmp_path / "run"))

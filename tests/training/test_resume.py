@@ -1,0 +1,185 @@
+"""Going on with a training that was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.short_trainings import Stopped, arrays_in, recipe, stop_after
+
+from fassd.core.errors import FileError, UsageError
+from fassd.core.recipe import override_recipe, recipe_as_toml
+from fassd.core.types import Event
+from fassd.tasks.train import train
+from fassd.training.resume import continue_run
+from fassd.training.run import Run
+from fassd.training.setup import TrainingOrder
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
+    order: TrainingOrder, finished: tuple[Path, list[Event]]
+) -> None:
+    with pytest.raises(Stopped):
+        train(order, stop_after(2))
+    events: list[Event] = []
+    progress = train(replace(order, resume=True), events.append)
+    assert [event.values["step"] for event in events if event.kind == "step"] == [3, 4]
+    assert progress.step == 4
+    assert arrays_in(order.out / "best.safetensors") == arrays_in(finished[0] / "best.safetensors")
+
+
+def test_a_finished_run_that_is_resumed_has_nothing_to_do(order: TrainingOrder) -> None:
+    first = train(order)
+    assert train(replace(order, resume=True)).step == first.step
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"batch": 4}, "batch"),
+        ({"seed": 5}, "seed"),
+        ({"loss": {"kept": 511}}, "loss"),
+        ({"network": "baseline"}, "network"),
+    ],
+)
+def test_resuming_with_another_recipe_is_refused_and_the_change_named(
+    order: TrainingOrder, changes: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(Stopped):
+        train(order, stop_after(2))
+    state = Run(order.out).states.paths()[0].read_bytes()
+    with pytest.raises(UsageError, match=rf"another recipe \({named}"):
+        train(replace(order, recipe=recipe(**changes), resume=True))
+    assert Run(order.out).states.paths()[0].read_bytes() == state
+
+
+def test_resuming_with_other_data_is_refused(
+    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path]
+) -> None:
+    with pytest.raises(Stopped):
+        train(order, stop_after(2))
+    other = make_camvid(tmp_path / "other", {"train": 3, "val": 1})
+    with pytest.raises(UsageError, match=r"are not those that the run was begun with \(4 training images"):
+        train(replace(order, data=[f"camvid:{other}"], resume=True))
+
+
+@pytest.mark.parametrize("change", ["rename", "rewrite", "remove"])
+def test_resuming_with_changed_files_is_refused(
+    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path], change: str
+) -> None:
+    root = make_camvid(tmp_path / "mine", {"train": 3})
+    mine = replace(order, data=[f"camvid:{root}"])
+    with pytest.raises(Stopped):
+        train(mine, stop_after(2))
+    image, mask = root / "train/train_002.png", root / "trainannot/train_002.png"
+    if change == "rename":
+        image.rename(image.with_name("x.png"))
+        mask.rename(mask.with_name("x.png"))
+    elif change == "rewrite":
+        mask.write_bytes(mask.read_bytes() + b"\0")
+    else:
+        image.unlink()
+        mask.unlink()
+    with pytest.raises(UsageError, match="added, removed or rewritten"):
+        train(replace(mine, resume=True))
+
+
+def test_a_set_that_moved_is_the_same_set(
+    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path]
+) -> None:
+    root = make_camvid(tmp_path / "mine", {"train": 2})
+    with pytest.raises(Stopped):
+        train(replace(order, data=[f"camvid:{root}"]), stop_after(2))
+    moved = root.rename(tmp_path / "elsewhere")
+    assert train(replace(order, data=[f"camvid:{moved}"], resume=True)).step == 4
+
+
+def test_a_broken_state_is_set_aside_aloud_and_the_one_before_used(
+    order: TrainingOrder, finished: tuple[Path, list[Event]]
+) -> None:
+    with pytest.raises(Stopped):
+        train(order, stop_after(2))
+    newest = Run(order.out).states.paths()[0]
+    newest.write_bytes(newest.read_bytes()[:-100])
+    events: list[Event] = []
+    train(replace(order, resume=True), events.append)
+    notes = [event.values["text"] for event in events if event.kind == "note"]
+    assert notes[0].startswith(f"set aside: {newest}: is damaged")
+    assert "going on from" in notes[1]
+    assert [event.values["step"] for event in events if event.kind == "step"] == [1, 2, 3, 4]
+    assert arrays_in(order.out / "best.safetensors") == arrays_in(finished[0] / "best.safetensors")
+
+
+def test_resuming_where_nothing_was_begun_is_refused(order: TrainingOrder) -> None:
+    with pytest.raises(UsageError, match="no training state to resume"):
+        train(replace(order, resume=True))
+    assert not order.out.exists()
+
+
+def test_beginning_where_a_run_stands_is_refused(order: TrainingOrder) -> None:
+    with pytest.raises(Stopped):
+        train(order, stop_after(2))
+    with pytest.raises(UsageError, match="--resume"):
+        train(order)
+
+
+@pytest.fixture
+def begun(order: TrainingOrder) -> TrainingOrder:
+    """A run begun by a recipe file with two values replaced, and stopped."""
+    page = order.out.parent / "mine.toml"
+    page.write_text(recipe_as_toml(recipe()), encoding="utf-8")
+    overrides = {"batch": 4, "optimiser.rate": 0.01}
+    changed = replace(order, recipe=override_recipe(recipe(), overrides), recipe_name=str(page), overrides=overrides)
+    with pytest.raises(Stopped):
+        train(changed, stop_after(2))
+    return changed
+
+
+@pytest.mark.parametrize("given", [{}, {"batch": 4}, {"optimiser.rate": 0.01, "seed": None}])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_run_goes_on_without_being_told_again_how_it_was_begun(
+    begun: TrainingOrder, given: dict[str, Any], named: bool
+) -> None:
+    went = continue_run(begun.out, begun.recipe_name if named else None, given, [])
+    assert (went.recipe, went.data) == (begun.recipe, tuple(begun.data))
+    assert (went.beginning.recipe_name, went.beginning.overrides) == (begun.recipe_name, begun.overrides)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({"batch": 2}, "batch 2 instead of 4"), ({"optimiser.rate": 0.5}, "optimiser.rate 0.5 instead of 0.01")],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_what_contradicts_the_run_is_named(begun: TrainingOrder, given: dict[str, Any], said: str, named: bool) -> None:
+    with pytest.raises(UsageError, match=said):
+        continue_run(begun.out, begun.recipe_name if named else None, given, [])
+
+
+@pytest.mark.parametrize(("given", "named"), [(("x", None), "--start"), ((None, "x"), "--encoder")])
+def test_another_beginning_than_the_run_s_is_refused(
+    begun: TrainingOrder, given: tuple[str | None, str | None], named: str
+) -> None:
+    with pytest.raises(UsageError, match=f"{named} left away"):
+        continue_run(begun.out, None, {}, [], given)
+
+
+def test_another_recipe_than_the_run_s_is_named_by_what_differs(begun: TrainingOrder) -> None:
+    with pytest.raises(UsageError, match=r"begun with another recipe \(.*iterations 4600 instead of 4"):
+        continue_run(begun.out, "camvid", {}, [])
+
+
+def test_a_set_that_vanishes_while_it_is_learned_ends_the_run_with_a_sentence_and_its_states(
+    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path]
+) -> None:
+    root = make_camvid(tmp_path / "mine", {"train": 9})
+
+    def vanish(event: Event) -> None:
+        if event.kind == "step":
+            root.rename(tmp_path / "gone")
+
+    with pytest.raises(FileError, match=r"train_00\d\.png: does not exist.*state of update 0 is sound.*--resume"):
+        train(replace(order, data=[f"camvid:{root}"]), vanish)
+    assert Run(order.out).states.progress().step == 0

@@ -1,0 +1,90 @@
+"""A sitting of a run on a handful of made pictures, for the tests of the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fassd.core.recipe import Recipe
+from fassd.core.types import Event
+from fassd.data.batches import Samples, training_batches
+from fassd.networks.build import fresh_network
+from fassd.networks.network import SegmentationNetwork
+from fassd.networks.specs import network_by_name
+from fassd.training.distributed import Engine
+from fassd.training.fit import Setting, Verdict, fit
+from fassd.training.run import Beginning, Run
+from fassd.training.state import Progress, State
+from fassd.training.train_step import Update
+
+
+class Interrupted(Exception):
+    """Stands for Ctrl-C."""
+
+
+@dataclass
+class Sitting:
+    """One sitting of a run: collects what happens, and can stop it or meddle at an event."""
+
+    recipe: Recipe
+    samples: Samples
+    folder: Path
+    scores: Callable[[int], float] | None = None
+    at: Callable[[Event, SegmentationNetwork], None] = lambda event, network: None
+    network_seed: int = 0
+    events: list[Event] = field(default_factory=list)
+    best: list[tuple[int, float | None]] = field(default_factory=list)
+    judged: list[SegmentationNetwork] = field(default_factory=list)
+    tracked: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.network = fresh_network(network_by_name(self.recipe.network), 11, seed=self.network_seed)
+
+    def go(self, resume: bool = False) -> Progress:
+        """Trains to the end, or as far as `at` lets it."""
+
+        def watch(event: Event) -> None:
+            self.events.append(event)
+            self.at(event, self.network)
+
+        def validate(network: SegmentationNetwork, step: int) -> Verdict:
+            assert self.scores is not None
+            self.judged.append(network)
+            return Verdict({"mean_iou": self.scores(step)}, {"Sky": self.scores(step), "Car": None})
+
+        run = Run(self.folder)
+        setting = Setting(
+            batches=lambda first: training_batches(self.samples, self.recipe, first, 0),
+            samples=len(self.samples),
+            data="digest",
+            run=run,
+            validate=None if self.scores is None else validate,
+            keep=lambda _, step, verdict: self.best.append((step, None if verdict is None else verdict.score)),
+            watch=watch,
+            track=lambda values, step: self.tracked.append((step, values)),
+        )
+        if resume:
+            state = run.states.load()
+            run.go_back_to(state.progress.step, state.progress.validated)
+            return fit(self._update(state), setting, state)
+        run.begin(self.recipe, Beginning("test", {}, [], "0"), "a test")
+        return fit(self._update(None), setting)
+
+    def _update(self, state: State | None) -> Update:
+        return Update(self.network, self.recipe, self.samples, Engine(torch.device("cpu")), state)
+
+    def seen(self, kind: str, name: str) -> list[Any]:
+        """One value of all events of a kind."""
+        return [event.values[name] for event in self.events if event.kind == kind]
+
+
+def stop_after(step: int) -> Callable[[Event, SegmentationNetwork], None]:
+    def at(event: Event, network: SegmentationNetwork) -> None:
+        if event.kind == "step" and event.values["step"] == step:
+            raise Interrupted
+
+    return at
