@@ -25,10 +25,10 @@ import numpy as np
 
 from fassd.checks.alignment import FLIPS, Alignment
 from fassd.checks.check import check_dataset
-from fassd.checks.image_hash import Likeness
+from fassd.checks.image_hash import ImageHash
 from fassd.checks.leaks import repeated_pictures
 from fassd.checks.pair_facts import MaskFacts, PairFacts, inspect
-from fassd.checks.split_tally import SplitTally
+from fassd.checks.split_tally import SplitStats
 from fassd.checks.value_causes import value_findings
 from fassd.core.labels import CITYSCAPES
 from fassd.data.dataset import Dataset, Pair
@@ -101,7 +101,7 @@ def _memory(count: int) -> dict[str, Any]:
     dataset = Dataset("folder:many", "train", space, by_value(space), pairs)
     random = np.random.default_rng(0)
     before, begun = _resident(), time.perf_counter()
-    tally = SplitTally(dataset)
+    tally = SplitStats(dataset)
     for index in range(count):
         tally.add(index, _facts(random, len(space)))
     added = _resident()
@@ -120,7 +120,7 @@ def _facts(random: np.random.Generator, classes: int) -> PairFacts:
     return PairFacts(
         (),
         (1024, 2048),
-        Likeness(random.bytes(8), random.bytes(32)),
+        ImageHash(random.bytes(8), random.bytes(32)),
         MaskFacts(codes, random.bytes(8), "", 0, 10, (1024, 2048)),
         Alignment(12.0, (3.0,) * len(FLIPS), 12.0, (0.0, 0.0)),
         random.integers(-20, 20, classes + 1).astype(np.int8),

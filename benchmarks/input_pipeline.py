@@ -3,7 +3,7 @@
     FASSD_DATA=../shared/data python benchmarks/input_pipeline.py --save
 
 "profile": milliseconds an image of each part, from files of 2048x1024 to batches of 1024x1024 crops, and their shares,
-without and with colours changed. "crops": images already decoded; ours, against the published order of the same draws
+without and with colors changed. "crops": images already decoded; ours, against the published order of the same draws
 (mirror, resize the whole image, pad, crop) by Pillow and by our own kernel; the same order of ways in every round.
 "JPEG": a large photo read for crops that show it at a half, a quarter, an eighth, and the difference of what a
 network sees, beside what another filter changes. "workers": images a second of two worker processes by the clock,
@@ -91,7 +91,7 @@ def _frames(folder: Path) -> tuple[str, Dataset]:
 
 def _profile(dataset: Dataset, strength: float, rounds: int) -> dict[str, Any]:
     """Milliseconds an image, the median of all images and rounds, part by part."""
-    augmentation = Augmentation(CROP, jitter=strength)
+    augmentation = Augmentation(CROP, color_jitter=strength)
     taken: dict[str, list[float]] = {}
     for number in range(rounds + 1):
         one = taken if number else {}  # the first round warms up
@@ -117,9 +117,9 @@ def _timed_example(
     crop = draw_crop(labels.shape, augmentation, random)
     seen = _clocked(taken, "resize image", lambda: crop.of_image(image))
     seen_labels = _clocked(taken, "resize labels", lambda: crop.of_labels(labels))
-    if augmentation.jitter:
+    if augmentation.color_jitter:
         part = seen[crop.part]
-        _clocked(taken, "change colours", lambda: jitter(part, augmentation.jitter, random, out=part))
+        _clocked(taken, "change colors", lambda: jitter(part, augmentation.color_jitter, random, out=part))
     return seen, seen_labels
 
 
@@ -234,7 +234,7 @@ def _workers(dataset: Dataset, rounds: int) -> Mapping[str, float]:
         samples = Samples([dataset], room=room)
         warm = -(-len(samples) // BATCH) + 4
         recipe = Recipe(
-            network="fassd-net-l2", iterations=warm + 4 * rounds, batch=BATCH, augmentation=Augmentation(CROP)
+            network="fassd-net-l2", iterations=warm + 4 * rounds, batch_size=BATCH, augmentation=Augmentation(CROP)
         )
         batches = training_batches(samples, recipe, 0, 2)
         for _ in range(warm):

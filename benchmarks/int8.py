@@ -26,7 +26,7 @@ from fassd.data.open_dataset import open_dataset
 from fassd.media.images import read_image
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.openvino_file import write_model
-from fassd.runtimes.openvino_graph import draw_logits
+from fassd.runtimes.openvino_graph import build_logits
 from fassd.runtimes.quantize import quantize
 from fassd.scoring.evaluate import evaluate
 
@@ -51,7 +51,7 @@ def accuracy(name: str, data: str, count: int) -> dict[str, Any]:
     checkpoint = read_checkpoint(WEIGHTS[name].path)
     pairs = open_dataset(data, "train").pairs
     places = np.linspace(0, len(pairs) - 1, min(count, len(pairs))).round().astype(int)
-    model = draw_logits(checkpoint.header, checkpoint.arrays)
+    model = build_logits(checkpoint.header, checkpoint.arrays)
     begun = time.perf_counter()
     quantized, report = quantize(model, [read_image(pairs[place].image)[None] for place in places])
     seconds = time.perf_counter() - begun

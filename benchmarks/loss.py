@@ -87,7 +87,7 @@ def published(logits: Tensor, labels: Tensor) -> Tensor:
 
 def ours(logits: Tensor, labels: Tensor) -> Tensor:
     """As training calls it."""
-    return bootstrapped_cross_entropy(logits, labels, kept=KEPT, threshold=THRESHOLD)
+    return bootstrapped_cross_entropy(logits, labels, min_kept=KEPT, threshold=THRESHOLD)
 
 
 WAYS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"published": published, "ours": ours}

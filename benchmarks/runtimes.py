@@ -29,10 +29,10 @@ import numpy as np
 from PIL import Image as Pillow
 
 from fassd.core.arrays import Images
-from fassd.core.checkpoint import RGB_PIXELS, Header, write_checkpoint
+from fassd.core.checkpoint import RGB_NORMALIZATION, Header, write_checkpoint
 from fassd.core.labels import CITYSCAPES
 from fassd.core.machine import describe_machine, usable_cores
-from fassd.networks.build import checkpoint_of, fresh_network
+from fassd.networks.build import checkpoint_of, init_network
 from fassd.networks.count import count
 from fassd.networks.specs import network_by_name
 from fassd.runtimes.open import open_runtime
@@ -82,10 +82,10 @@ def measure(name: str, image: Images, rates: dict[str, float], rounds: int) -> l
     """One row for each precision of one network."""
     spec = network_by_name(name)
     macs = count(spec, len(CITYSCAPES), SIZE, 2).macs
-    header = Header(network=name, label_space=CITYSCAPES, pixels=RGB_PIXELS)
+    header = Header(network=name, label_space=CITYSCAPES, normalization=RGB_NORMALIZATION)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.safetensors"
-        write_checkpoint(path, checkpoint_of(fresh_network(spec, len(CITYSCAPES)), header))
+        write_checkpoint(path, checkpoint_of(init_network(spec, len(CITYSCAPES)), header))
         authors = open_checkpoint(path, "cpu")
         runtimes = {precision: open_runtime(path, "cpu", precision, "openvino") for precision in rates}
         stages: dict[str, list[dict[str, float]]] = {precision: [] for precision in rates}

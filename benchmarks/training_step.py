@@ -3,7 +3,7 @@
     FASSD_DATA=../shared/data python benchmarks/training_step.py --save
     python benchmarks/training_step.py --batch 16 --network fassd-net
 
-Published: float32, planes before pixels, whole images resized and then padded and cropped, normalised in float32,
+Published: float32, planes before pixels, whole images resized and then padded and cropped, normalized in float32,
 logits enlarged, every image's losses sorted, decay on everything. Ours: what `fassd train camvid-published` does. Both
 take the same network, batch and crop, each in this one process, without worker processes; their updates alternate, so
 that a busy machine slows them alike. Data are CamVid in $FASSD_DATA, else rendered streets, and fit in memory: we
@@ -34,26 +34,26 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from fassd.core.arrays import IGNORE
-from fassd.core.checkpoint import BGR_PIXELS
+from fassd.core.checkpoint import BGR_NORMALIZATION
 from fassd.core.machine import describe_machine, load_before, usable_cores
 from fassd.core.recipe import Recipe, locate_recipe, read_recipe
 from fassd.data.batches import Samples, order_of, training_batches
 from fassd.data.dataset import Dataset
 from fassd.data.open_dataset import open_dataset
-from fassd.networks.build import fresh_network
+from fassd.networks.build import init_network
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.specs import network_by_name
 from fassd.synthesis.write import Streets
 from fassd.tasks.synthesize import synthesize
 from fassd.training import train_step as update_module
-from fassd.training.distributed import Engine
+from fassd.training.distributed import Distributed
 from fassd.training.loss import bootstrapped_cross_entropy
-from fassd.training.train_step import Update
+from fassd.training.train_step import SegmentationTrainStep
 
 Clock: TypeAlias = Callable[[], float]
 
 CLOCKS = {"wall": time.perf_counter, "core": time.process_time}
-PARTS = ("decode", "augment", "forward", "loss", "backward", "optimiser")
+PARTS = ("decode", "augment", "forward", "loss", "backward", "optimizer")
 
 
 def main() -> None:
@@ -103,13 +103,13 @@ def _measure(recipe: Recipe, dataset: Dataset, rounds: int, clock: Clock) -> dic
             parts = step(number, Watch(clock))
             if number:  # the first round warms up
                 seconds[way].append(parts)
-    images = {way: _images_a_second(recipe.batch, taken) for way, taken in seconds.items()}
+    images = {way: _images_a_second(recipe.batch_size, taken) for way, taken in seconds.items()}
     decoded = [{part: one for part, one in parts.items() if part != "decode"} for parts in seconds["published"]]
     return {
         "network": recipe.network,
         "data": f"{dataset.name}, {len(dataset)} images",
-        "batch": recipe.batch,
-        "crop": recipe.augmentation.crop,
+        "batch_size": recipe.batch_size,
+        "crop": recipe.augmentation.crop_size,
         "threads": torch.get_num_threads(),
         "clock": clock.__name__,
         "precision": str(ours.update.precision).removeprefix("torch."),
@@ -117,7 +117,7 @@ def _measure(recipe: Recipe, dataset: Dataset, rounds: int, clock: Clock) -> dic
         "ms": {way: _medians(taken) for way, taken in seconds.items()},
         "images_a_second": {way: round(one, 2) for way, one in images.items()},
         "ratio": round(images["ours"] / images["published"], 2),
-        "ratio_decoded": round(images["ours"] / _images_a_second(recipe.batch, decoded), 2),
+        "ratio_decoded": round(images["ours"] / _images_a_second(recipe.batch_size, decoded), 2),
     }
 
 
@@ -155,10 +155,12 @@ class Ours:
         for position in range(len(samples)):
             samples[position]
         self._batches = training_batches(samples, recipe, 0, 0)
-        self.update = Update(_network(recipe, dataset), recipe, samples, Engine(torch.device("cpu")))
-        optimiser = self.update._optimiser
-        optimiser.register_step_pre_hook(lambda *_: self._watch.ended("backward"))
-        optimiser.register_step_post_hook(lambda *_: self._watch.ended("optimiser"))
+        self.update = SegmentationTrainStep(
+            _network(recipe, dataset), recipe, samples, Distributed(torch.device("cpu"))
+        )
+        optimizer = self.update._optimizer
+        optimizer.register_step_pre_hook(lambda *_: self._watch.ended("backward"))
+        optimizer.register_step_post_hook(lambda *_: self._watch.ended("optimizer"))
 
     def __call__(self, number: int, watch: Watch) -> dict[str, float]:
         """One update: the seconds of its parts."""
@@ -167,7 +169,7 @@ class Ours:
         self._watch.ended("augment")
         with mock.patch.object(update_module, "bootstrapped_cross_entropy", self._lose):
             self.update(batch, number)
-        self._watch.ended("optimiser")
+        self._watch.ended("optimizer")
         return watch.seconds()
 
     def _lose(self, *arguments: Any, **options: Any) -> Tensor:
@@ -184,15 +186,15 @@ class Published:
     def __init__(self, recipe: Recipe, dataset: Dataset) -> None:
         self._recipe, self._dataset, self._random = recipe, dataset, np.random.default_rng(0)
         self._network = _network(recipe, dataset).train()
-        values = recipe.optimiser
-        self._optimiser = torch.optim.SGD(
-            self._network.parameters(), values.rate, values.momentum, weight_decay=values.decay
+        values = recipe.optimizer
+        self._optimizer = torch.optim.SGD(
+            self._network.parameters(), values.lr, values.momentum, weight_decay=values.weight_decay
         )
 
     def __call__(self, number: int, watch: Watch) -> dict[str, float]:
         """One update: the seconds of its parts."""
         images, labels = self._batch(number, watch)
-        self._optimiser.zero_grad()
+        self._optimizer.zero_grad()
         logits = self._network(images)
         watch.ended("forward")
         coarse = logits.detach().requires_grad_()
@@ -200,17 +202,17 @@ class Published:
         watch.ended("loss")
         logits.backward(coarse.grad)
         watch.ended("backward")
-        self._optimiser.step()
-        watch.ended("optimiser")
+        self._optimizer.step()
+        watch.ended("optimizer")
         return watch.seconds()
 
     def _batch(self, number: int, watch: Watch) -> tuple[Tensor, Tensor]:
         images, labels = [], []
-        for position in order_of(self._recipe.seed, number, self._recipe.batch, len(self._dataset)):
+        for position in order_of(self._recipe.seed, number, self._recipe.batch_size, len(self._dataset)):
             sample = self._dataset[position]
             watch.ended("decode")
             image, truth = self._augment(Pillow.fromarray(sample.image), Pillow.fromarray(sample.labels))
-            mean, deviation = (np.array(of, np.float32) for of in (BGR_PIXELS.mean, BGR_PIXELS.deviation))
+            mean, deviation = (np.array(of, np.float32) for of in (BGR_NORMALIZATION.mean, BGR_NORMALIZATION.std))
             planes = ((image[..., ::-1].astype(np.float32) / 255 - mean) / deviation).transpose(2, 0, 1)
             images.append(torch.from_numpy(np.ascontiguousarray(planes)))
             labels.append(torch.from_numpy(truth.astype(np.int64)))
@@ -222,21 +224,23 @@ class Published:
     def _augment(self, image: Pillow.Image, labels: Pillow.Image) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Flip, resize all of it, pad both ends by the shortfall, crop."""
         values, random = self._recipe.augmentation, self._random
-        if random.random() < values.flip:
+        if random.random() < values.hflip:
             image, labels = (one.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT) for one in (image, labels))
         factor = random.uniform(*values.scale)
         size = int(image.width * factor), int(image.height * factor)
         pixels = np.asarray(image.resize(size, Pillow.Resampling.BILINEAR))
         truth = np.asarray(labels.resize(size, Pillow.Resampling.NEAREST))
-        short = [(max(0, crop - side),) * 2 for crop, side in zip(values.crop, truth.shape, strict=True)]
+        short = [(max(0, crop - side),) * 2 for crop, side in zip(values.crop_size, truth.shape, strict=True)]
         pixels, truth = np.pad(pixels, [*short, (0, 0)]), np.pad(truth, short, constant_values=IGNORE)
-        top, left = (int(random.integers(side - crop + 1)) for side, crop in zip(truth.shape, values.crop, strict=True))
-        here = slice(top, top + values.crop[0]), slice(left, left + values.crop[1])
+        top, left = (
+            int(random.integers(side - crop + 1)) for side, crop in zip(truth.shape, values.crop_size, strict=True)
+        )
+        here = slice(top, top + values.crop_size[0]), slice(left, left + values.crop_size[1])
         return pixels[here], truth[here]
 
 
 def _network(recipe: Recipe, dataset: Dataset) -> SegmentationNetwork:
-    return fresh_network(network_by_name(recipe.network), len(dataset.label_space), recipe.alpha, recipe.seed)
+    return init_network(network_by_name(recipe.network), len(dataset.label_space), recipe.alpha, recipe.seed)
 
 
 if __name__ == "__main__":

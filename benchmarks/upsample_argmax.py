@@ -38,7 +38,7 @@ WEIGHTS = "fassd-net-l2-street"
 PICTURE = Path(__file__).parent.parent / "src" / "fassd" / "assets" / "street.jpg"
 
 Array = np.ndarray[Any, Any]
-Way = Callable[[], Array]
+OpenVariant = Callable[[], Array]
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def _machine() -> dict[str, Any]:
 def _inputs() -> dict[str, Array]:
     path = locate_weights(WEIGHTS)
     checkpoint = read_checkpoint(path)
-    network = InferenceNetwork(network_from_checkpoint(checkpoint, path), checkpoint.header.pixels).eval()
+    network = InferenceNetwork(network_from_checkpoint(checkpoint, path), checkpoint.header.normalization).eval()
     eighth, quarter = (_logits(network, (SIZE[1] * scale, SIZE[0] * scale)) for scale in (1, 2))
     noise = np.random.default_rng(0).standard_normal((1, 19, 256, 512)).astype(np.float32)
     return {
@@ -90,7 +90,7 @@ def _case(name: str, logits: Array) -> dict[str, Any]:
     bfloat16 = (last.view(np.uint32) >> 16).astype(np.uint16)
     planar = torch.from_numpy(logits)
     out = np.empty((1, *SIZE), np.uint8)
-    ways: dict[str, Way] = {
+    ways: dict[str, OpenVariant] = {
         "kernel, nchw": lambda: upsample_argmax(logits, SIZE, out=out),
         "kernel, nhwc": lambda: upsample_argmax(last, SIZE, layout="nhwc", out=out),
         "kernel, nhwc bfloat16": lambda: upsample_argmax(bfloat16, SIZE, layout="nhwc", bfloat16_bits=True, out=out),
@@ -126,7 +126,7 @@ def _numpy(logits: Array) -> Array:
     return np.concatenate(strips, 1)
 
 
-def _alternate(ways: dict[str, Way]) -> dict[str, dict[str, float]]:
+def _alternate(ways: dict[str, OpenVariant]) -> dict[str, dict[str, float]]:
     taken: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(ROUNDS):
         for way, run in ways.items():

@@ -38,7 +38,7 @@ from fassd.core.types import Event, ignore_events
 from fassd.tasks.train import train
 from fassd.training.curves import Curves
 from fassd.training.run import Run
-from fassd.training.setup import TrainingOrder
+from fassd.training.setup import TrainConfig
 
 ITERATIONS, SAVE_EVERY = 8, 2
 BOUNDARIES = {"open", "os.rename", "os.remove", "os.mkdir"}
@@ -84,9 +84,9 @@ class Bench:
         self.expected = outcome_of(straight)
         self.state_bytes = Run(straight).states.paths()[0].stat().st_size
 
-    def order(self, out: Path, resume: bool) -> TrainingOrder:
+    def order(self, out: Path, resume: bool) -> TrainConfig:
         """The training, into a folder."""
-        return TrainingOrder(recipe(), [f"camvid:{self.data}"], out, resume, workers=0, trackers=())
+        return TrainConfig(recipe(), [f"camvid:{self.data}"], out, resume, workers=0, trackers=())
 
     def sitting(self, out: Path, death: Death, after: float | None = None) -> int:
         """Trains in a process of its own, from the start or from where it stands; gives its exit status.
@@ -254,19 +254,19 @@ def recipe() -> Recipe:
     values = {
         "network": "fassd-net-l2",
         "iterations": ITERATIONS,
-        "batch": 2,
+        "batch_size": 2,
         "precision": "float32",
-        "average": 0.9,
+        "ema_decay": 0.9,
         "validate_every": ITERATIONS // 2,
         "save_every": SAVE_EVERY,
-        "augmentation": {"crop": (64, 64), "scale": (0.9, 1.5)},
-        "loss": {"kept": 512, "class_weights": "inverse-log", "auxiliary": 0.4},
+        "augmentation": {"crop_size": (64, 64), "scale": (0.9, 1.5)},
+        "loss": {"min_kept": 512, "class_weights": "inverse-log", "aux_weight": 0.4},
     }
     return recipe_from(values, "the script")
 
 
 def make_data(root: Path) -> Path:
-    """Six labelled pictures of coloured blocks in CamVid's layout."""
+    """Six labeled pictures of colored blocks in CamVid's layout."""
     for split, frames in {"train": 4, "val": 2}.items():
         images, masks = root / split, root / f"{split}annot"
         for folder in (images, masks):

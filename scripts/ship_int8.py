@@ -21,7 +21,7 @@ from fassd.data.open_dataset import open_dataset
 from fassd.media.images import read_image
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.openvino_file import write_model
-from fassd.runtimes.openvino_graph import draw_logits
+from fassd.runtimes.openvino_graph import build_logits
 from fassd.runtimes.quantize import quantize
 from fassd.scoring.evaluate import evaluate
 
@@ -42,7 +42,7 @@ def ship(row: ShippedWeights, calibrate: str, count: int, data: list[str]) -> No
     checkpoint = read_checkpoint(row.path)
     pairs = open_dataset(calibrate, "train").pairs
     places = np.linspace(0, len(pairs) - 1, min(count, len(pairs))).round().astype(int)
-    model = draw_logits(checkpoint.header, checkpoint.arrays)
+    model = build_logits(checkpoint.header, checkpoint.arrays)
     quantized, report = quantize(model, [read_image(pairs[place].image)[None] for place in places])
     origin = (
         f"{row.name} in int8, ranges measured on {report.images} images of {pairs[0].image.parent.parent.name} train"

@@ -23,13 +23,13 @@ from fassd.runtimes.open import open_runtime
 from fassd.scoring.count import Report
 from fassd.scoring.evaluate import evaluate
 from fassd.training.run import Run
-from fassd.training.validation import ONE_LOOK
+from fassd.training.validation import NO_TTA
 
 WEIGHTS = Path(str(fassd.__path__[0])) / "weights"
 
 
 def main() -> None:
-    """Writes the file, prints what the catalogue needs."""
+    """Writes the file, prints what the catalog needs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder that `fassd train` wrote")
     parser.add_argument("name")
@@ -60,7 +60,7 @@ def main() -> None:
 def averaged(run: Run) -> Checkpoint:
     """The mean of a run's best and last weights and running statistics; the best where they are a mean already."""
     best = read_checkpoint(run.best_path)
-    if run.recipe().average:
+    if run.recipe().ema_decay:
         return best
     state = run.states.load()
     last = {name: state.tensors[f"network.{name}"].numpy() for name in best.arrays}
@@ -84,7 +84,7 @@ def scores_of(report: Report, name: str, weights: str) -> list[Score]:
                 pixel_accuracy=part.pixel_accuracy,
                 classes=classes,
                 command=f"fassd evaluate {weights} --data {kind}:PATH --split {report.split}",
-                conventions=ONE_LOOK if part.marked is None else f"{ONE_LOOK}; answers among the marked classes alone",
+                conventions=NO_TTA if part.marked is None else f"{NO_TTA}; answers among the marked classes alone",
             )
         )
     return scores

@@ -14,13 +14,13 @@ import pytest
 from PIL import Image as Pillow
 
 from fassd.core.arrays import Image, Labels
-from fassd.core.checkpoint import RGB_PIXELS, Header, write_checkpoint
+from fassd.core.checkpoint import RGB_NORMALIZATION, Header, write_checkpoint
 from fassd.core.labels import CAMVID, LabelSpace
 from fassd.core.types import Event
 from fassd.runtimes.runtime import Runtime
 
 if TYPE_CHECKING:
-    from fassd.training.setup import TrainingOrder
+    from fassd.training.setup import TrainConfig
 
 # On busy cores PyTorch's threads spin while they wait for each other: small networks took a hundred times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -57,11 +57,11 @@ def make_checkpoint() -> Callable[..., Path]:
         side: int | None = None,
         seed: int = 0,
     ) -> Path:
-        from fassd.networks.build import checkpoint_of, fresh_network
+        from fassd.networks.build import checkpoint_of, init_network
         from fassd.networks.specs import network_by_name
 
-        fresh = fresh_network(network_by_name(network), len(space), seed=seed)
-        header = Header(network=network, label_space=space, pixels=RGB_PIXELS, input_side=side)
+        fresh = init_network(network_by_name(network), len(space), seed=seed)
+        header = Header(network=network, label_space=space, normalization=RGB_NORMALIZATION, input_side=side)
         write_checkpoint(path, checkpoint_of(fresh, header))
         return path
 
@@ -97,7 +97,7 @@ def blocks() -> Callable[..., Labels]:
 
 @pytest.fixture(scope="session")
 def paint() -> Callable[[Labels], Image]:
-    """A picture that shows its labels: 20 grey levels a class in red, the complement in green, places in blue."""
+    """A picture that shows its labels: 20 gray levels a class in red, the complement in green, places in blue."""
 
     def make(labels: Labels) -> Image:
         red = labels * np.uint8(20)
@@ -162,22 +162,22 @@ def finished(camvid_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     from tests.short_trainings import recipe
 
     from fassd.tasks.train import train
-    from fassd.training.setup import TrainingOrder
+    from fassd.training.setup import TrainConfig
 
     out, events = tmp_path_factory.mktemp("finished") / "run", list[Event]()
-    train(TrainingOrder(recipe(), [f"camvid:{camvid_root}"], out, workers=0), events.append)
+    train(TrainConfig(recipe(), [f"camvid:{camvid_root}"], out, workers=0), events.append)
     return out, events
 
 
 @pytest.fixture
 def order(
     finished: tuple[Path, list[Event]], camvid_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> TrainingOrder:
+) -> TrainConfig:
     """Train on the made CamVid, into a fresh folder, without what takes longer than the training."""
     from tests.short_trainings import recipe
 
     from fassd.training.curves import Curves
-    from fassd.training.setup import TrainingOrder
+    from fassd.training.setup import TrainConfig
 
     monkeypatch.setattr(Curves, "draw", lambda self: None)
-    return TrainingOrder(recipe(), [f"camvid:{camvid_root}"], tmp_path / "run", workers=0, trackers=())
+    return TrainConfig(recipe(), [f"camvid:{camvid_root}"], tmp_path / "run", workers=0, trackers=())

@@ -13,11 +13,11 @@ from fassd.core.types import Event
 RECIPE = {
     "network": "fassd-net-l2",
     "iterations": 4,
-    "batch": 2,
+    "batch_size": 2,
     "precision": "float32",
     "validate_every": 2,
-    "augmentation": {"crop": (64, 64), "scale": (0.9, 1.5)},
-    "loss": {"kept": 512},
+    "augmentation": {"crop_size": (64, 64), "scale": (0.9, 1.5)},
+    "loss": {"min_kept": 512},
 }
 
 

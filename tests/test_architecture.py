@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,37 @@ def test_imports_point_down() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """The modules of the package that a file imports: at the top, inside functions, and for type checkers alike."""
+    names = {".".join(one.relative_to(PACKAGE.parent).with_suffix("").parts) for one in MODULES}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            below = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in names else node.module for name in below)
+
+
+def test_no_file_imports_one_that_imports_it() -> None:
+    edges = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): set(_imports(path))
+        for path in MODULES
+        if path.name not in ("__init__.py", "__main__.py")
+    }
+    assert sum(map(len, edges.values())) > 500
+    # Kahn's algorithm: take away files that import no other that is left; only cycles remain.
+    while free := [name for name, below in edges.items() if not below & edges.keys()]:
+        for name in free:
+            del edges[name]
+    assert not edges
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_first_line_of_a_file_says_what_it_is_for(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not text.strip() or re.match(r'r?"""\S[^\n]{10,}', text)
 
 
 def test_there_are_no_attics() -> None:

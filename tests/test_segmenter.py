@@ -1,4 +1,4 @@
-"""The friendly Python face: a picture in, a labelled picture out."""
+"""The friendly Python face: a picture in, a labeled picture out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 import fassd
 from fassd.core.arrays import Image, Labels
-from fassd.core.errors import CheckpointError, PictureError, UnknownName, UsageError
+from fassd.core.errors import CheckpointError, ImageError, UnknownName, UsageError
 from fassd.core.labels import CAMVID
 from fassd.runtimes.runtime import Runtime
 from fassd.segmenter import Segmenter, shrink
@@ -136,7 +136,7 @@ def test_a_picture_below_the_minimum_is_refused_with_both_sizes(segmenter: Segme
     with pytest.raises(UsageError, match=r"128x56 .*at least 57"):
         segmenter(np.zeros((56, 128, 3), np.uint8))
     Pillow.new("RGB", (56, 128)).save(tmp_path / "narrow.png")
-    with pytest.raises(PictureError, match=r"narrow\.png: .*56x128 .*at least 57"):
+    with pytest.raises(ImageError, match=r"narrow\.png: .*56x128 .*at least 57"):
         segmenter(tmp_path / "narrow.png")
 
 
@@ -180,7 +180,7 @@ def test_a_stream_is_answered_like_its_pictures_in_order(
 def test_the_public_names_are_the_same_things(tiny_weights: Path, picture: Image) -> None:
     assert fassd.Segmenter is Segmenter
     assert isinstance(fassd.Segmenter(tiny_weights)(picture), fassd.Prediction)
-    assert issubclass(PictureError, fassd.FassdError)
+    assert issubclass(ImageError, fassd.FassdError)
 
 
 def test_wrong_weights_are_refused(tmp_path: Path) -> None:

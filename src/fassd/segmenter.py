@@ -1,4 +1,4 @@
-"""The friendly Python face: a picture in, a labelled picture out."""
+"""The friendly Python face: a picture in, a labeled picture out."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from PIL import Image as Pillow
 
 from fassd.core.arrays import ClassMap, Image
 from fassd.core.catalog import DEFAULT_WEIGHTS
-from fassd.core.errors import PictureError, UsageError
+from fassd.core.errors import ImageError, UsageError
 from fassd.core.labels import LabelSpace
-from fassd.core.parallel import side_by_side
+from fassd.core.parallel import parallel_map
 from fassd.media.images import read_image
 from fassd.media.paint import overlay, shares
 from fassd.media.prediction_writer import write_prediction
@@ -26,13 +26,13 @@ from fassd.runtimes.rows import AUTO
 
 @dataclass(frozen=True)
 class Prediction:
-    """One labelled picture.
+    """One labeled picture.
 
     Attributes:
         name: the picture's file name, or "image".
         image: uint8 RGB, (H, W, 3), upright.
         class_map: (H, W) uint8, a class at every pixel.
-        label_space: names and colours of the classes.
+        label_space: names and colors of the classes.
         seconds: from image in memory to class map in memory.
     """
 
@@ -48,7 +48,7 @@ class Prediction:
         return shares(self.class_map, self.label_space)
 
     def overlay(self) -> Image:
-        """The picture under the classes' colours, with a legend below."""
+        """The picture under the classes' colors, with a legend below."""
         return overlay(self.image, self.class_map, self.label_space, self.shares)
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
@@ -101,7 +101,7 @@ class Segmenter:
             picture: a file, or a uint8 RGB array (H, W, 3).
 
         Raises:
-            PictureError: the file is no picture, damaged, too large, or too small for the network.
+            ImageError: the file is no picture, damaged, too large, or too small for the network.
             UsageError: neither file nor array; or the array is no image, or too small for the network.
         """
         if isinstance(picture, np.ndarray):
@@ -113,7 +113,7 @@ class Segmenter:
         try:
             return self._segment(path.name, image)
         except UsageError as error:
-            raise PictureError(path, str(error)) from None
+            raise ImageError(path, str(error)) from None
 
     def stream(self, pictures: Iterable[str | Path | Image]) -> Iterator[Prediction]:
         """Labels pictures one after the other, or `streams` side by side; answers come in order.
@@ -122,9 +122,9 @@ class Segmenter:
             pictures: files or arrays; they may be endless, for only a few are taken ahead.
 
         Raises:
-            PictureError, UsageError: as a call, when it is the picture's turn.
+            ImageError, UsageError: as a call, when it is the picture's turn.
         """
-        return side_by_side(self, pictures, self.streams)
+        return parallel_map(self, pictures, self.streams)
 
     def _segment(self, name: str, image: Image) -> Prediction:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
-from tests.checks.scenes import CAR, COLOURS, POLE, ROAD, painted, save, scene, scenes
+from tests.checks.scenes import CAR, COLORS, POLE, ROAD, painted, save, scene, scenes
 from tests.checks.town import Town
 
 from fassd.core.arrays import IGNORE
@@ -50,11 +50,11 @@ def _palette(picture: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def _palette_of_few(town: Town) -> None:
-    """As vendors with many classes do: several share a colour, which then says nothing about the index."""
+    """As vendors with many classes do: several share a color, which then says nothing about the index."""
     path = town.root / "dataset.toml"
-    path.write_text(path.read_text().replace(str(list(COLOURS[CAR])), str(list(COLOURS[POLE]))))
+    path.write_text(path.read_text().replace(str(list(COLORS[CAR])), str(list(COLORS[POLE]))))
     table = painted(np.arange(256).clip(0, 9).astype(np.uint8))
-    table[CAR] = COLOURS[POLE]
+    table[CAR] = COLORS[POLE]
     for mask in town.masks["train"]:
         with PIL.Image.open(mask) as picture:
             changed = picture.copy()
@@ -149,7 +149,7 @@ def _from_the_air(top: int) -> Callable[[Town], None]:
 
     def do(town: Town) -> None:
         rows = zip(("road", "grass", "tree", "water"), ((1, 2, 3), (0, 200, 0), (0, 90, 0), (0, 0, 200)), strict=True)
-        classes = "".join(f'[[classes]]\nname = "{name}"\ncolour = {list(colour)}\n' for name, colour in rows)
+        classes = "".join(f'[[classes]]\nname = "{name}"\ncolor = {list(color)}\n' for name, color in rows)
         (town.root / "dataset.toml").write_text(f'name = "air"\n{classes}')
         for number, path in enumerate((*town.masks["train"], *town.masks["val"])):
             random = np.random.default_rng(number)
@@ -189,13 +189,13 @@ def _black_and_white(town: Town) -> None:
 HARMLESS: dict[str, tuple[str, Callable[[Town], Any]]] = {
     "leftovers of macOS and Windows": ("values", _leftovers),
     "masks with a palette": ("values", _masks(_palette)),
-    "a palette in which classes share a colour": ("values", _palette_of_few),
+    "a palette in which classes share a color": ("values", _palette_of_few),
     "masks of 16 bits": ("values", _masks(_deep)),
     "ignored pixels around objects": ("values", _masks(_bordered)),
     "two thirds ignored": ("values", _masks(_half_ignored)),
-    "colours with an opaque alpha channel": ("colours", _masks(_opaque)),
-    "colours in a palette": ("colours", _masks(lambda p: p.quantize(16, dither=PIL.Image.Dither.NONE))),
-    "a picture in grey": ("values", _image(PIL.ImageOps.grayscale)),
+    "colors with an opaque alpha channel": ("colors", _masks(_opaque)),
+    "colors in a palette": ("colors", _masks(lambda p: p.quantize(16, dither=PIL.Image.Dither.NONE))),
+    "a picture in gray": ("values", _image(PIL.ImageOps.grayscale)),
     "a picture in CMYK": ("values", _image(lambda p: p.convert("CMYK"))),
     "a progressive picture": ("values", _image(lambda p: p, progressive=True)),
     "a picture at night": ("values", _image(_dark)),
@@ -237,8 +237,8 @@ UNUSABLE: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "a description that is no TOML": ("values", _write("dataset.toml", lambda _: "name = "), "not valid TOML"),
     "an unknown coding": (
         "values",
-        _write("dataset.toml", lambda text: 'coding = "colour"\n' + text),
-        "did you mean 'colours'",
+        _write("dataset.toml", lambda text: 'coding = "color"\n' + text),
+        "did you mean 'colors'",
     ),
     "an unknown key": (
         "values",
@@ -247,8 +247,8 @@ UNUSABLE: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     ),
     "an unknown key of a class": (
         "values",
-        _write("dataset.toml", lambda text: text.replace("colour", "color", 1)),
-        "did you mean 'colour'",
+        _write("dataset.toml", lambda text: text.replace("color", "color", 1)),
+        "did you mean 'color'",
     ),
     "no list of pairs": (
         "list",

@@ -15,14 +15,14 @@ import PIL.ImageDraw
 import PIL.ImageFilter
 
 from fassd.core.arrays import IGNORE
-from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW, CITYSCAPES_TO_CAMVID
+from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_CLASSES, CITYSCAPES_TO_CAMVID
 
 Array = np.ndarray[Any, Any]
 
 SIZE = (120, 160)
 SPLITS = {"train": 8, "val": 4}
 
-# Name in Cityscapes, how bright it varies, its natural colour.
+# Name in Cityscapes, how bright it varies, its natural color.
 _CLASSES = (
     ("road", 10, (92, 92, 96)),
     ("sidewalk", 9, (150, 142, 136)),
@@ -37,12 +37,12 @@ _CLASSES = (
 NAMES = tuple(row[0] for row in _CLASSES)
 ROAD, PAVEMENT, BUILDING, POLE, SIGN, TREE, SKY, PERSON, CAR = range(9)
 _BONNET = 9
-COLOURS = tuple(CITYSCAPES.classes[CITYSCAPES.index(name)].colour for name in NAMES)
+COLORS = tuple(CITYSCAPES.classes[CITYSCAPES.index(name)].color for name in NAMES)
 
 TO_TRAIN = np.full(256, IGNORE, np.uint8)
 TO_TRAIN[: len(NAMES)] = [CITYSCAPES.index(name) for name in NAMES]
 TO_RAW = np.full(256, 1, np.uint8)
-TO_RAW[: len(NAMES)] = [next(row.raw_id for row in CITYSCAPES_RAW if row.name == name) for name in NAMES]
+TO_RAW[: len(NAMES)] = [next(row.label_id for row in CITYSCAPES_CLASSES if row.name == name) for name in NAMES]
 TO_CAMVID = np.full(256, 11, np.uint8)
 TO_CAMVID[: len(NAMES)] = [CAMVID.index(CITYSCAPES_TO_CAMVID[name]) for name in NAMES]
 
@@ -68,8 +68,8 @@ def _drawn(seed: int) -> Scene:
     coarse = random.normal(0, 1, (height // 4, width // 4)).repeat(4, 0).repeat(4, 1)
     shade = coarse * spread[drawn] + random.normal(0, 5, SIZE)
     light = np.linspace(random.uniform(0.85, 1.1), random.uniform(0.85, 1.1), width)[None, :, None]
-    colours = (tones[drawn] + shade[..., None]) * light * random.uniform(0.85, 1.1)
-    picture = PIL.Image.fromarray(colours.clip(0, 255).astype(np.uint8)).filter(PIL.ImageFilter.GaussianBlur(0.5))
+    colors = (tones[drawn] + shade[..., None]) * light * random.uniform(0.85, 1.1)
+    picture = PIL.Image.fromarray(colors.clip(0, 255).astype(np.uint8)).filter(PIL.ImageFilter.GaussianBlur(0.5))
     return Scene(np.array(picture), np.where(drawn == _BONNET, IGNORE, drawn).astype(np.uint8))
 
 
@@ -139,14 +139,14 @@ def scenes(split: str) -> list[Scene]:
 
 
 CLASSES = "".join(
-    f'[[classes]]\nname = "{name}"\ncolour = {list(colour)}\n' for name, colour in zip(NAMES, COLOURS, strict=True)
+    f'[[classes]]\nname = "{name}"\ncolor = {list(color)}\n' for name, color in zip(NAMES, COLORS, strict=True)
 )
 
 
 def painted(labels: Array) -> Array:
-    """Labels in the colours of their classes, black where ignored."""
+    """Labels in the colors of their classes, black where ignored."""
     table = np.zeros((256, 3), np.uint8)
-    table[: len(COLOURS)] = COLOURS
+    table[: len(COLORS)] = COLORS
     return table[labels]
 
 
@@ -164,9 +164,9 @@ def make_values(root: Path) -> str:
     return _folder(root, f'name = "town"\n{CLASSES}', lambda labels: labels)
 
 
-def make_colours(root: Path) -> str:
-    """The same by colour."""
-    return _folder(root, f'name = "town"\ncoding = "colours"\nignore = "0,0,0"\n{CLASSES}', painted)
+def make_colors(root: Path) -> str:
+    """The same by color."""
+    return _folder(root, f'name = "town"\ncoding = "colors"\nignore = "0,0,0"\n{CLASSES}', painted)
 
 
 def make_trainids(root: Path) -> str:
@@ -176,7 +176,7 @@ def make_trainids(root: Path) -> str:
 
 def make_binary(root: Path) -> str:
     """Two classes: cars, and the rest."""
-    rows = '[[classes]]\nname = "rest"\ncolour = [0, 0, 0]\n[[classes]]\nname = "car"\ncolour = [0, 0, 142]\n'
+    rows = '[[classes]]\nname = "rest"\ncolor = [0, 0, 0]\n[[classes]]\nname = "car"\ncolor = [0, 0, 142]\n'
     return _folder(root, f'name = "cars"\n{rows}', lambda labels: (labels == CAR).astype(np.uint8))
 
 
@@ -191,7 +191,7 @@ def make_list(root: Path) -> str:
 
 
 def make_cityscapes(root: Path) -> str:
-    """Cityscapes' layout with labelIds, instanceIds and colour pictures."""
+    """Cityscapes' layout with labelIds, instanceIds and color pictures."""
     for split, city in (("train", "ulm"), ("val", "bonn")):
         for number, street in enumerate(scenes(split)):
             stem, raw = f"{city}_{number:06}_000019", TO_RAW[street.labels]
@@ -218,7 +218,7 @@ def make_camvid(root: Path) -> str:
 
 MAKERS = {
     "values": make_values,
-    "colours": make_colours,
+    "colors": make_colors,
     "trainids": make_trainids,
     "binary": make_binary,
     "list": make_list,

@@ -20,14 +20,14 @@ TURNS = {
 SEEDS = range(6)
 
 
-def _grey(seed: int) -> Array:
-    grey: Array = scene(seed).image.mean(-1).astype(np.uint8)
-    return grey
+def _gray(seed: int) -> Array:
+    gray: Array = scene(seed).image.mean(-1).astype(np.uint8)
+    return gray
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_mask_on_its_image_agrees(seed: int) -> None:
-    fit = alignment(_grey(seed), scene(seed).labels, 1)
+    fit = alignment(_gray(seed), scene(seed).labels, 1)
     assert fit
     assert fit.here > 8
     assert fit.flip is None
@@ -37,7 +37,7 @@ def test_a_mask_on_its_image_agrees(seed: int) -> None:
 @pytest.mark.parametrize("turn", TURNS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_flip_is_named_by_what_takes_it_back(seed: int, turn: Transpose) -> None:
-    fit = alignment(_grey(seed), TURNS[turn](scene(seed).labels), 1)
+    fit = alignment(_gray(seed), TURNS[turn](scene(seed).labels), 1)
     assert fit
     assert fit.flip == turn
 
@@ -47,7 +47,7 @@ def test_a_flip_is_named_by_what_takes_it_back(seed: int, turn: Transpose) -> No
 def test_a_quarter_turn_of_a_square_is_named_by_what_takes_it_back(
     seed: int, quarters: int, turn: Transpose | None
 ) -> None:
-    fit = alignment(_grey(seed)[:, :120], np.rot90(scene(seed).labels[:, :120], quarters), 1)
+    fit = alignment(_gray(seed)[:, :120], np.rot90(scene(seed).labels[:, :120], quarters), 1)
     assert fit
     assert fit.flip == turn
 
@@ -55,31 +55,31 @@ def test_a_quarter_turn_of_a_square_is_named_by_what_takes_it_back(
 @pytest.mark.parametrize(("right", "down"), [(16, 0), (-12, 6), (0, -14)])
 def test_a_shift_is_measured(right: int, down: int) -> None:
     labels = np.roll(scene(1).labels, (down, right), (0, 1))
-    fit = alignment(_grey(1), labels, 1)
+    fit = alignment(_gray(1), labels, 1)
     assert fit
     assert fit.is_shifted
     assert fit.shift == pytest.approx((-right / 160, -down / 120), abs=0.02)
 
 
 def test_light_and_contrast_do_not_matter() -> None:
-    plain, dark = (alignment(grey, scene(2).labels, 1) for grey in (_grey(2), _grey(2) // 3 + 20))
+    plain, dark = (alignment(gray, scene(2).labels, 1) for gray in (_gray(2), _gray(2) // 3 + 20))
     assert plain
     assert dark
     assert dark.here == pytest.approx(plain.here, rel=0.15)
 
 
 def test_a_mask_without_borders_tells_nothing() -> None:
-    assert alignment(_grey(3), np.zeros((120, 160), np.uint8), 1) is None
+    assert alignment(_gray(3), np.zeros((120, 160), np.uint8), 1) is None
 
 
 def test_a_small_object_tells_too_little() -> None:
     labels = np.zeros((120, 160), np.uint8)
     labels[40:60, 30:60] = 1
-    assert alignment(_grey(3), labels, 1) is None
+    assert alignment(_gray(3), labels, 1) is None
 
 
 def test_what_fits_far_away_fits_by_chance() -> None:
-    fit = alignment(_grey(1), np.roll(scene(1).labels, 60, 1), 1)
+    fit = alignment(_gray(1), np.roll(scene(1).labels, 60, 1), 1)
     assert fit
     assert abs(fit.shift[0]) > 0.3
     assert not fit.is_shifted

@@ -21,10 +21,10 @@ from fassd.checks.alignment import Alignment
 from fassd.checks.check import Checked, check_dataset
 from fassd.checks.misaligned import misplaced_masks, usual_flip
 from fassd.checks.pair_facts import PairFacts
-from fassd.checks.split_tally import SplitTally
+from fassd.checks.split_tally import SplitStats
 from fassd.cli.main import run
 from fassd.core.errors import DataError, FassdError, FileError, UsageError
-from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW
+from fassd.core.labels import CITYSCAPES, CITYSCAPES_CLASSES
 from fassd.core.types import Event
 from fassd.data.dataset import Dataset, Pair
 from fassd.data.mask_encoding import by_value
@@ -122,7 +122,7 @@ def test_a_mask_that_fits_badly_is_turned_with_all_others() -> None:
     dataset = Dataset(
         "folder:x", "val", CITYSCAPES, by_value(CITYSCAPES), (Pair("a", Path("a.jpg"), Path("a.png")),) * 4
     )
-    tally = SplitTally(dataset)
+    tally = SplitStats(dataset)
     for index, flips in enumerate([(9.0, 1.0, 1.0, -np.inf, -np.inf)] * 3 + [(3.2, 1.0, 1.0, 1.0, 1.0)]):
         tally.add(index, PairFacts((), alignment=Alignment(2.0, flips, 9.0, (0.0, 0.0))))
     usual = usual_flip([tally])
@@ -229,7 +229,7 @@ def test_pictures_of_any_size_and_few_classes(tmp_path: Path, size: tuple[int, i
         ):
             (tmp_path / folder / "train").mkdir(parents=True, exist_ok=True)
             Pillow.fromarray(pixels).save(tmp_path / f"{folder}/train/{number}.png")
-    rows = "".join(f'[[classes]]\nname = "{one}"\ncolour = [{one}, 0, 0]\n' for one in range(classes))
+    rows = "".join(f'[[classes]]\nname = "{one}"\ncolor = [{one}, 0, 0]\n' for one in range(classes))
     (tmp_path / "dataset.toml").write_text(rows)
     faults = {one.kind.name for one in check_dataset(f"folder:{tmp_path}").faults}
     # A speck of one class is a mask of one value, and noise in a line has values between others.
@@ -266,11 +266,11 @@ def test_the_drive_that_camvid_splits_is_a_note(data_root: Path, tmp_path: Path)
 
 
 _RAW = "\n".join(
-    f'"{row.raw_id}" = "{"ignore" if row.ignored else row.name}"' for row in CITYSCAPES_RAW if row.raw_id >= 0
+    f'"{row.label_id}" = "{"ignore" if row.ignored else row.name}"' for row in CITYSCAPES_CLASSES if row.label_id >= 0
 )
 _REAL_CODINGS = {
-    "raw_ids": f'label_space = "cityscapes"\n[codes]\n{_RAW}\n',
-    "rgb_coded": 'label_space = "cityscapes"\ncoding = "colours"\nignore = "0,0,0"\n',
+    "label_ids": f'label_space = "cityscapes"\n[codes]\n{_RAW}\n',
+    "rgb_coded": 'label_space = "cityscapes"\ncoding = "colors"\nignore = "0,0,0"\n',
 }
 
 

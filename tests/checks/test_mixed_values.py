@@ -43,13 +43,13 @@ def _resized(factor: float, how: Resampling, back: bool = False) -> Change:
 
 CHANGES: dict[str, tuple[Change, str]] = {
     "none": (lambda mask: mask, ""),
-    "nearest neighbour, smaller": (_resized(0.5, Resampling.NEAREST), ""),
-    "nearest neighbour, larger": (_resized(1.5, Resampling.NEAREST), ""),
+    "nearest neighbor, smaller": (_resized(0.5, Resampling.NEAREST), ""),
+    "nearest neighbor, larger": (_resized(1.5, Resampling.NEAREST), ""),
     "JPEG 50": (_jpeg(50), "jpeg-mask"),
     "JPEG 75": (_jpeg(75), "jpeg-mask"),
     "JPEG 90": (_jpeg(90), "jpeg-mask"),
     "JPEG 95": (_jpeg(95), "jpeg-mask"),
-    "JPEG 90 with colours in full": (_jpeg(90, 0), "jpeg-mask"),
+    "JPEG 90 with colors in full": (_jpeg(90, 0), "jpeg-mask"),
     "bilinear, there and back": (_resized(0.5, Resampling.BILINEAR, back=True), "blurred-mask"),
     "bilinear, smaller": (_resized(0.5, Resampling.BILINEAR), "blurred-mask"),
     "bilinear, larger": (_resized(1.5, Resampling.BILINEAR), "blurred-mask"),
@@ -64,17 +64,17 @@ def _codes(mask: PIL.Image.Image) -> Codes:
     return pixels if pixels.ndim == 2 else pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
 
 
-@pytest.mark.parametrize("form", ["values", "colours"])
+@pytest.mark.parametrize("form", ["values", "colors"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_real_masks_tell_how_they_were_mixed(data_root: Path, form: str, change: str) -> None:
     paths = sorted((data_root / "camvid" / "trainannot").glob("*.png"))[::60]
     if not paths:
         pytest.skip("FASSD_DATA has no folder camvid")
-    colours = np.array([*(one.colour for one in CAMVID.classes), (0, 0, 0)], np.uint8)
+    colors = np.array([*(one.color for one in CAMVID.classes), (0, 0, 0)], np.uint8)
     do, expected = CHANGES[change]
     masks = [read_values(path) for path in paths]
     told = Counter(
-        mixing_of(_codes(do(PIL.Image.fromarray(colours[one] if form == "colours" else one)))) for one in masks
+        mixing_of(_codes(do(PIL.Image.fromarray(colors[one] if form == "colors" else one)))) for one in masks
     )
     assert told == {expected: len(paths)}
 

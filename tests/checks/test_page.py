@@ -21,13 +21,13 @@ EVIL = '<script>alert("1")</script>&amp;\u202e\n'
 DESCRIPTION = """
 [[classes]]
 name = "<b>way</b>"
-colour = [1, 2, 3]
+color = [1, 2, 3]
 [[classes]]
 name = "wall"
-colour = [4, 5, 6]
+color = [4, 5, 6]
 [[classes]]
 name = "tree"
-colour = [7, 8, 9]
+color = [7, 8, 9]
 """
 VOID = {"meta", "img", "!doctype"}
 

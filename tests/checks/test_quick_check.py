@@ -46,15 +46,15 @@ def _renumbered(mask: Path) -> None:
     values = np.array(Pillow.open(mask))
     count = len(CAMVID)
     picture = Pillow.fromarray(np.where(values < count, count - 1 - values, values).astype(np.uint8))
-    picture.putpalette([channel for one in reversed(CAMVID.classes) for channel in one.colour])
+    picture.putpalette([channel for one in reversed(CAMVID.classes) for channel in one.color])
     picture.save(mask)
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "size": (lambda mask: Pillow.open(mask).resize((64, 48)).save(mask), "is 64x48 but its image"),
     "values": (lambda mask: Pillow.fromarray(np.full((96, 128), 77, np.uint8)).save(mask), "holds the value 77"),
-    "colours": (lambda mask: Pillow.open(mask).convert("RGB").save(mask), "holds colours"),
-    "palette": (_renumbered, "palette with the colours of 'camvid', whose indices are no classes"),
+    "colors": (lambda mask: Pillow.open(mask).convert("RGB").save(mask), "holds colors"),
+    "palette": (_renumbered, "palette with the colors of 'camvid', whose indices are no classes"),
     "JPEG": (lambda mask: Pillow.open(mask).save(mask, "JPEG"), "JPEG-compressed"),
     "empty": (lambda mask: mask.write_bytes(b""), "is empty"),
 }

@@ -30,8 +30,8 @@ FATAL = {
     "unreadable-mask",
     "size-differs",
     "foreign-values",
-    "colours-for-values",
-    "values-for-colours",
+    "colors-for-values",
+    "values-for-colors",
     "jpeg-mask",
 }
 _FIRST = {damage.kinds[0]: damage.name for damage in reversed(DAMAGES) if damage.kinds[0] in FATAL}

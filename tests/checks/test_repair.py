@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from tests.checks.scenes import COLOURS, MAKERS, TO_TRAIN
+from tests.checks.scenes import COLORS, MAKERS, TO_TRAIN
 
 from fassd.checks.check import Checked, check_dataset
 from fassd.checks.repair import Repaired, repair
@@ -143,15 +143,15 @@ def test_palettes_numbered_anew_in_each_file_are_one_finding_and_mended(town: Ca
     truth = [sample.labels for sample in open_dataset(f"folder:{root}", "train")]
     masks = sorted(root.glob("masks/train/*"))
     for seed, path in enumerate(masks):
-        order = np.random.default_rng(seed).permutation(len(COLOURS) + 1).astype(np.uint8)
+        order = np.random.default_rng(seed).permutation(len(COLORS) + 1).astype(np.uint8)
         numbers = np.array(Pillow.open(path))
-        picture = Pillow.fromarray(order[np.minimum(numbers, len(COLOURS))])
-        palette = np.zeros((len(COLOURS) + 1, 3), np.uint8)
-        palette[order[:-1]] = COLOURS
+        picture = Pillow.fromarray(order[np.minimum(numbers, len(COLORS))])
+        palette = np.zeros((len(COLORS) + 1, 3), np.uint8)
+        palette[order[:-1]] = COLORS
         picture.putpalette(palette.tobytes())
         picture.save(path)
     before, copy, after = _repaired(root)
-    assert [(one.kind.name, one.files) for one in before.faults] == [("colours-for-values", tuple(masks))]
+    assert [(one.kind.name, one.files) for one in before.faults] == [("colors-for-values", tuple(masks))]
     assert after.faults == ()
     assert all(
         np.array_equal(one.labels, two) for one, two in zip(open_dataset(copy.spec, "train"), truth, strict=True)

@@ -6,16 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fassd.checks.mask_values import explain_colours, explain_greys, explain_values
+from fassd.checks.mask_values import explain_colors, explain_grays, explain_values
 from fassd.core.arrays import IGNORE
-from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW, LabelClass, LabelSpace
-from fassd.data.mask_encoding import Coding, by_value, code_of
+from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_CLASSES, LabelClass, LabelSpace
+from fassd.data.mask_encoding import MaskEncoding, by_value, code_of
 
-RAW = Coding({row.raw_id: IGNORE if row.ignored else row.train_id for row in CITYSCAPES_RAW if row.raw_id >= 0})
+RAW = MaskEncoding(
+    {row.label_id: IGNORE if row.ignored else row.train_id for row in CITYSCAPES_CLASSES if row.label_id >= 0}
+)
 TRAIN = by_value(CITYSCAPES)
 CAM = by_value(CAMVID, 11)
 TWO = LabelSpace("two", (LabelClass("floor", (1, 2, 3), 0), LabelClass("crack", (4, 5, 6), 1)))
-COLOURED = Coding({code_of(label.colour): place for place, label in enumerate(CAMVID.classes)}, by_colour=True)
+COLORED = MaskEncoding({code_of(label.color): place for place, label in enumerate(CAMVID.classes)}, by_color=True)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ COLOURED = Coding({code_of(label.colour): place for place, label in enumerate(CA
         ({3, 77, 254}, CAM, CAMVID, None),
     ],
 )
-def test_values_are_explained(codes: set[int], coding: Coding, space: LabelSpace, kind: str | None) -> None:
+def test_values_are_explained(codes: set[int], coding: MaskEncoding, space: LabelSpace, kind: str | None) -> None:
     found = explain_values(frozenset(codes), coding, space)
     assert (found and found.kind) == kind
     if found:
@@ -64,7 +66,7 @@ def test_a_stretch_that_is_not_certain_has_no_table() -> None:
     assert not found.table
 
 
-def test_train_ids_and_raw_ids_lead_into_each_other() -> None:
+def test_train_ids_and_label_ids_lead_into_each_other() -> None:
     there = explain_values(frozenset({*range(19), 255}), RAW, CITYSCAPES)
     back = explain_values(frozenset(range(34)), TRAIN, CITYSCAPES)
     assert there
@@ -73,27 +75,27 @@ def test_train_ids_and_raw_ids_lead_into_each_other() -> None:
     assert back.table[there.table[IGNORE]] == IGNORE
 
 
-def test_exchanged_channels_of_colours_are_found() -> None:
-    codes = frozenset(code_of((b, g, r)) for r, g, b in (label.colour for label in CAMVID.classes))
-    found = explain_values(codes, COLOURED, CAMVID)
+def test_exchanged_channels_of_colors_are_found() -> None:
+    codes = frozenset(code_of((b, g, r)) for r, g, b in (label.color for label in CAMVID.classes))
+    found = explain_values(codes, COLORED, CAMVID)
     assert found
     assert "red and blue" in found.found
-    assert {found.table[code] for code in codes} == set(COLOURED.classes)
+    assert {found.table[code] for code in codes} == set(COLORED.classes)
 
 
-def test_colours_of_a_known_table_become_values() -> None:
-    owner, table = explain_colours(frozenset({code_of((128, 64, 128)), 0}), CAM, CAMVID)
+def test_colors_of_a_known_table_become_values() -> None:
+    owner, table = explain_colors(frozenset({code_of((128, 64, 128)), 0}), CAM, CAMVID)
     assert owner == "'camvid'"
     assert table[code_of((128, 64, 128))] == CAMVID.index("Road")
     assert CAM.classes[table[0]] == IGNORE
 
 
-@pytest.mark.parametrize(("colours", "owner"), [({(3, 3, 3), (5, 5, 5)}, "grey"), ({(1, 2, 3)}, "")])
-def test_other_colours(colours: set[tuple[int, int, int]], owner: str) -> None:
-    assert explain_colours(frozenset(map(code_of, colours)), CAM, CAMVID)[0] == owner
+@pytest.mark.parametrize(("colors", "owner"), [({(3, 3, 3), (5, 5, 5)}, "gray"), ({(1, 2, 3)}, "")])
+def test_other_colors(colors: set[tuple[int, int, int]], owner: str) -> None:
+    assert explain_colors(frozenset(map(code_of, colors)), CAM, CAMVID)[0] == owner
 
 
-def test_values_become_colours_where_they_are_classes() -> None:
-    table = explain_greys(frozenset({0, 3, 10}), COLOURED, CAMVID)
-    assert table[3] == code_of(CAMVID.classes[3].colour)
-    assert explain_greys(frozenset({0, 30}), COLOURED, CAMVID) == {}
+def test_values_become_colors_where_they_are_classes() -> None:
+    table = explain_grays(frozenset({0, 3, 10}), COLORED, CAMVID)
+    assert table[3] == code_of(CAMVID.classes[3].color)
+    assert explain_grays(frozenset({0, 30}), COLORED, CAMVID) == {}

@@ -1,4 +1,4 @@
-"""What people do to the values and colours in masks."""
+"""What people do to the values and colors in masks."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def _folders_exchanged(town: Town) -> list[Culprit]:
     return town.pairs()
 
 
-def _camvid_colours(town: Town) -> list[Culprit]:
-    """The owners' colour files among the values."""
-    table = {name: colour for name, colour, _ in CAMVID_RAW}
+def _camvid_colors(town: Town) -> list[Culprit]:
+    """The owners' color files among the values."""
+    table = {name: color for name, color, _ in CAMVID_RAW}
     names = [{"Pavement": "Sidewalk", "Pole": "Column_Pole"}.get(name, name) for name in CAMVID.names]
     palette = np.array([table[name] for name in names] + [(0, 0, 0)], np.uint8)
     for paths in town.masks.values():
@@ -106,12 +106,12 @@ def _other_city(town: Town) -> list[Culprit]:
     return [town.pair() | {moved}]
 
 
-def _grey_of_colours(values: Array) -> Array:
+def _gray_of_colors(values: Array) -> Array:
     return np.array(PIL.Image.fromarray(painted(values)).convert("L"))
 
 
 def _by_frequency(values: Array) -> PIL.Image.Image:
-    """An indexed PNG as graphics programs write it: the right colours under indices of their own."""
+    """An indexed PNG as graphics programs write it: the right colors under indices of their own."""
     return PIL.Image.fromarray(painted(values)).quantize(16, dither=PIL.Image.Dither.NONE)
 
 
@@ -127,14 +127,14 @@ def _overlay(values: Array) -> Array:
     return mixed.astype(np.uint8)
 
 
-def _clear_border(colours: Array) -> Array:
-    clear = np.full((*colours.shape[:2], 1), 255, np.uint8)
+def _clear_border(colors: Array) -> Array:
+    clear = np.full((*colors.shape[:2], 1), 255, np.uint8)
     clear[:10] = 60
-    return np.concatenate([colours, clear], 2)
+    return np.concatenate([colors, clear], 2)
 
 
-def _smooth(colours: Array) -> Array:
-    return np.array(PIL.Image.fromarray(colours).filter(PIL.ImageFilter.BoxBlur(1)))
+def _smooth(colors: Array) -> Array:
+    return np.array(PIL.Image.fromarray(colors).filter(PIL.ImageFilter.BoxBlur(1)))
 
 
 def _mostly(value: int) -> Callable[[Array], Array]:
@@ -174,11 +174,11 @@ VALUES: tuple[Damage, ...] = (
         r"write 11 in its place",
     ),
     Damage(
-        "colours were turned into grey",
+        "colors were turned into gray",
         "values",
         on_mask(lambda v: np.array(PIL.Image.fromarray(painted(v)).convert("L")), every=True),
-        ("colours-for-values",),
-        r"in place of their greys",
+        ("colors-for-values",),
+        r"in place of their grays",
         fixed=True,
     ),
     Damage(
@@ -203,9 +203,7 @@ VALUES: tuple[Damage, ...] = (
         r"train_3\.tiff lies there: rename it",
     ),
     Damage("one class too many", "values", on_mask(_spot(_COUNT)), ("foreign-values",), r"ignore = 9|correct"),
-    Damage(
-        "a colour without a meaning", "colours", on_mask(_spot((1, 2, 3))), ("foreign-values",), r"\[codes\]|correct"
-    ),
+    Damage("a color without a meaning", "colors", on_mask(_spot((1, 2, 3))), ("foreign-values",), r"\[codes\]|correct"),
     Damage(
         "ignored pixels are written otherwise",
         "values",
@@ -320,76 +318,74 @@ VALUES: tuple[Damage, ...] = (
         "instanceIds for labelIds", "cityscapes", _beside("instanceIds"), ("instance-ids",), r"labelIds", fixed=True
     ),
     Damage(
-        "the colour pictures for labelIds",
+        "the color pictures for labelIds",
         "cityscapes",
         _beside("color"),
-        ("colours-for-values",),
+        ("colors-for-values",),
         r"values|labelIds",
         fixed=True,
     ),
     Damage(
-        "colours for values",
+        "colors for values",
         "values",
         on_mask(painted, every=True),
-        ("colours-for-values",),
-        r"coding = \"colours\"|values",
+        ("colors-for-values",),
+        r"coding = \"colors\"|values",
         fixed=True,
     ),
+    Damage("colors for values in one mask", "values", on_mask(painted), ("colors-for-values",), r"values", fixed=True),
     Damage(
-        "colours for values in one mask", "values", on_mask(painted), ("colours-for-values",), r"values", fixed=True
-    ),
-    Damage(
-        "unknown colours for values",
+        "unknown colors for values",
         "values",
         on_mask(lambda v: np.stack([v * 20, 255 - v, v], -1)),
-        ("colours-for-values",),
-        r"colours",
+        ("colors-for-values",),
+        r"colors",
     ),
     Damage(
         "three equal channels",
         "values",
         on_mask(lambda v: np.stack([v] * 3, -1)),
-        ("colours-for-values",),
+        ("colors-for-values",),
         r"one of the channels",
         fixed=True,
     ),
     Damage(
-        "the owners' colours in CamVid",
+        "the owners' colors in CamVid",
         "camvid",
-        _camvid_colours,
-        ("colours-for-values",),
-        r"values|colours",
+        _camvid_colors,
+        ("colors-for-values",),
+        r"values|colors",
         fixed=True,
     ),
     Damage(
-        "values for colours",
-        "colours",
+        "values for colors",
+        "colors",
         lambda town: _to_values(town, every=True),
-        ("values-for-colours",),
-        r"coding = \"values\"|colours",
+        ("values-for-colors",),
+        r"coding = \"values\"|colors",
         fixed=True,
     ),
     Damage(
-        "values for colours in one mask",
-        "colours",
+        "values for colors in one mask",
+        "colors",
         lambda town: _to_values(town, every=False),
-        ("values-for-colours",),
-        r"colours|paint",
+        ("values-for-colors",),
+        r"colors|paint",
         fixed=True,
     ),
     Damage(
-        "the grey of colours for values",
+        "the gray of colors for values",
         "values",
-        on_mask(_grey_of_colours, every=True),
-        ("foreign-values", "colours-for-values"),
-        r"colour|export|correct",
+        on_mask(_gray_of_colors, every=True),
+        ("foreign-values", "colors-for-values"),
+        r"color|export|correct",
     ),
     Damage(
         "an indexed PNG of a graphics program",
         "values",
         _indexed,
-        ("colours-for-values",),
-        r"palette|colour",
+        ("colors-for-values",),
+        r"palette|color",
         fixed=True,
     ),
     Damage(
@@ -435,8 +431,8 @@ VALUES: tuple[Damage, ...] = (
         ("jpeg-mask", "blurred-mask", "foreign-values"),
         r"export",
     ),
-    Damage("colours went through JPEG", "colours", on_mask(_through_jpeg), ("jpeg-mask",), r"export|nearest"),
-    Damage("a colour mask is a JPEG", "colours", on_mask(lambda v: v, format="JPEG"), ("jpeg-mask",), r"PNG"),
+    Damage("colors went through JPEG", "colors", on_mask(_through_jpeg), ("jpeg-mask",), r"export|nearest"),
+    Damage("a color mask is a JPEG", "colors", on_mask(lambda v: v, format="JPEG"), ("jpeg-mask",), r"PNG"),
     Damage(
         "a mask was resized with mixing",
         "values",
@@ -445,23 +441,23 @@ VALUES: tuple[Damage, ...] = (
         r"nearest|export",
     ),
     Damage(
-        "colours were resized with mixing",
-        "colours",
+        "colors were resized with mixing",
+        "colors",
         on_mask(lambda v: _resized(v, PIL.Image.Resampling.BICUBIC)),
         ("blurred-mask", "jpeg-mask"),
         r"nearest|export",
     ),
     Damage(
-        "colours are smooth at borders",
-        "colours",
+        "colors are smooth at borders",
+        "colors",
         on_mask(_smooth),
         ("blurred-mask", "jpeg-mask"),
         r"nearest|export|smooth",
     ),
-    Damage("colours with a clear border", "colours", on_mask(_clear_border), ("alpha-mask",), r"transparen"),
+    Damage("colors with a clear border", "colors", on_mask(_clear_border), ("alpha-mask",), r"transparen"),
     Damage(
         "red and blue of a mask are exchanged",
-        "colours",
+        "colors",
         on_mask(lambda v: v[..., ::-1].copy(), every=True),
         ("foreign-values",),
         r"RGB|exchange",
@@ -469,7 +465,7 @@ VALUES: tuple[Damage, ...] = (
     ),
     Damage(
         "red and blue of one mask are exchanged",
-        "colours",
+        "colors",
         on_mask(lambda v: v[..., ::-1].copy()),
         ("foreign-values",),
         r"RGB|exchange",
@@ -479,14 +475,14 @@ VALUES: tuple[Damage, ...] = (
         "a photo lies among the masks",
         "values",
         _photo_for_mask,
-        ("colours-for-values",),
+        ("colors-for-values",),
         PHOTO,
     ),
-    Damage("an overlay lies among the masks", "values", on_mask(_overlay), ("colours-for-values",), PHOTO),
-    Damage("images and masks are exchanged", "values", _folders_exchanged, ("colours-for-values",), PHOTO),
+    Damage("an overlay lies among the masks", "values", on_mask(_overlay), ("colors-for-values",), PHOTO),
+    Damage("images and masks are exchanged", "values", _folders_exchanged, ("colors-for-values",), PHOTO),
     Damage(
-        "colours in a WebP with losses",
-        "colours",
+        "colors in a WebP with losses",
+        "colors",
         on_mask(lambda v: v, format="WEBP", quality=80),
         ("jpeg-mask", "blurred-mask", "wrong-suffix"),
         r"export|PNG",

@@ -34,7 +34,7 @@ crop = [64, 64]
 [loss]
 kept = 512
 """
-TWO_CLASSES = '[[classes]]\nname = "way"\ncolour = [1, 2, 3]\n[[classes]]\nname = "wall"\ncolour = [4, 5, 6]\n'
+TWO_CLASSES = '[[classes]]\nname = "way"\ncolor = [1, 2, 3]\n[[classes]]\nname = "wall"\ncolor = [4, 5, 6]\n'
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from fassd.core.machine import describe_machine
 from fassd.metrics.timing import Interval, Latency
 from fassd.speed.report import Measured, Report, ScoredOn, TimedOn, Variant, read_report, write_report
 from fassd.speed.table_iv import PAPER_SIZE, TABLE_IV
-from fassd.speed.variants import Order
+from fassd.speed.variants import BenchmarkConfig
 
 Fassd = Callable[..., tuple[int, str, str]]
 QUICK = ("--size", "64x96", "--iterations", "2", "--warm-up", "0", "--no-memory")
@@ -48,10 +48,10 @@ def _report(ms: float, protocol: str = "user", networks: tuple[str, ...] = ("fas
             ),
             latency_ms=Latency(one, one * 1.1, one * 1.2, one, one * 0.9),
             frames_per_second=Interval(1000 / one, 990 / one, 1010 / one),
-            times_as_fast=Interval(ms / one, 0.99 * ms / one, 1.01 * ms / one),
+            speedup=Interval(ms / one, 0.99 * ms / one, 1.01 * ms / one),
             stages_ms={"network": 0.8 * one, "class map": 0.2 * one},
             peak_memory_mib=1234.5,
-            frames_per_second_normalised=41.1 if protocol == "paper" else None,
+            frames_per_second_normalized=41.1 if protocol == "paper" else None,
         )
         for network in networks
         for runtime, one in (("authors", ms), ("openvino", ms / 10))
@@ -122,7 +122,7 @@ def test_tables_fit_and_show_table_iv_beside_this_machine(
     assert "doubtful: the room is [bold]warm" in lines
     for row in TABLE_IV:
         line = next(line for line in lines if line.startswith(row.method) and f"{row.mean_iou:.1f}" in line)
-        assert f" {row.fps_normalised:.1f}" in line
+        assert f" {row.fps_normalized:.1f}" in line
         assert ("GFLOPs" in printed) == (columns == 120)
     here = next(line for line in lines if line.startswith("FASSD-Net  ")).split()
     assert here[-2:] == (["100", "41.1"] if protocol == "paper" else ["10.0", "100"])
@@ -138,7 +138,7 @@ def _printed(capsys: pytest.CaptureFixture[str], report: Report) -> str:
 def test_only_columns_that_say_something_are_there_and_explained(capsys: pytest.CaptureFixture[str]) -> None:
     full = _report(100.0)
     assert all(word in _printed(capsys, full) for word in ("ratio:", "MiB"))
-    bare = [msgspec.structs.replace(one, times_as_fast=None, peak_memory_mib=None) for one in full.measured]
+    bare = [msgspec.structs.replace(one, speedup=None, peak_memory_mib=None) for one in full.measured]
     printed = _printed(capsys, msgspec.structs.replace(full, measured=tuple(bare)))
     assert "no peak memory" not in printed
     lost = msgspec.structs.replace(bare[0], peak_memory_problem="its process was ended")
@@ -232,9 +232,9 @@ def test_what_was_measured_is_printed_even_where_it_cannot_be_written(
 
 
 def test_every_option_arrives(fassd: Fassd, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Order] = []
+    seen: list[BenchmarkConfig] = []
 
-    def note(order: Order, *_: object) -> int:
+    def note(order: BenchmarkConfig, *_: object) -> int:
         seen.append(order)
         return 0
 

@@ -60,11 +60,11 @@ BAD = [
     ("train: missing start", TRAIN + "--start {w}/no.safetensors", "no such file"),
     ("train: unknown start", TRAIN + "--start fassd-net-l2-camvit", "fassd-net-l2-camvid"),
     ("train: start of another network", TRAIN + "--network baseline --start {w}/tiny.safetensors", "baseline"),
-    ("train: start of other colours", TRAIN + "--set channel_order=bgr --start {w}/tiny.safetensors", "channel_order"),
-    ("train: unknown value", TRAIN + "--set optimiser.rte=1", "did you mean 'rate'"),
-    ("train: unknown section", TRAIN + "--set optimizer.rate=1", "did you mean optimiser"),
+    ("train: start of other colors", TRAIN + "--set channel_order=bgr --start {w}/tiny.safetensors", "channel_order"),
+    ("train: unknown value", TRAIN + "--set optimizer.rte=1", "did you mean 'rate'"),
+    ("train: unknown section", TRAIN + "--set optimizer.lr=1", "did you mean optimizer"),
     ("train: no value", TRAIN + "--set seed", "expected key=value"),
-    ("train: wrong value", TRAIN + "--set optimiser.rate=fast", "optimiser.rate: expected `float`"),
+    ("train: wrong value", TRAIN + "--set optimizer.lr=fast", "optimizer.lr: expected `float`"),
     ("train: unknown tracker", TRAIN + "--track tensorbord", "did you mean tensorboard"),
     ("train: neither recipe nor run", "train --data camvid:{w}/camvid --out {out}", "RECIPE is missing"),
     ("train: neither data nor run", "train camvid --out {out}", "--data is missing"),
@@ -156,7 +156,7 @@ def test_one_bad_picture_among_several_gives_exit_code_1_and_the_rest_is_done(
     code, printed, said = fassd("predict", *sources, "--weights", world / "tiny.safetensors", "--out", tmp_path)
     assert code == 1
     assert [name in line for name, line in zip(bad, said.splitlines(), strict=False)] == [True] * 4
-    assert said.splitlines()[4:] == ["1 labelled, 4 could not be read"]
+    assert said.splitlines()[4:] == ["1 labeled, 4 could not be read"]
     assert "street.png" in printed
     assert {path.name for path in tmp_path.iterdir()} == {"street_overlay.jpg", "street_classmap.png"}
 

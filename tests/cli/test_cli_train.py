@@ -25,11 +25,11 @@ def begin(world: Path) -> list[object]:
 
 def test_a_dry_run_prints_the_effective_recipe_and_what_it_takes(fassd: Fassd, begin: list[object]) -> None:
     before = set(Path().iterdir())
-    code, printed, said = fassd(*begin, "--batch", 4, "--set", "optimiser.rate=0.5", "--dry-run")
+    code, printed, said = fassd(*begin, "--batch", 4, "--set", "optimizer.lr=0.5", "--dry-run")
     assert (code, said) == (0, "")
     page, _, table = printed.partition("\nnetwork  ")
     recipe = recipe_from(tomllib.loads(page), "printed")
-    assert (recipe.batch, recipe.optimiser.rate, recipe.iterations) == (4, 0.5, 2)
+    assert (recipe.batch_size, recipe.optimizer.lr, recipe.iterations) == (4, 0.5, 2)
     for word in ("parameters", "to learn from", "passes", "memory", "an update", "a validation", "the whole run"):
         assert word in table
     assert set(Path().iterdir()) == before
@@ -50,7 +50,7 @@ def test_a_run_goes_on_with_its_folder_alone(fassd: Fassd, begin: list[object], 
 
 @pytest.mark.parametrize(
     ("given", "named"),
-    [(("--batch", 4), "batch 4 instead of 2"), (("--set", "loss.kept=99"), "loss.kept 99 instead of 512")],
+    [(("--batch", 4), "batch 4 instead of 2"), (("--set", "loss.min_kept=99"), "loss.min_kept 99 instead of 512")],
 )
 def test_going_on_with_other_values_is_refused_by_their_names(
     fassd: Fassd, begin: list[object], tmp_path: Path, given: tuple[object, ...], named: str
@@ -69,7 +69,7 @@ def test_the_recipes_that_ship_are_listed_by_the_verb_that_takes_them(fassd: Fas
         code, printed, said = fassd(verb, "--recipes")
         assert (code, said) == (0, "")
         names = [line.split()[0] for line in printed.splitlines()[1:]]
-        assert {read_recipe(shipped_recipes()[name]).trains for name in names} == {trains}
+        assert {read_recipe(shipped_recipes()[name]).task for name in names} == {trains}
         listed += names
     assert sorted(listed) == list(shipped_recipes())
 

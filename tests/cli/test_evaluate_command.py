@@ -97,7 +97,7 @@ def test_explain_says_whether_a_convention_gives_the_number(fassd: Fassd, city: 
     assert distances == sorted(distances)
 
 
-OWN = 'name = "own"\n[[classes]]\nname = "way"\ncolour = [1, 2, 3]\n[[classes]]\nname = "wall"\ncolour = [4, 5, 6]\n'
+OWN = 'name = "own"\n[[classes]]\nname = "way"\ncolor = [1, 2, 3]\n[[classes]]\nname = "wall"\ncolor = [4, 5, 6]\n'
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def own_set(tmp_path_factory: pytest.TempPathFactory, make_folder: Callable[...,
         ("camvid:{w}/camvid", CAMVID, "class indices"),
         ("folder:{own}", CAMVID, "class indices"),
         ("cityscapes:{city}", CAMVID, "class indices"),
-        ("cityscapes:{city}", CITYSCAPES, "raw ids"),
+        ("cityscapes:{city}", CITYSCAPES, "label ids"),
     ],
 )
 def test_saved_predictions_score_like_the_weights_that_made_them(
@@ -168,8 +168,8 @@ def test_predictions_are_refused_for_data_that_their_record_does_not_fit(
     for name, more, complaint in (
         ("camvid", ["--data", f"folder:{root}"], "predictions in 'camvid', but .*no table"),
         ("camvid", ["--data", f"cityscapes:{large_city}", "--ids", "train"], "--ids train is for"),
-        ("cityscapes", ["--data", f"folder:{nineteen}"], "raw ids, made for cityscapes:.*takes class indices"),
-        ("cityscapes", ["--data", f"cityscapes:{large_city}", "--ids", "train"], "the files hold raw ids"),
+        ("cityscapes", ["--data", f"folder:{nineteen}"], "label ids, made for cityscapes:.*takes class indices"),
+        ("cityscapes", ["--data", f"cityscapes:{large_city}", "--ids", "train"], "the files hold label ids"),
     ):
         code, _, said = fassd("evaluate", "--predictions", kept[name], *more)
         assert code == 2

@@ -13,9 +13,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from fassd.core.checkpoint import (
-    BGR_PIXELS,
+    BGR_NORMALIZATION,
     METADATA_KEY,
-    RGB_PIXELS,
+    RGB_NORMALIZATION,
     Checkpoint,
     Header,
     Score,
@@ -27,15 +27,15 @@ from fassd.core.checkpoint import (
 from fassd.core.errors import CheckpointError, FileError
 from fassd.core.labels import CAMVID, CITYSCAPES
 
-SMALLEST = Header(network="baseline", label_space=CAMVID, pixels=RGB_PIXELS)
+SMALLEST = Header(network="baseline", label_space=CAMVID, normalization=RGB_NORMALIZATION)
 FULLEST = Header(
     content="network",
     network="fassd-net",
     alpha=6,
     label_space=CITYSCAPES,
-    pixels=BGR_PIXELS,
+    normalization=BGR_NORMALIZATION,
     input_side=960,
-    recipe={"network": "fassd-net", "augmentation": {"crop": [360, 480]}, "seed": 1},
+    recipe={"network": "fassd-net", "augmentation": {"crop_size": [360, 480]}, "seed": 1},
     data=[{"name": "camvid", "images": 367, "terms": "research"}],
     scores=[Score("camvid", "val", 101, 0.625, None, 11, "fassd evaluate ...")],
     terms="research only; £ and “quotes” survive",
@@ -43,7 +43,7 @@ FULLEST = Header(
     version="0.1.0",
 )
 DAMAGED = "its content is not that of its digest"
-ENCODER = Header(content="encoder", network="fassd-net", label_space=None, pixels=BGR_PIXELS)
+ENCODER = Header(content="encoder", network="fassd-net", label_space=None, normalization=BGR_NORMALIZATION)
 
 
 def _arrays() -> dict[str, np.ndarray[Any, Any]]:
@@ -104,7 +104,7 @@ from fassd.core.checkpoint import RGB_PIXELS, Checkpoint, Header, write_checkpoi
 from fassd.core.errors import FileError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
-header = Header(network="baseline", label_space=None, pixels=RGB_PIXELS)
+header = Header(network="baseline", label_space=None, normalization=RGB_PIXELS)
 try:
     write_checkpoint(pathlib.Path(sys.argv[1]), Checkpoint(header, {"a": np.zeros(10000)}))
 except FileError as error:
@@ -241,7 +241,10 @@ def test_weights_in_a_type_that_numpy_lacks_are_refused(tmp_path: Path) -> None:
 
 
 def test_pixels_are_imagenet_constants_in_either_order() -> None:
-    assert RGB_PIXELS.mean == (0.485, 0.456, 0.406)
-    assert RGB_PIXELS.deviation == (0.229, 0.224, 0.225)
-    assert (BGR_PIXELS.mean, BGR_PIXELS.deviation) == (RGB_PIXELS.mean[::-1], RGB_PIXELS.deviation[::-1])
-    assert (RGB_PIXELS.channel_order, BGR_PIXELS.channel_order) == ("rgb", "bgr")
+    assert RGB_NORMALIZATION.mean == (0.485, 0.456, 0.406)
+    assert RGB_NORMALIZATION.std == (0.229, 0.224, 0.225)
+    assert (BGR_NORMALIZATION.mean, BGR_NORMALIZATION.std) == (
+        RGB_NORMALIZATION.mean[::-1],
+        RGB_NORMALIZATION.std[::-1],
+    )
+    assert (RGB_NORMALIZATION.channel_order, BGR_NORMALIZATION.channel_order) == ("rgb", "bgr")

@@ -27,14 +27,14 @@ def test_index_inverts_names(space: LabelSpace) -> None:
 
 
 @SPACES
-def test_no_two_classes_share_a_colour_or_an_id(space: LabelSpace) -> None:
-    assert len({label.colour for label in space.classes}) == len(space)
-    assert len({label.raw_id for label in space.classes}) == len(space)
+def test_no_two_classes_share_a_color_or_an_id(space: LabelSpace) -> None:
+    assert len({label.color for label in space.classes}) == len(space)
+    assert len({label.label_id for label in space.classes}) == len(space)
 
 
 @SPACES
 def test_tables_hold_every_class_once_and_ignore_the_rest(space: LabelSpace) -> None:
-    for table in (space.identity_table(), space.raw_id_table()):
+    for table in (space.identity_table(), space.label_id_table()):
         assert table.dtype == np.uint8
         assert table.shape == (256,)
         assert sorted(table[table != IGNORE]) == list(range(len(space)))
@@ -54,11 +54,11 @@ def test_the_identity_table_keeps_train_ids() -> None:
     ("raw", "train"), [(7, 0), (11, 2), (17, 5), (20, 7), (28, 15), (31, 16), (33, 18), (0, IGNORE), (255, IGNORE)]
 )
 def test_cityscapes_ids_lead_to_train_ids(raw: int, train: int) -> None:
-    assert CITYSCAPES.raw_id_table()[raw] == train
+    assert CITYSCAPES.label_id_table()[raw] == train
 
 
 @pytest.mark.parametrize(
-    ("space", "name", "train", "colour"),
+    ("space", "name", "train", "color"),
     [
         (CITYSCAPES, "road", 0, (128, 64, 128)),
         (CITYSCAPES, "person", 11, (220, 20, 60)),
@@ -67,16 +67,16 @@ def test_cityscapes_ids_lead_to_train_ids(raw: int, train: int) -> None:
         (CAMVID, "Bicyclist", 10, (0, 128, 192)),
     ],
 )
-def test_classes_have_their_official_place_and_colour(
-    space: LabelSpace, name: str, train: int, colour: tuple[int, int, int]
+def test_classes_have_their_official_place_and_color(
+    space: LabelSpace, name: str, train: int, color: tuple[int, int, int]
 ) -> None:
     assert space.index(name) == train
-    assert tuple(space.colour_table()[train]) == colour
+    assert tuple(space.color_table()[train]) == color
 
 
 @SPACES
-def test_colours_beyond_the_classes_are_black(space: LabelSpace) -> None:
-    table = space.colour_table()
+def test_colors_beyond_the_classes_are_black(space: LabelSpace) -> None:
+    table = space.color_table()
     assert table.dtype == np.uint8
     assert table.shape == (256, 3)
     assert not table[len(space) :].any()

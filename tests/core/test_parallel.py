@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from fassd.core.parallel import side_by_side
+from fassd.core.parallel import parallel_map
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -15,24 +15,24 @@ def test_answers_come_in_order_whoever_finishes_first(workers: int) -> None:
         time.sleep(0.002 * (number % 3))
         return number * number
 
-    assert list(side_by_side(work, range(20), workers)) == [number * number for number in range(20)]
+    assert list(parallel_map(work, range(20), workers)) == [number * number for number in range(20)]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_an_endless_source_is_taken_piece_by_piece(workers: int) -> None:
     source = itertools.count(1)
-    assert list(itertools.islice(side_by_side(str, source, workers), 5)) == ["1", "2", "3", "4", "5"]
+    assert list(itertools.islice(parallel_map(str, source, workers), 5)) == ["1", "2", "3", "4", "5"]
     assert next(source) <= 5 + 2 * workers + 2
 
 
 def test_several_are_worked_on_at_once() -> None:
     meeting = threading.Barrier(3, timeout=20)
-    assert len(list(side_by_side(lambda _: meeting.wait(), range(3), 3))) == 3
+    assert len(list(parallel_map(lambda _: meeting.wait(), range(3), 3))) == 3
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_comes_in_its_place_and_ends_it(workers: int) -> None:
-    answers = side_by_side(lambda number: 6 // (2 - number), range(1000), workers)
+    answers = parallel_map(lambda number: 6 // (2 - number), range(1000), workers)
     assert [next(answers), next(answers)] == [3, 6]
     with pytest.raises(ZeroDivisionError):
         next(answers)

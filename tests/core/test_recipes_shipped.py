@@ -14,34 +14,34 @@ from fassd.networks.specs import NETWORKS
 # What both runs on Cityscapes share. From the paper: crop, scale, flip, momentum, decay, power. From the code: the
 # rest.
 PUBLISHED = {
-    "trains": "network",
+    "task": "network",
     "compile": False,
     "alpha": 2,
-    "accumulate": 1,
+    "accumulation_steps": 1,
     "seed": 1337,
     "channel_order": "bgr",
     "precision": "float32",
-    "average": 0.0,
-    "sync_norms": False,
+    "ema_decay": 0.0,
+    "sync_batchnorm": False,
     "validate_every": 500,
-    "augmentation.crop": [1024, 1024],
+    "augmentation.crop_size": [1024, 1024],
     "augmentation.scale": [0.5, 2.0],
-    "augmentation.flip": 0.5,
-    "augmentation.jitter": 0.0,
-    "loss.kept": 4096,
+    "augmentation.hflip": 0.5,
+    "augmentation.color_jitter": 0.0,
+    "loss.min_kept": 4096,
     "loss.threshold": 0.3,
     "loss.class_weights": "none",
-    "loss.auxiliary": 0.0,
-    "optimiser.momentum": 0.9,
-    "optimiser.decay": 0.0005,
-    "optimiser.power": 0.9,
-    "optimiser.warmup": 0,
-    "optimiser.clip": 0.0,
-    "optimiser.decay_all": True,
-    "optimiser.encoder_rate": 1.0,
+    "loss.aux_weight": 0.0,
+    "optimizer.momentum": 0.9,
+    "optimizer.weight_decay": 0.0005,
+    "optimizer.power": 0.9,
+    "optimizer.warmup_iterations": 0,
+    "optimizer.clip_grad_norm": 0.0,
+    "optimizer.decay_norm_and_bias": True,
+    "optimizer.encoder_lr_mult": 1.0,
 }
-FIRST_RUN = {"iterations": 90_000, "batch": 16, "optimiser.rate": 0.02}
-SECOND_RUN = {"iterations": 30_000, "batch": 24, "optimiser.rate": 0.001}
+FIRST_RUN = {"iterations": 90_000, "batch_size": 16, "optimizer.lr": 0.02}
+SECOND_RUN = {"iterations": 30_000, "batch_size": 24, "optimizer.lr": 0.001}
 
 # Mean IoU in the paper: after the first run (Table I), after the second (Tables III and IV); None where it has none.
 PAPER = {
@@ -111,10 +111,10 @@ def test_the_published_recipe_at_camvids_size_differs_in_the_network_alone(name:
 
 def test_pre_training_has_hardnets_published_values() -> None:
     values = _flat(read_recipe(shipped_recipes()["imagenet"]))
-    hardnet = {"batch": 256, "optimiser.rate": 0.05, "optimiser.decay": 6e-5, "optimiser.momentum": 0.9}
+    hardnet = {"batch_size": 256, "optimizer.lr": 0.05, "optimizer.weight_decay": 6e-5, "optimizer.momentum": 0.9}
     assert {name: values[name] for name in hardnet} == hardnet
     recipe = recipe_from(msgspec.to_builtins(read_recipe(shipped_recipes()["imagenet"])), "imagenet")
-    assert 149 < recipe.iterations * recipe.batch / 1_281_167 < 151
+    assert 149 < recipe.iterations * recipe.batch_size / 1_281_167 < 151
 
 
 def test_what_pre_training_makes_fits_the_papers_recipes() -> None:

@@ -22,8 +22,8 @@ from fassd.data.open_dataset import open_dataset
 
 
 def _recipe(seed: int = 0) -> Recipe:
-    crop = Augmentation((64, 80), jitter=0.3)
-    return Recipe(network="fassd-net-l2", iterations=5, batch=3, seed=seed, augmentation=crop)
+    crop = Augmentation((64, 80), color_jitter=0.3)
+    return Recipe(network="fassd-net-l2", iterations=5, batch_size=3, seed=seed, augmentation=crop)
 
 
 def _batches(root: Path, start: int = 0, workers: int = 0, seed: int = 0) -> list[Batch]:

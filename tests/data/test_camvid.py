@@ -66,13 +66,13 @@ def _frame(images: Path, masks: Path, stem: str, mask: Array, ending: str) -> No
     Pillow.fromarray(mask).save(masks / f"{stem}{ending}.png")
 
 
-COLOURED = np.array([[colour for _, colour, _ in CAMVID_RAW]] * 2, np.uint8)
+COLORED = np.array([[color for _, color, _ in CAMVID_RAW]] * 2, np.uint8)
 MEANT = [IGNORE if merged == "ignore" else CAMVID.index(merged) for _, _, merged in CAMVID_RAW]
 
 
-def test_camvids_32_colours_become_11_classes_where_splits_are_folders(tmp_path: Path) -> None:
+def test_camvids_32_colors_become_11_classes_where_splits_are_folders(tmp_path: Path) -> None:
     for split, stem in (("train", "0016E5_00390"), ("val", "0016E5_07961")):
-        _frame(tmp_path / split, tmp_path / f"{split}_labels", stem, COLOURED, "_L")
+        _frame(tmp_path / split, tmp_path / f"{split}_labels", stem, COLORED, "_L")
     assert splits_of(f"camvid:{tmp_path}") == ["train", "val"]
     dataset = open_dataset(f"camvid:{tmp_path}", "val")
     assert dataset[0].labels.tolist() == [MEANT] * 2
@@ -90,7 +90,7 @@ OWNERS = {
 def test_the_owners_files_are_split_by_frame(tmp_path: Path) -> None:
     for stems in OWNERS.values():
         for stem in stems:
-            _frame(tmp_path / "701_StillsRaw_full", tmp_path / "LabeledApproved_full", stem, COLOURED, "_L")
+            _frame(tmp_path / "701_StillsRaw_full", tmp_path / "LabeledApproved_full", stem, COLORED, "_L")
     for split, stems in OWNERS.items():
         dataset = open_dataset(f"camvid:{tmp_path}", split)
         assert [pair.image.stem for pair in dataset.pairs] == sorted(stems)
@@ -104,9 +104,9 @@ def test_the_resized_camvid_holds_values(tmp_path: Path) -> None:
     assert labels.tolist() == [[*range(11), IGNORE, IGNORE]]
 
 
-def test_a_colour_that_camvid_does_not_have_is_refused(tmp_path: Path) -> None:
-    mask = COLOURED.copy()
+def test_a_color_that_camvid_does_not_have_is_refused(tmp_path: Path) -> None:
+    mask = COLORED.copy()
     mask[0, 0] = 1, 2, 3
     _frame(tmp_path / "train", tmp_path / "train_labels", "0001TP_006690", mask, "_L")
-    with pytest.raises(DataError, match=r"0001TP_006690_L\.png: holds the colour 1,2,3; allowed are "):
+    with pytest.raises(DataError, match=r"0001TP_006690_L\.png: holds the color 1,2,3; allowed are "):
         open_dataset(f"camvid:{tmp_path}", "train")[0]

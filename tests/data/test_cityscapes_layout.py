@@ -12,14 +12,14 @@ from PIL import Image as Pillow
 
 from fassd.core.arrays import IGNORE, Labels
 from fassd.core.errors import DataError, MissingSplit, UsageError
-from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW, CITYSCAPES_TO_CAMVID, LabelClass, LabelSpace
+from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_CLASSES, CITYSCAPES_TO_CAMVID, LabelClass, LabelSpace
 from fassd.data.cityscapes import instance_map_of
 from fassd.data.open_dataset import open_dataset, splits_of
 from fassd.media.masks import read_values
 
 RAW = np.arange(34, dtype=np.uint8).repeat(4).reshape(8, 17)
 TRAIN = np.append(np.arange(19), IGNORE).astype(np.uint8).repeat(4).reshape(8, 10)
-TABLE = [row.train_id if not row.ignored else IGNORE for row in CITYSCAPES_RAW if row.raw_id >= 0]
+TABLE = [row.train_id if not row.ignored else IGNORE for row in CITYSCAPES_CLASSES if row.label_id >= 0]
 
 Write = Callable[..., Path]
 
@@ -45,9 +45,9 @@ def write(tmp_path: Path) -> Write:
 @pytest.mark.parametrize(
     ("split", "annotation"), [("train", "gtFine"), ("train_extra", "gtCoarse"), ("val_coarse", "gtCoarse")]
 )
-def test_every_raw_id_becomes_its_train_id_whoever_annotated(write: Write, split: str, annotation: str) -> None:
-    rows = [row for row in CITYSCAPES_RAW if row.raw_id >= 0]
-    mask = np.array([[row.raw_id for row in rows]], np.uint8)
+def test_every_label_id_becomes_its_train_id_whoever_annotated(write: Write, split: str, annotation: str) -> None:
+    rows = [row for row in CITYSCAPES_CLASSES if row.label_id >= 0]
+    mask = np.array([[row.label_id for row in rows]], np.uint8)
     root = write(split.removesuffix("_coarse"), "ulm/ulm_000000_000019", mask, annotation)
     assert split in splits_of(f"cityscapes:{root}")
     labels = open_dataset(f"cityscapes:{root}", split)[0].labels
@@ -55,7 +55,7 @@ def test_every_raw_id_becomes_its_train_id_whoever_annotated(write: Write, split
     assert sorted(set(labels.ravel().tolist())) == [*range(len(CITYSCAPES)), IGNORE]
 
 
-def test_raw_ids_become_train_ids_and_the_rest_is_ignored(write: Write) -> None:
+def test_label_ids_become_train_ids_and_the_rest_is_ignored(write: Write) -> None:
     dataset = open_dataset(f"cityscapes:{write('train', 'ulm/ulm_0_0')}", "train")
     assert dataset.label_space == CITYSCAPES
     assert dataset[0].labels.ravel()[::4].tolist() == TABLE
@@ -63,18 +63,18 @@ def test_raw_ids_become_train_ids_and_the_rest_is_ignored(write: Write) -> None:
     assert "not commercial" in dataset.terms
 
 
-def test_where_raw_ids_are_missing_train_ids_are_read(write: Write) -> None:
+def test_where_label_ids_are_missing_train_ids_are_read(write: Write) -> None:
     sample = open_dataset(f"cityscapes:{write('val', 'ulm/ulm_0_0', TRAIN, ending='labelTrainIds')}", "val")[0]
     assert np.array_equal(sample.labels, TRAIN)
 
 
-def test_raw_ids_are_preferred_where_both_are_there(write: Write) -> None:
+def test_label_ids_are_preferred_where_both_are_there(write: Write) -> None:
     write("val", "ulm/ulm_0_0", TRAIN, ending="labelTrainIds")
     dataset = open_dataset(f"cityscapes:{write('val', 'ulm/ulm_0_0', RAW)}", "val")
     assert dataset[0].labels.ravel()[::4].tolist() == TABLE
 
 
-def test_a_split_of_which_some_frames_lack_raw_ids_is_refused(write: Write) -> None:
+def test_a_split_of_which_some_frames_lack_label_ids_is_refused(write: Write) -> None:
     write("val", "ulm/ulm_0_0")
     root = write("val", "ulm/ulm_0_1", TRAIN, ending="labelTrainIds")
     with pytest.raises(DataError, match=r"ulm_0_1_leftImg8bit.png: has no mask: .*ulm_0_1_gtFine_labelIds.png"):

@@ -15,29 +15,29 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 import fassd
-from fassd.core.errors import FassdError, PictureError
+from fassd.core.errors import FassdError, ImageError
 from fassd.core.recipe import Augmentation, Recipe
 from fassd.data.class_batches import views_to_judge, views_to_learn
 from fassd.data.class_folders import central_view, digest_of_pictures, open_class_folders, random_view
 from fassd.media.images import read_image
 
 
-def _write(path: Path, grey: int = 0, size: tuple[int, int] = (9, 8)) -> None:
+def _write(path: Path, gray: int = 0, size: tuple[int, int] = (9, 8)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Pillow.new("L", size, grey).save(path)
+    Pillow.new("L", size, gray).save(path)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three classes of two pictures to learn from, one each to judge by; the grey level is the class."""
-    for grey, name in enumerate(("ant", "bee", "cow")):
+    """Three classes of two pictures to learn from, one each to judge by; the gray level is the class."""
+    for gray, name in enumerate(("ant", "bee", "cow")):
         for number in range(2):
-            _write(tmp_path / "set" / "train" / name / f"{number}.png", 40 * grey + number)
-        _write(tmp_path / "set" / "val" / name / "only.png", 40 * grey)
+            _write(tmp_path / "set" / "train" / name / f"{number}.png", 40 * gray + number)
+        _write(tmp_path / "set" / "val" / name / "only.png", 40 * gray)
     return tmp_path / "set"
 
 
-RECIPE = Recipe(network="baseline", iterations=4, batch=4, augmentation=Augmentation((8, 8), (0.9, 1.2)))
+RECIPE = Recipe(network="baseline", iterations=4, batch_size=4, augmentation=Augmentation((8, 8), (0.9, 1.2)))
 
 
 def test_classes_and_pictures_come_in_the_order_of_their_names(folder: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_picture_that_vanishes_is_named(folder: Path) -> None:
     found.path(2).unlink()
     with pytest.raises(FassdError, match=r"bee/0\.png: cannot be read"):
         digest_of_pictures(found)
-    with pytest.raises(PictureError, match=r"bee/0\.png"):
+    with pytest.raises(ImageError, match=r"bee/0\.png"):
         list(views_to_judge(found, RECIPE, 0))
 
 
@@ -148,7 +148,7 @@ def test_the_central_view_is_seven_eighths_of_the_middle(size: tuple[int, int], 
 
 def test_a_random_view_at_the_usual_size_is_a_window_of_the_picture() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    plain = Augmentation((56, 56), scale=(1.0, 1.0), flip=0.0)
+    plain = Augmentation((56, 56), scale=(1.0, 1.0), hflip=0.0)
     view = random_view(image, plain, np.random.default_rng(7))
     windows = [image[top : top + 56, left : left + 56] for top in range(9) for left in range(9)]
     assert sum(np.array_equal(view, window) for window in windows) == 1
@@ -171,8 +171,8 @@ def test_what_an_update_sees_depends_on_its_number_alone(folder: Path) -> None:
     assert whole[2].names == late.names
     # Six pictures, four an update: each once before any is seen twice.
     assert len({*whole[0].names, *whole[1].names[:2]}) == 6
-    grey = [int(image[0, 0, 0]) // 40 for image in whole[0].images]
-    assert grey == whole[0].labels.tolist()
+    gray = [int(image[0, 0, 0]) // 40 for image in whole[0].images]
+    assert gray == whole[0].labels.tolist()
 
 
 def test_two_processes_share_what_one_would_see(folder: Path) -> None:

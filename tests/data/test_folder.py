@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from fassd.core.arrays import IGNORE, Labels
-from fassd.core.errors import DataError, FassdError, FileError, MissingSplit, PictureError, UsageError
+from fassd.core.errors import DataError, FassdError, FileError, ImageError, MissingSplit, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES
 from fassd.data.open_dataset import open_dataset, scan_dataset, splits_of
 
@@ -18,13 +18,13 @@ THREE = """
 name = "three"
 [[classes]]
 name = "way"
-colour = [1, 2, 3]
+color = [1, 2, 3]
 [[classes]]
 name = "wall"
-colour = [4, 5, 6]
+color = [4, 5, 6]
 [[classes]]
 name = "tree"
-colour = [7, 8, 9]
+color = [7, 8, 9]
 """
 INTO_CAMVID = """
 [to.camvid]
@@ -46,7 +46,7 @@ Blocks = Callable[..., Labels]
 def test_classes_of_ones_own_are_the_label_space(tmp_path: Path, make_folder: Make, blocks: Blocks) -> None:
     dataset = open_dataset(f"folder:{make_folder(tmp_path, THREE, FRAMES)}", "train")
     assert dataset.label_space.name == "three"
-    assert [label.colour for label in dataset.label_space.classes] == [(1, 2, 3), (4, 5, 6), (7, 8, 9)]
+    assert [label.color for label in dataset.label_space.classes] == [(1, 2, 3), (4, 5, 6), (7, 8, 9)]
     assert [sample.name for sample in dataset] == ["train/a", "train/b", "train/p_1"]
     assert np.array_equal(dataset[1].labels, blocks(1, 3))
 
@@ -165,9 +165,9 @@ def test_hidden_files_and_files_that_are_no_pictures_are_passed_over(tmp_path: P
 
 # What is wrong, where it is said, and what the message has to name.
 DESCRIPTIONS = [
-    ("an unknown key", "colour = 1\n" + THREE, "colour"),
+    ("an unknown key", "color = 1\n" + THREE, "color"),
     ("an unknown key of a class", THREE + "id = 3\n", "id"),
-    ("a colour out of range", THREE.replace("9]", "256]"), "255"),
+    ("a color out of range", THREE.replace("9]", "256]"), "255"),
     ("an ignore value out of range", "ignore = 65536\n" + THREE, "ignore names '65536'"),
     ("no TOML", "name = ", "TOML"),
     ("no classes", 'name = "x"\n', "neither a label_space nor"),
@@ -269,9 +269,9 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path: Path, make_
         open_dataset(f"folder:{root}", "val")[0]
 
 
-def test_a_mask_in_colours_is_refused(tmp_path: Path, make_folder: Make) -> None:
+def test_a_mask_in_colors_is_refused(tmp_path: Path, make_folder: Make) -> None:
     root = _with_mask(make_folder(tmp_path, THREE, FRAMES), Pillow.new("RGB", (128, 96)))
-    with pytest.raises(DataError, match=r"c\.png: .*colour"):
+    with pytest.raises(DataError, match=r"c\.png: .*color"):
         open_dataset(f"folder:{root}", "val")[0]
 
 
@@ -280,5 +280,5 @@ def test_a_damaged_file_is_named(tmp_path: Path, make_folder: Make, folder: str)
     root = make_folder(tmp_path, THREE, FRAMES)
     damaged = root / folder / "val/c.png"
     damaged.write_bytes(damaged.read_bytes()[:60])
-    with pytest.raises(PictureError, match=str(damaged)):
+    with pytest.raises(ImageError, match=str(damaged)):
         open_dataset(f"folder:{root}", "val")[0]

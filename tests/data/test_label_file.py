@@ -9,7 +9,7 @@ import pytest
 from fassd.core.errors import FassdError, FileError
 from fassd.data.label_file import read_label_space
 
-CLASSES = '[[classes]]\nname = "way"\ncolour = [1, 2, 3]\n[[classes]]\nname = "wall"\ncolour = [4, 5, 6]\n'
+CLASSES = '[[classes]]\nname = "way"\ncolor = [1, 2, 3]\n[[classes]]\nname = "wall"\ncolor = [4, 5, 6]\n'
 
 
 @pytest.mark.parametrize(("opening", "name"), [("", "mine"), ('name = "two"\n', "two")])
@@ -19,7 +19,7 @@ def test_classes_are_numbered_in_the_order_of_the_file(tmp_path: Path, opening: 
     space = read_label_space(path)
     assert space.name == name
     assert space.names == ("way", "wall")
-    assert [label.raw_id for label in space.classes] == [0, 1]
+    assert [label.label_id for label in space.classes] == [0, 1]
 
 
 def test_the_description_of_a_data_set_will_do(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_the_description_of_a_data_set_will_do(tmp_path: Path) -> None:
         ("classes = []", "classes"),
         ("not TOML", "TOML"),
         (CLASSES.replace("wall", "way"), "twice"),
-        (CLASSES.replace("6]", "256]"), "colour"),
+        (CLASSES.replace("6]", "256]"), "color"),
         (CLASSES + "id = 4\n", "id"),
     ],
 )

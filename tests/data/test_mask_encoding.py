@@ -1,4 +1,4 @@
-"""Whatever a mask holds, grey, deep, palette or colours, under whatever layout, the right labels come out."""
+"""Whatever a mask holds, gray, deep, palette or colors, under whatever layout, the right labels come out."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from fassd.core.arrays import IGNORE, Labels
 from fassd.core.errors import DataError, FassdError
-from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW
-from fassd.data.mask_encoding import Coding, by_value, code_of, colour_of
+from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_CLASSES
+from fassd.data.mask_encoding import MaskEncoding, by_value, code_of, color_of
 from fassd.data.open_dataset import open_dataset
 from fassd.media.images import read_image
 
@@ -25,10 +25,10 @@ Array = np.ndarray[Any, Any]
 Blocks = Callable[..., Labels]
 
 SIZE = (48, 64)
-COLOURS = ((200, 10, 10), (10, 200, 10), (10, 10, 200))
+COLORS = ((200, 10, 10), (10, 200, 10), (10, 10, 200))
 THREE = "".join(
-    f'[[classes]]\nname = "{name}"\ncolour = {list(colour)}\n'
-    for name, colour in zip(("way", "wall", "tree"), COLOURS, strict=True)
+    f'[[classes]]\nname = "{name}"\ncolor = {list(color)}\n'
+    for name, color in zip(("way", "wall", "tree"), COLORS, strict=True)
 )
 
 
@@ -52,7 +52,7 @@ def _write(root: Path, description: str, mask: PIL.Image.Image, suffix: str = "p
     return f"folder:{root}"
 
 
-def _grey(labels: Labels, table: dict[int, int], dtype: type = np.uint8) -> PIL.Image.Image:
+def _gray(labels: Labels, table: dict[int, int], dtype: type = np.uint8) -> PIL.Image.Image:
     values: Array = np.zeros(labels.shape, dtype)
     for label, value in table.items():
         values[labels == label] = value
@@ -60,23 +60,23 @@ def _grey(labels: Labels, table: dict[int, int], dtype: type = np.uint8) -> PIL.
 
 
 def _painted(labels: Labels, ignored: tuple[int, int, int] = (0, 0, 0)) -> Array:
-    colours = np.full((256, 3), ignored, np.uint8)
-    colours[: len(COLOURS)] = COLOURS
-    return colours[labels]
+    colors = np.full((256, 3), ignored, np.uint8)
+    colors[: len(COLORS)] = COLORS
+    return colors[labels]
 
 
 def _palette(labels: Labels) -> PIL.Image.Image:
-    """Values as indices, under colours that mean nothing."""
+    """Values as indices, under colors that mean nothing."""
     picture = PIL.Image.fromarray(labels)
     picture.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
     return picture
 
 
-def _palette_of_colours(labels: Labels) -> PIL.Image.Image:
-    """Colours with a meaning behind indices without one."""
+def _palette_of_colors(labels: Labels) -> PIL.Image.Image:
+    """Colors with a meaning behind indices without one."""
     picture = PIL.Image.fromarray(np.array([7, 3, 5, *[1] * 253], np.uint8)[labels])
     palette = np.zeros((256, 3), np.uint8)
-    palette[[7, 3, 5]] = COLOURS
+    palette[[7, 3, 5]] = COLORS
     picture.putpalette(palette.tobytes())
     return picture
 
@@ -84,7 +84,7 @@ def _palette_of_colours(labels: Labels) -> PIL.Image.Image:
 PLAIN = {0: 0, 1: 1, 2: 2, IGNORE: 255}
 ODD = {0: 7, 1: 300, 2: 65535, IGNORE: 1000}
 ODD_CODES = '[codes]\n"7" = "way"\n"300" = "wall"\n"65535" = "tree"\n'
-COLOUR_CODES = '[codes]\n"200,10,10" = "way"\n"10, 200, 10" = "wall"\n"10,10,200" = "tree"\n'
+COLOR_CODES = '[codes]\n"200,10,10" = "way"\n"10, 200, 10" = "wall"\n"10,10,200" = "tree"\n'
 
 
 @dataclass(frozen=True)
@@ -98,37 +98,37 @@ class Form:
 
 
 FORMS = {
-    "grey": Form("", "", PIL.Image.fromarray),
-    "grey in a TIFF": Form("", "", PIL.Image.fromarray, "tif"),
-    "grey in a BMP": Form("", "", PIL.Image.fromarray, "bmp"),
-    "grey with another ignored value": Form("ignore = 9\n", "", lambda seen: _grey(seen, {**PLAIN, IGNORE: 9})),
-    "16 bit": Form("", "", lambda seen: _grey(seen, PLAIN, np.uint16)),
-    "16 bit in a TIFF": Form("", "", lambda seen: _grey(seen, PLAIN, np.uint16), "tiff"),
-    "16 bit and values above 255": Form("ignore = 1000\n", ODD_CODES, lambda seen: _grey(seen, ODD, np.uint16)),
+    "gray": Form("", "", PIL.Image.fromarray),
+    "gray in a TIFF": Form("", "", PIL.Image.fromarray, "tif"),
+    "gray in a BMP": Form("", "", PIL.Image.fromarray, "bmp"),
+    "gray with another ignored value": Form("ignore = 9\n", "", lambda seen: _gray(seen, {**PLAIN, IGNORE: 9})),
+    "16 bit": Form("", "", lambda seen: _gray(seen, PLAIN, np.uint16)),
+    "16 bit in a TIFF": Form("", "", lambda seen: _gray(seen, PLAIN, np.uint16), "tiff"),
+    "16 bit and values above 255": Form("ignore = 1000\n", ODD_CODES, lambda seen: _gray(seen, ODD, np.uint16)),
     "a raw-id table": Form(
         "",
         '[codes]\n"5" = "tree"\n"6" = "way"\n"8" = "wall"\n"9" = "way"\n"0" = "ignore"\n',
-        lambda seen: _grey(seen, {0: 9, 1: 8, 2: 5, IGNORE: 0}),
+        lambda seen: _gray(seen, {0: 9, 1: 8, 2: 5, IGNORE: 0}),
     ),
     "palette": Form("", "", _palette),
-    "colours of the classes": Form(
-        'coding = "colours"\nignore = "0,0,0"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen))
+    "colors of the classes": Form(
+        'coding = "colors"\nignore = "0,0,0"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen))
     ),
-    "colours with another ignored one": Form(
-        'coding = "colours"\nignore = "1,2,3"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen, (1, 2, 3)))
+    "colors with another ignored one": Form(
+        'coding = "colors"\nignore = "1,2,3"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen, (1, 2, 3)))
     ),
-    "colours by a table": Form(
-        'coding = "colours"\n',
-        COLOUR_CODES + '"4,5,6" = "ignore"\n',
+    "colors by a table": Form(
+        'coding = "colors"\n',
+        COLOR_CODES + '"4,5,6" = "ignore"\n',
         lambda seen: PIL.Image.fromarray(_painted(seen, (4, 5, 6))),
     ),
-    "colours with transparency": Form(
-        'coding = "colours"\nignore = "0,0,0"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen)).convert("RGBA")
+    "colors with transparency": Form(
+        'coding = "colors"\nignore = "0,0,0"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen)).convert("RGBA")
     ),
-    "colours in a lossless WebP": Form(
-        'coding = "colours"\nignore = "0,0,0"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen)), "webp"
+    "colors in a lossless WebP": Form(
+        'coding = "colors"\nignore = "0,0,0"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen)), "webp"
     ),
-    "colours in a palette": Form('coding = "colours"\nignore = "0,0,0"\n', "", _palette_of_colours),
+    "colors in a palette": Form('coding = "colors"\nignore = "0,0,0"\n', "", _palette_of_colors),
 }
 
 
@@ -140,9 +140,9 @@ def test_every_form_of_mask_gives_the_same_labels(tmp_path: Path, truth: Labels,
     assert np.array_equal(open_dataset(spec, "train")[0].labels, truth)
 
 
-def test_a_palette_of_colours_read_as_values_is_not_what_was_meant(tmp_path: Path, truth: Labels) -> None:
+def test_a_palette_of_colors_read_as_values_is_not_what_was_meant(tmp_path: Path, truth: Labels) -> None:
     """The forms differ: each test above could fail."""
-    spec = _write(tmp_path, THREE, _palette_of_colours(truth))
+    spec = _write(tmp_path, THREE, _palette_of_colors(truth))
     with pytest.raises(DataError, match=r"holds the value 3, 5, 7; allowed are 0-2, 255"):
         open_dataset(spec, "train")[0]
 
@@ -151,7 +151,7 @@ def test_a_palette_of_colours_read_as_values_is_not_what_was_meant(tmp_path: Pat
 def test_exif_turns_image_and_mask_alike(tmp_path: Path, truth: Labels, orientation: int) -> None:
     block = PIL.Image.Exif()
     block[0x0112] = orientation
-    spec = _write(tmp_path, 'coding = "colours"\nignore = "0,0,0"\n' + THREE, PIL.Image.fromarray(_painted(truth)))
+    spec = _write(tmp_path, 'coding = "colors"\nignore = "0,0,0"\n' + THREE, PIL.Image.fromarray(_painted(truth)))
     for name in ("images/train/a.png", "masks/train/a.png"):
         PIL.Image.fromarray(_painted(truth)).save(tmp_path / name, exif=block)
     sample = open_dataset(spec, "train")[0]
@@ -180,7 +180,7 @@ def coded(draw: st.DrawFn) -> tuple[dict[int, int], Array]:
 @given(coded())
 def test_labels_and_foreign_codes_are_those_of_a_dictionary(case: tuple[dict[int, int], Array]) -> None:
     table, codes = case
-    coding = Coding(table, by_colour=codes.dtype == np.uint32)
+    coding = MaskEncoding(table, by_color=codes.dtype == np.uint32)
     labels = coding.labels(codes)
     expected = [[table.get(int(code), IGNORE) for code in row] for row in codes]
     assert labels.dtype == np.uint8
@@ -189,29 +189,29 @@ def test_labels_and_foreign_codes_are_those_of_a_dictionary(case: tuple[dict[int
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3))
-def test_a_colour_is_a_code_and_back(colour: tuple[int, int, int]) -> None:
-    assert colour_of(code_of(colour)) == colour
-    assert Coding({}, by_colour=True).spell(code_of(colour)) == "{},{},{}".format(*colour)
+def test_a_color_is_a_code_and_back(color: tuple[int, int, int]) -> None:
+    assert color_of(code_of(color)) == color
+    assert MaskEncoding({}, by_color=True).spell(code_of(color)) == "{},{},{}".format(*color)
 
 
 # ---------------------------------------------------------------------------------------- faulty descriptions
 
-COLOUR_CODING = 'coding = "colours"\n'
+COLOR_CODING = 'coding = "colors"\n'
 # What is wrong, the description, and what the message has to say.
 FAULTY = [
     ("no such class in codes", THREE + '[codes]\n"1" = "waay"\n', r"\[codes\] 1 = 'waay'.*did you mean way"),
-    ("a colour where values are coded", THREE + '[codes]\n"1,2,3" = "way"\n', '"values" it is 0 to 65535'),
-    ("a value where colours are coded", COLOUR_CODING + THREE + '[codes]\n"7" = "way"\n', "a colour like"),
+    ("a color where values are coded", THREE + '[codes]\n"1,2,3" = "way"\n', '"values" it is 0 to 65535'),
+    ("a value where colors are coded", COLOR_CODING + THREE + '[codes]\n"7" = "way"\n', "a color like"),
     ("a code that is no number", THREE + '[codes]\nroad = "way"\n', "names 'road'"),
     ("a negative code", THREE + '[codes]\n"-1" = "way"\n', "names '-1'"),
     ("a code beyond 16 bits", THREE + '[codes]\n"65536" = "way"\n', "names '65536'"),
-    ("a colour beyond 255", COLOUR_CODING + THREE + '[codes]\n"1,2,256" = "way"\n', "names '1,2,256'"),
-    ("a colour of four", COLOUR_CODING + THREE + '[codes]\n"1,2,3,4" = "way"\n', "names '1,2,3,4'"),
-    ("two classes of one colour", COLOUR_CODING + THREE.replace("[10, 200, 10]", "[200, 10, 10]"), "the same colour"),
-    ("an ignored colour that is a class's", COLOUR_CODING + 'ignore = "10,10,200"\n' + THREE, "of the class 'tree'"),
+    ("a color beyond 255", COLOR_CODING + THREE + '[codes]\n"1,2,256" = "way"\n', "names '1,2,256'"),
+    ("a color of four", COLOR_CODING + THREE + '[codes]\n"1,2,3,4" = "way"\n', "names '1,2,3,4'"),
+    ("two classes of one color", COLOR_CODING + THREE.replace("[10, 200, 10]", "[200, 10, 10]"), "the same color"),
+    ("an ignored color that is a class's", COLOR_CODING + 'ignore = "10,10,200"\n' + THREE, "of the class 'tree'"),
     ("an ignored value that is a class's", "ignore = 2\n" + THREE, "the value of the class 'tree'"),
-    ("an ignored value where colours are coded", COLOUR_CODING + "ignore = 255\n" + THREE, "ignore names '255'"),
-    ("an ignored colour where values are coded", 'ignore = "0,0,0"\n' + THREE, "ignore names '0,0,0'"),
+    ("an ignored value where colors are coded", COLOR_CODING + "ignore = 255\n" + THREE, "ignore names '255'"),
+    ("an ignored color where values are coded", 'ignore = "0,0,0"\n' + THREE, "ignore names '0,0,0'"),
     ("no such coding", 'coding = "rgb"\n' + THREE, "coding"),
     ("an absolute list", 'pairs = "/train.csv"\n' + THREE, "relative"),
     ("a list with a stem", 'pairs = "{stem}.csv"\n' + THREE, "cannot be filled in"),
@@ -264,19 +264,19 @@ def _real_pairs(
     return [(sample.labels, other) for sample, other in zip(dataset, expected, strict=True)]
 
 
-def test_real_masks_in_cityscapes_colours_decode_exactly(data_root: Path, tmp_path: Path) -> None:
-    ignored = {",".join(map(str, row.colour)) for row in CITYSCAPES_RAW if row.ignored and row.raw_id >= 0}
-    scored = {",".join(map(str, label.colour)): label.name for label in CITYSCAPES.classes}
+def test_real_masks_in_cityscapes_colors_decode_exactly(data_root: Path, tmp_path: Path) -> None:
+    ignored = {",".join(map(str, row.color)) for row in CITYSCAPES_CLASSES if row.ignored and row.label_id >= 0}
+    scored = {",".join(map(str, label.color)): label.name for label in CITYSCAPES.classes}
     codes = {**dict.fromkeys(ignored, "ignore"), **scored}
-    text = "".join(f'"{colour}" = "{name}"\n' for colour, name in codes.items())
-    for labels, expected in _real_pairs(data_root, tmp_path, "rgb_coded", "kitti_", f"{COLOUR_CODING}[codes]\n{text}"):
+    text = "".join(f'"{color}" = "{name}"\n' for color, name in codes.items())
+    for labels, expected in _real_pairs(data_root, tmp_path, "rgb_coded", "kitti_", f"{COLOR_CODING}[codes]\n{text}"):
         assert np.array_equal(labels, expected)
 
 
-def test_real_masks_in_other_colours_decode_but_for_what_was_cleaned(data_root: Path, tmp_path: Path) -> None:
-    codes = {",".join(map(str, colour)): LMF_CLASS.get(name, name) for name, colour in LMF.items()}
-    text = "".join(f'"{colour}" = "{name}"\n' for colour, name in codes.items())
-    for labels, expected in _real_pairs(data_root, tmp_path, "rgb_coded", "lmf_", f"{COLOUR_CODING}[codes]\n{text}"):
+def test_real_masks_in_other_colors_decode_but_for_what_was_cleaned(data_root: Path, tmp_path: Path) -> None:
+    codes = {",".join(map(str, color)): LMF_CLASS.get(name, name) for name, color in LMF.items()}
+    text = "".join(f'"{color}" = "{name}"\n' for color, name in codes.items())
+    for labels, expected in _real_pairs(data_root, tmp_path, "rgb_coded", "lmf_", f"{COLOR_CODING}[codes]\n{text}"):
         # Thin vegetation was set to ignored afterwards, nothing else was touched.
         changed = labels != expected
         assert (expected[changed] == IGNORE).all()
@@ -285,10 +285,10 @@ def test_real_masks_in_other_colours_decode_but_for_what_was_cleaned(data_root: 
 
 
 @pytest.mark.parametrize("prefix", ["city_", "kitti_"])
-def test_real_raw_ids_decode_exactly(data_root: Path, tmp_path: Path, prefix: str) -> None:
-    rows = {row.raw_id: "ignore" if row.ignored else row.name for row in CITYSCAPES_RAW if row.raw_id >= 0}
+def test_real_label_ids_decode_exactly(data_root: Path, tmp_path: Path, prefix: str) -> None:
+    rows = {row.label_id: "ignore" if row.ignored else row.name for row in CITYSCAPES_CLASSES if row.label_id >= 0}
     text = "".join(f'"{value}" = "{name}"\n' for value, name in rows.items())
-    for labels, expected in _real_pairs(data_root, tmp_path, "raw_ids", prefix, f"[codes]\n{text}"):
+    for labels, expected in _real_pairs(data_root, tmp_path, "label_ids", prefix, f"[codes]\n{text}"):
         assert np.array_equal(labels, expected)
 
 

@@ -47,7 +47,7 @@ def test_a_path_may_hold_a_colon(tmp_path: Path, make_camvid: Callable[..., Path
 def test_several_sets_answer_in_the_label_space_of_the_first(
     tmp_path: Path, camvid_root: Path, make_folder: Callable[..., Path]
 ) -> None:
-    classes = '[[classes]]\nname = "way"\ncolour = [1, 2, 3]\n[to.camvid]\nway = "Road"\n'
+    classes = '[[classes]]\nname = "way"\ncolor = [1, 2, 3]\n[to.camvid]\nway = "Road"\n'
     root = make_folder(tmp_path, classes, {"train": ["a"]}, values=1)
     opened = open_together([f"camvid:{camvid_root}", f"folder:{root}"], "train")
     assert [dataset.label_space for dataset in opened] == [CAMVID, CAMVID]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fassd.core.errors import PictureError
+from fassd.core.errors import ImageError
 from fassd.core.recipe import Augmentation, Recipe
 from fassd.data import sample_cache as memory
 from fassd.data import shared_memory as sharing
@@ -110,7 +110,7 @@ def test_a_damaged_picture_is_reported_when_it_is_read(tmp_path: Path, make_camv
     samples = _samples(root, 99 * ONE)
     assert samples.kept == 3
     assert samples[2].name == "train/train_002"
-    with pytest.raises(PictureError, match="train_001"):
+    with pytest.raises(ImageError, match="train_001"):
         samples[1]
 
 
@@ -158,7 +158,7 @@ def test_shared_memory_leaves_no_file_and_no_descriptor() -> None:
 def test_systems_without_nameless_files_work_as_well(
     camvid_root: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    recipe = Recipe(network="fassd-net-l2", iterations=3, batch=2, augmentation=Augmentation((64, 80)))
+    recipe = Recipe(network="fassd-net-l2", iterations=3, batch_size=2, augmentation=Augmentation((64, 80)))
     expected = list(training_batches(_samples(camvid_root, 99 * ONE), recipe, 0, workers))
     monkeypatch.setattr(sharing.SharedBytes, "travel", False)
     samples = _samples(camvid_root, 99 * ONE)
@@ -170,7 +170,7 @@ def test_systems_without_nameless_files_work_as_well(
 
 
 def test_under_a_limit_of_the_shell_nothing_is_kept_and_pipes_serve(camvid_root: Path) -> None:
-    recipe = Recipe(network="fassd-net-l2", iterations=3, batch=2, augmentation=Augmentation((64, 80)))
+    recipe = Recipe(network="fassd-net-l2", iterations=3, batch_size=2, augmentation=Augmentation((64, 80)))
     expected = list(training_batches(_samples(camvid_root, 0), recipe, 0, 0))
 
     def learn() -> None:

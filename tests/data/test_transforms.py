@@ -61,26 +61,26 @@ def published(sample: Sample, augmentation: Augmentation, chance: FixedChance) -
         image, labels = image[:, ::-1], labels[:, ::-1]
     size = (int(image.shape[1] * chance.factor), int(image.shape[0] * chance.factor))
     image = np.asarray(Pillow.fromarray(image).resize(size, Pillow.Resampling.BILINEAR))
-    # The pixel under each centre, in whole numbers: Pillow adds up steps, and ties fall as their rounding errors do.
+    # The pixel under each center, in whole numbers: Pillow adds up steps, and ties fall as their rounding errors do.
     down, across = (
         (2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size[::-1], labels.shape, strict=True)
     )
     labels = labels[down[:, None], across]
-    pads = [(max(0, crop - side),) * 2 for crop, side in zip(augmentation.crop, labels.shape, strict=True)]
+    pads = [(max(0, crop - side),) * 2 for crop, side in zip(augmentation.crop_size, labels.shape, strict=True)]
     image = np.pad(image, [*pads, (0, 0)])
     labels = np.pad(labels, pads, constant_values=IGNORE)
-    top = chance.integers(labels.shape[0] - augmentation.crop[0] + 1)
-    left = chance.integers(labels.shape[1] - augmentation.crop[1] + 1)
+    top = chance.integers(labels.shape[0] - augmentation.crop_size[0] + 1)
+    left = chance.integers(labels.shape[1] - augmentation.crop_size[1] + 1)
     if chance.mirrored:  # The same window of the picture, counted from its other end.
-        left = labels.shape[1] - augmentation.crop[1] - left
-    here = np.s_[top : top + augmentation.crop[0], left : left + augmentation.crop[1]]
+        left = labels.shape[1] - augmentation.crop_size[1] - left
+    here = np.s_[top : top + augmentation.crop_size[0], left : left + augmentation.crop_size[1]]
     return image[here], labels[here]
 
 
 @pytest.mark.parametrize("crop", [(96, 128), (64, 64), (40, 130), (200, 150), (1, 1)])
 def test_the_crop_has_exactly_the_size_asked_for(sample: Sample, crop: tuple[int, int]) -> None:
     for seed in range(20):
-        cropped = augment(sample, Augmentation(crop, jitter=0.5), np.random.default_rng(seed))
+        cropped = augment(sample, Augmentation(crop, color_jitter=0.5), np.random.default_rng(seed))
         assert cropped.image.shape == (*crop, 3)
         assert cropped.labels.shape == crop
         assert cropped.image.dtype == cropped.labels.dtype == np.uint8
@@ -116,7 +116,7 @@ def test_a_whole_image_is_resized_as_by_pillow(side: tuple[int, int], new: tuple
 
 
 @pytest.mark.parametrize(("side", "size"), [(7, 31), (31, 7), (50, 49), (1, 64), (999, 3), (40_000, 1)])
-def test_a_plain_colour_stays_what_it_is_at_every_size(side: int, size: int) -> None:
+def test_a_plain_color_stays_what_it_is_at_every_size(side: int, size: int) -> None:
     whole = Crop((size, 5), Span(side, size, 0, size, 0), Span(2, 5, 0, 5, 0), mirrored=True)
     for value in (1, 128, 254, 255):
         assert (whole.of_image(np.full((side, 2, 3), value, np.uint8)) == value).all()
@@ -180,7 +180,7 @@ def test_image_and_labels_move_together(sample: Sample) -> None:
 def test_flipping_is_never_or_always_done_at_the_ends_of_its_probability(
     sample: Sample, probability: float, mirrored: bool
 ) -> None:
-    augmentation = Augmentation(sample.labels.shape, scale=(1.0, 1.0), flip=probability)
+    augmentation = Augmentation(sample.labels.shape, scale=(1.0, 1.0), hflip=probability)
     step = -1 if mirrored else 1
     for seed in range(20):
         cropped = augment(sample, augmentation, np.random.default_rng(seed))
@@ -197,7 +197,7 @@ def test_flipping_at_one_half_happens_about_half_the_time(sample: Sample) -> Non
 
 def test_padding_is_black_and_ignored_at_every_end(sample: Sample) -> None:
     bright = Sample("bright", np.maximum(sample.image, 1), sample.labels)
-    augmentation = Augmentation((150, 170), scale=(1.0, 1.0), flip=0.0)
+    augmentation = Augmentation((150, 170), scale=(1.0, 1.0), hflip=0.0)
     tops, lefts = set(), set()
     for seed in range(300):
         cropped = augment(bright, augmentation, np.random.default_rng(seed))
@@ -214,7 +214,7 @@ def test_padding_is_black_and_ignored_at_every_end(sample: Sample) -> None:
 
 @pytest.mark.parametrize("factor", [0.5, 0.75, 1.5])
 def test_padding_extends_as_far_as_the_resized_picture_falls_short(sample: Sample, factor: float) -> None:
-    augmentation = Augmentation((150, 60), scale=(factor, factor), flip=0.0)
+    augmentation = Augmentation((150, 60), scale=(factor, factor), hflip=0.0)
     padded = augment(sample, augmentation, np.random.default_rng(0)).labels == IGNORE
     assert (~padded.all(1)).sum() == min(150, int(96 * factor))
     assert not padded.all(0).any()
@@ -223,13 +223,13 @@ def test_padding_extends_as_far_as_the_resized_picture_falls_short(sample: Sampl
 def test_every_place_of_the_crop_is_possible(sample: Sample) -> None:
     place = np.arange(96 * 128).reshape(96, 128)
     coded = Sample("places", np.stack([place % 256, place // 256, place * 0], -1).astype(np.uint8), sample.labels)
-    augmentation = Augmentation((95, 126), scale=(1.0, 1.0), flip=0.0)
+    augmentation = Augmentation((95, 126), scale=(1.0, 1.0), hflip=0.0)
     corners = {tuple(augment(coded, augmentation, np.random.default_rng(seed)).image[0, 0, :2]) for seed in range(100)}
     assert corners == {(128 * row % 256 + column, 128 * row // 256) for row in (0, 1) for column in (0, 1, 2)}
 
 
 def test_one_seed_gives_one_crop_and_another_seed_another(sample: Sample) -> None:
-    augmentation = Augmentation((64, 64), jitter=0.5)
+    augmentation = Augmentation((64, 64), color_jitter=0.5)
     crops = [augment(sample, augmentation, np.random.default_rng(seed)).image for seed in (1, 1, 2)]
     assert np.array_equal(crops[0], crops[1])
     assert not np.array_equal(crops[0], crops[2])
@@ -240,7 +240,7 @@ def test_name_and_marks_stay_and_the_sample_is_not_changed(sample: Sample) -> No
     image, labels = sample.image.copy(), sample.labels.copy()
     cropped = augment(
         Sample("one", sample.image, sample.labels, marked),
-        Augmentation((64, 64), flip=1.0, jitter=1.0),
+        Augmentation((64, 64), hflip=1.0, color_jitter=1.0),
         np.random.default_rng(0),
     )
     assert cropped.name == "one"
@@ -250,8 +250,8 @@ def test_name_and_marks_stay_and_the_sample_is_not_changed(sample: Sample) -> No
 
 
 def test_jitter_leaves_padding_and_labels_alone(sample: Sample) -> None:
-    augmentation = Augmentation((150, 170), scale=(1.0, 1.0), flip=0.0, jitter=1.0)
-    plain = Augmentation((150, 170), scale=(1.0, 1.0), flip=0.0)
+    augmentation = Augmentation((150, 170), scale=(1.0, 1.0), hflip=0.0, color_jitter=1.0)
+    plain = Augmentation((150, 170), scale=(1.0, 1.0), hflip=0.0)
     for seed in range(10):
         cropped = augment(sample, augmentation, np.random.default_rng(seed))
         expected = augment(sample, plain, np.random.default_rng(seed))
@@ -266,8 +266,8 @@ def test_jitter_is_what_its_formula_says(seed: int) -> None:
     exposure, contrast, saturation = 2.0 ** (0.7 * random.uniform(-1, 1, 3))
     tint = 1 + 0.14 * random.uniform(-1, 1, 3)
     changed = ((((image / 255) ** exposure - 0.5) * contrast + 0.5) * tint).clip(0, 1)
-    grey = changed.mean(-1, keepdims=True)
-    expected = ((grey + (changed - grey) * saturation) * 255).clip(0, 255)
+    gray = changed.mean(-1, keepdims=True)
+    expected = ((gray + (changed - gray) * saturation) * 255).clip(0, 255)
     assert np.abs(jitter(image, 0.7, np.random.default_rng(seed)) - expected).max() <= 0.52
 
 

@@ -14,18 +14,18 @@ from PIL import Image as Pillow
 from tests.drafts.laying import pairs_of
 
 from fassd.core.arrays import IGNORE, Labels
-from fassd.core.labels import CAMVID_RAW, CITYSCAPES, CITYSCAPES_RAW
+from fassd.core.labels import CAMVID_RAW, CITYSCAPES, CITYSCAPES_CLASSES
 from fassd.data.open_dataset import open_dataset
 from fassd.drafts.draft import draft_description
 from fassd.tasks.init import init
 
 
-def grey(table: Mapping[int, int]) -> Callable[[Labels], Pillow.Image]:
+def gray(table: Mapping[int, int]) -> Callable[[Labels], Pillow.Image]:
     return lambda labels: Pillow.fromarray(np.vectorize(table.__getitem__, otypes=[np.uint8])(labels))
 
 
-def coloured(colours: list[tuple[int, int, int]]) -> Callable[[Labels], Pillow.Image]:
-    return lambda labels: Pillow.fromarray(np.array(colours, np.uint8)[labels])
+def colored(colors: list[tuple[int, int, int]]) -> Callable[[Labels], Pillow.Image]:
+    return lambda labels: Pillow.fromarray(np.array(colors, np.uint8)[labels])
 
 
 def palette(labels: Labels) -> Pillow.Image:
@@ -48,15 +48,15 @@ VENDORS = [("gap", BLACK), ("road", RED), ("wall", GREEN), ("tree", BLUE), ("hol
 NAMED = {str(place): name for place, name in enumerate(NAMES)}
 CODINGS: dict[str, tuple[Callable[[Labels], Pillow.Image], int, dict[str, str], dict[str, Any]]] = {
     "places": (Pillow.fromarray, 4, {}, {"classes": ["class 0", "class 1", "class 2", "class 3"]}),
-    "places and 255": (grey({0: 0, 1: 1, 2: 255}), 3, {}, {"classes": ["class 0", "class 1"], "ignore": 255}),
+    "places and 255": (gray({0: 0, 1: 1, 2: 255}), 3, {}, {"classes": ["class 0", "class 1"], "ignore": 255}),
     "black and white": (
-        grey({0: 0, 1: 255}),
+        gray({0: 0, 1: 255}),
         2,
         {},
         {"classes": ["background", "foreground"], "codes": {"0": "background", "255": "foreground"}},
     ),
-    "grey levels": (
-        grey({0: 0, 1: 80, 2: 160}),
+    "gray levels": (
+        gray({0: 0, 1: 80, 2: 160}),
         3,
         {},
         {
@@ -65,17 +65,17 @@ CODINGS: dict[str, tuple[Callable[[Labels], Pillow.Image], int, dict[str, str], 
         },
     ),
     "from 1 on": (
-        grey({0: 1, 1: 2, 2: 3}),
+        gray({0: 1, 1: 2, 2: 3}),
         3,
         {},
         {"classes": ["class 1", "class 2", "class 3"], "codes": {"1": "class 1", "2": "class 2", "3": "class 3"}},
     ),
-    "palette": (palette, 4, {}, {"classes": ["class 0", "class 1", "class 2", "class 3"], "colour 3": [0, 0, 200]}),
+    "palette": (palette, 4, {}, {"classes": ["class 0", "class 1", "class 2", "class 3"], "color 3": [0, 0, 200]}),
     "a palette for each file": (
         shuffled_palette,
         3,
         {"class_dict.csv": "name,r,g,b\nroad,200,0,0\nwall,0,200,0\ntree,0,0,200\n"},
-        {"coding": "colours", "classes": NAMES[:3]},
+        {"coding": "colors", "classes": NAMES[:3]},
     ),
     "a table of something else": (
         Pillow.fromarray,
@@ -97,7 +97,7 @@ CODINGS: dict[str, tuple[Callable[[Labels], Pillow.Image], int, dict[str, str], 
         {"classes": NAMES[:3], "ignore": 3},
     ),
     "names after LabelMe's -1": (
-        grey({0: 0, 1: 1, 2: 255}),
+        gray({0: 0, 1: 1, 2: 255}),
         3,
         {"labels.txt": "__ignore__\n_background_\nroad\n"},
         {"classes": ["_background_", "road"], "ignore": 255},
@@ -114,7 +114,7 @@ CODINGS: dict[str, tuple[Callable[[Labels], Pillow.Image], int, dict[str, str], 
         {"objectInfo150.txt": "Idx\tRatio\tTrain\tVal\tStuff\tName\n1\t.1\t9\t2\t1\twall\n2\t.1\t9\t2\t1\troad, way\n"},
         {"classes": ["wall", "road, way"], "codes": {"0": "ignore", "1": "wall", "2": "road, way"}},
     ),
-    "greys as colours": (
+    "grays as colors": (
         Pillow.fromarray,
         3,
         {"obj_class_to_machine_color.json": '{"road": [1, 1, 1], "wall": [2, 2, 2], "rest": [0, 0, 0]}'},
@@ -127,51 +127,51 @@ CODINGS: dict[str, tuple[Callable[[Labels], Pillow.Image], int, dict[str, str], 
         {"classes": [n for n, _ in VENDORS]},
     ),
     "json": (Pillow.fromarray, 4, {"id2label.json": json.dumps(NAMED)}, {"classes": NAMES}),
-    "colours": (
-        coloured([RED, GREEN, BLUE, BLACK]),
+    "colors": (
+        colored([RED, GREEN, BLUE, BLACK]),
         4,
         {},
-        {"coding": "colours", "classes": ["class 0", "class 1", "class 2"], "ignore": "0,0,0"},
+        {"coding": "colors", "classes": ["class 0", "class 1", "class 2"], "ignore": "0,0,0"},
     ),
-    "colours with a table": (
-        coloured([RED, GREEN, BLUE]),
+    "colors with a table": (
+        colored([RED, GREEN, BLUE]),
         3,
         {"class_dict.csv": "name,r,g,b\nroad,200,0,0\nwall,0,200,0\ntree,0,0,200\n"},
-        {"coding": "colours", "classes": NAMES[:3], "colour 2": [0, 0, 200]},
+        {"coding": "colors", "classes": NAMES[:3], "color 2": [0, 0, 200]},
     ),
-    "colours with CVAT's table": (
-        coloured([RED, GREEN, BLACK]),
+    "colors with CVAT's table": (
+        colored([RED, GREEN, BLACK]),
         3,
         {"labelmap.txt": "# label:color_rgb:parts:actions\nbackground:0,0,0::\nroad:200,0,0::\nwall:0,200,0::\n"},
-        {"coding": "colours", "classes": ["background", "road", "wall"]},
+        {"coding": "colors", "classes": ["background", "road", "wall"]},
     ),
-    "colours with merged rows": (
-        coloured([RED, GREEN, BLUE]),
+    "colors with merged rows": (
+        colored([RED, GREEN, BLUE]),
         3,
         {"label_colors.txt": "200 0 0\troad\n0 200 0\troad\n0 0 200\twall\n"},
         {
-            "coding": "colours",
+            "coding": "colors",
             "classes": ["road", "wall"],
             "codes": {"0,0,200": "wall", "0,200,0": "road", "200,0,0": "road"},
         },
     ),
-    "grey as RGB": (
-        coloured([(1, 1, 1), (2, 2, 2), (3, 3, 3)]),
+    "gray as RGB": (
+        colored([(1, 1, 1), (2, 2, 2), (3, 3, 3)]),
         3,
         {},
-        {"coding": "colours", "classes": ["class 0", "class 1", "class 2"]},
+        {"coding": "colors", "classes": ["class 0", "class 1", "class 2"]},
     ),
-    "Cityscapes' colours": (
-        coloured([row.colour for row in CITYSCAPES_RAW if not row.ignored]),
+    "Cityscapes' colors": (
+        colored([row.color for row in CITYSCAPES_CLASSES if not row.ignored]),
         19,
         {},
-        {"coding": "colours", "label_space": "cityscapes"},
+        {"coding": "colors", "label_space": "cityscapes"},
     ),
-    "CamVid's 32 colours": (
-        coloured([colour for _, colour, _ in CAMVID_RAW]),
+    "CamVid's 32 colors": (
+        colored([color for _, color, _ in CAMVID_RAW]),
         32,
         {},
-        {"coding": "colours", "label_space": "camvid"},
+        {"coding": "colors", "label_space": "camvid"},
     ),
 }
 
@@ -193,9 +193,9 @@ def test_every_coding_is_found_and_read(
         assert written.get(key) == expected.get(key)
     if "codes" in expected or "label_space" not in expected:
         assert written.get("codes") == expected.get("codes")
-    for key, colour in expected.items():
-        if key.startswith("colour "):
-            assert rows[int(key.split()[1])]["colour"] == colour
+    for key, color in expected.items():
+        if key.startswith("color "):
+            assert rows[int(key.split()[1])]["color"] == color
     for split in ("train", "val"):
         assert all((sample.labels != IGNORE).any() for sample in open_dataset(f"folder:{root}", split))
 
@@ -218,7 +218,7 @@ def street(values: Mapping[str, int]) -> Callable[[Labels], Pillow.Image]:
     ("values", "codes"),
     [
         ({name: place for place, name in enumerate(CITYSCAPES.names)}, 0),
-        ({row.name: row.raw_id for row in CITYSCAPES_RAW if row.raw_id >= 0}, 34),
+        ({row.name: row.label_id for row in CITYSCAPES_CLASSES if row.label_id >= 0}, 34),
     ],
     ids=["train ids", "labelIds"],
 )

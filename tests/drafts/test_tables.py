@@ -30,5 +30,5 @@ def test_tables_of_classes_are_read(
     tmp_path: Path, name: str, text: str, rows: list[tuple[str, int | None, tuple[int, int, int] | None]]
 ) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
-    found = [(row.name, row.value, row.colour) for table in class_tables(tmp_path) for row in table.rows]
+    found = [(row.name, row.value, row.color) for table in class_tables(tmp_path) for row in table.rows]
     assert found == rows

@@ -16,8 +16,8 @@ from onnx import TensorProto
 
 from fassd.core.arrays import ClassMaps, Images
 from fassd.core.catalog import DEFAULT_WEIGHTS, locate_weights
-from fassd.core.checkpoint import Arrays, Checkpoint, Header, Pixels, read_checkpoint
-from fassd.exports.agreement import CONTRACTS, Agreement, compare
+from fassd.core.checkpoint import Arrays, Checkpoint, Header, Normalization, read_checkpoint
+from fassd.exports.agreement import TOLERANCES, Agreement, compare
 from fassd.exports.images import Cases, comparison_cases
 from fassd.exports.layer_drift import drift_of
 from fassd.networks import graph
@@ -95,28 +95,28 @@ class Smoothed(Sound):
 
 
 class BlueFirst(Sound):
-    def centre(self, images: str, mean: Array) -> str:
-        return self._node("Gather", [super().centre(images, mean), self._integers(2, 1, 0)], axis=1)
+    def center(self, images: str, mean: Array) -> str:
+        return self._node("Gather", [super().center(images, mean), self._integers(2, 1, 0)], axis=1)
 
 
 class WithoutMean(Sound):
-    def centre(self, images: str, mean: Array) -> str:
-        return super().centre(images, 0 * mean)
+    def center(self, images: str, mean: Array) -> str:
+        return super().center(images, 0 * mean)
 
 
 class WrappedAround(Sound):
-    def centre(self, images: str, mean: Array) -> str:
+    def center(self, images: str, mean: Array) -> str:
         whole = self._constant(mean.round().astype(np.uint8), None)
         below = self._node("Sub", [images, whole])
         return self._node("Transpose", [self.pixels(below)], perm=[0, 3, 1, 2])
 
 
 class BlackBorder(Sound):
-    """Images padded with black, where the mean colour is meant."""
+    """Images padded with black, where the mean color is meant."""
 
-    def centre(self, images: str, mean: Array) -> str:
+    def center(self, images: str, mean: Array) -> str:
         pads = self._integers(0, 1, 1, 0, 0, 1, 1, 0)
-        return super().centre(self._node("Pad", [images, pads]), mean)
+        return super().center(self._node("Pad", [images, pads]), mean)
 
     def convolve(self, maps: str, convolution: Convolution) -> str:
         first = convolution.name == "encoder.stem.0"
@@ -124,16 +124,16 @@ class BlackBorder(Sound):
 
 
 class FirstImageForAll(Sound):
-    def centre(self, images: str, mean: Array) -> str:
+    def center(self, images: str, mean: Array) -> str:
         first = self._node("Slice", [images, self._integers(0), self._integers(1), self._integers(0)])
-        return super().centre(self._node("Expand", [first, self._node("Shape", [images])]), mean)
+        return super().center(self._node("Expand", [first, self._node("Shape", [images])]), mean)
 
 
 class CutToMultiplesOf32(Sound):
-    def centre(self, images: str, mean: Array) -> str:
+    def center(self, images: str, mean: Array) -> str:
         size, step = self.size_of(images), self._integers(32, 32)
         whole = self._node("Mul", [self._node("Div", [size, step]), step])
-        return super().centre(self._node("Slice", [images, self._integers(0, 0), whole, self._integers(1, 2)]), mean)
+        return super().center(self._node("Slice", [images, self._integers(0, 0), whole, self._integers(1, 2)]), mean)
 
 
 class Clipped(Sound):
@@ -169,7 +169,7 @@ class ReLUForPReLU(Sound):
         return self.relu(maps)
 
 
-class SlopesOfNeighbours(Sound):
+class SlopesOfNeighbors(Sound):
     def prelu(self, maps: str, slopes: Array) -> str:
         return super().prelu(maps, np.roll(slopes, 1))
 
@@ -255,8 +255,8 @@ def _exchanged(arrays: Arrays) -> Arrays:
     return {name: array[order] if name.startswith("classifier.") else array for name, array in arrays.items()}
 
 
-def _unscaled(pixels: Pixels) -> Pixels:
-    return Pixels(pixels.channel_order, pixels.mean, (1.0, 1.0, 1.0))
+def _unscaled(pixels: Normalization) -> Normalization:
+    return Normalization(pixels.channel_order, pixels.mean, (1.0, 1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ class Fault:
     operations: type[Sound] = Sound
     layer: str | None = None
     arrays: Callable[[Arrays], Arrays] = lambda arrays: arrays
-    pixels: Callable[[Pixels], Pixels] = lambda pixels: pixels
+    pixels: Callable[[Normalization], Normalization] = lambda pixels: pixels
     epsilon: float | None = None
 
 
@@ -303,7 +303,7 @@ FAULTS = {
     "a layer left out": Fault(_layer("decoder.1.refine.detail", _dropped), "decoder.1.refine.expand"),
     "a ReLU left out": Fault(SkippedReLU, "encoder.stages.1.block.layers.3"),
     "ReLU for PReLU": Fault(ReLUForPReLU, "decoder.0.refine.shrink"),
-    "slopes of the neighbours": Fault(SlopesOfNeighbours, "decoder.0.refine.shrink"),
+    "slopes of the neighbors": Fault(SlopesOfNeighbors, "decoder.0.refine.shrink"),
     "maximum for mean": Fault(MaximumPooled, "encoder.stages.1.block.layers.0"),
     "odd rows kept": Fault(RoundedUp, "encoder.stages.1.block.layers.0"),
     "joined backwards": Fault(JoinedBackwards, "encoder.stages.0.block.layers.1"),
@@ -337,7 +337,7 @@ class Bench:
     cases: Cases
 
     def judge(self, export: ONNXFile) -> Agreement:
-        return compare(self.source, export, CLASS_MAP, 11, self.cases, CONTRACTS["float32"])
+        return compare(self.source, export, CLASS_MAP, 11, self.cases, TOLERANCES["float32"])
 
 
 @pytest.fixture(scope="module")
@@ -357,13 +357,15 @@ def _planted(bench: Bench, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> ONN
     monkeypatch.setattr(onnx_graph, "ONNXOperations", fault.operations)
     if fault.epsilon is not None:
         monkeypatch.setattr(graph, "PRELU_NORM_EPSILON", fault.epsilon)
-    header = msgspec.structs.replace(bench.checkpoint.header, pixels=fault.pixels(bench.checkpoint.header.pixels))
-    return ONNXFile(onnx_graph.draw_model(header, fault.arrays(bench.checkpoint.arrays)))
+    header = msgspec.structs.replace(
+        bench.checkpoint.header, normalization=fault.pixels(bench.checkpoint.header.normalization)
+    )
+    return ONNXFile(onnx_graph.build_model(header, fault.arrays(bench.checkpoint.arrays)))
 
 
 def test_a_sound_graph_keeps_the_contract(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     export = _planted(bench, Fault(), monkeypatch)
-    assert not bench.judge(export).breaches
+    assert not bench.judge(export).violations
     drift = drift_of(bench.checkpoint, WEIGHTS, export, bench.cases.small, "float32")
     assert (drift.first, len(drift.layers)) == (None, 62)
     assert max(one.error for one in drift.layers) < drift.limit / 3
@@ -380,7 +382,7 @@ def test_a_planted_fault_is_caught_and_its_layer_named(
     fault = FAULTS[name]
     export = _planted(bench, fault, monkeypatch)
     agreement = bench.judge(export)
-    assert agreement.breaches, f"{agreement.equal:.6%} equal"
+    assert agreement.violations, f"{agreement.equal:.6%} equal"
     images = bench.cases.small if agreement.telling is None else agreement.telling
     drift = drift_of(bench.checkpoint, WEIGHTS, export, images, "float32")
     assert drift.first == fault.layer, drift.sentence
@@ -388,5 +390,5 @@ def test_a_planted_fault_is_caught_and_its_layer_named(
 
 def test_the_pictures_show_every_class_border(bench: Bench) -> None:
     """Faults are seen on pictures that have something to be wrong about."""
-    agreement = bench.judge(ONNXFile(onnx_graph.draw_model(bench.checkpoint.header, bench.checkpoint.arrays)))
+    agreement = bench.judge(ONNXFile(onnx_graph.build_model(bench.checkpoint.header, bench.checkpoint.arrays)))
     assert all(one.inner < one.pixels for one in agreement.cases)

@@ -98,7 +98,7 @@ OTHERS = {
     "no PNG": b"GIF89a" + bytes(100),
     "cut within the pixels": GOOD[: len(GOOD) // 2],
     "cut before the end": GOOD[:-12],
-    "colours": chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
+    "colors": chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
     "4 bits": chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 4, 0, 0, 0, 0)),
     "interlaced": chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 1)),
     "0 wide": chunk(b"IHDR", struct.pack(">IIBBBBB", 0, 1, 8, 0, 0, 0, 0)),

@@ -44,41 +44,41 @@ def mutated(number: int) -> tuple[bytes, str]:
 def healthy() -> dict[str, bytes]:
     """Sound pictures of every kind; each name begins with the usual suffix."""
     random = np.random.default_rng(0)
-    colours = np.kron(random.integers(0, 256, (5, 7, 3)), np.ones((9, 9, 1))).astype(np.uint8)
-    rgb = PIL.Image.fromarray(colours)
-    grey, palette, cmyk = rgb.convert("L"), rgb.convert("P"), rgb.convert("CMYK")
-    deep = PIL.Image.fromarray(colours[..., 0].astype(np.uint16) * 257)
+    colors = np.kron(random.integers(0, 256, (5, 7, 3)), np.ones((9, 9, 1))).astype(np.uint8)
+    rgb = PIL.Image.fromarray(colors)
+    gray, palette, cmyk = rgb.convert("L"), rgb.convert("P"), rgb.convert("CMYK")
+    deep = PIL.Image.fromarray(colors[..., 0].astype(np.uint16) * 257)
     clear = rgb.convert("RGBA")
-    clear.putalpha(grey)
+    clear.putalpha(gray)
     turned = {"exif": _camera_exif(6)}
     frames = {"save_all": True, "append_images": [rgb.rotate(180), rgb.rotate(90, expand=True)]}
     sorts: dict[str, tuple[PIL.Image.Image, str, dict[str, Any]]] = {
         "png rgb": (rgb, "PNG", turned),
-        "png grey": (grey, "PNG", {}),
+        "png gray": (gray, "PNG", {}),
         "png deep": (deep, "PNG", {}),
         "png palette": (palette, "PNG", {"transparency": 3}),
-        "png one bit": (grey.convert("1"), "PNG", {}),
+        "png one bit": (gray.convert("1"), "PNG", {}),
         "png clear": (clear, "PNG", {}),
         "png animated": (rgb, "PNG", frames),
         "jpg rgb": (rgb, "JPEG", turned),
-        "jpg grey": (grey, "JPEG", {}),
+        "jpg gray": (gray, "JPEG", {}),
         "jpg cmyk": (cmyk, "JPEG", {}),
         "jpg progressive": (rgb, "JPEG", {"progressive": True}),
         "jpg restarts": (rgb, "JPEG", {"restart_marker_blocks": 2, "subsampling": "4:2:0"}),
-        "jpg phone": (rgb, "MPO", {"save_all": True, "append_images": [grey.convert("RGB")]}),
+        "jpg phone": (rgb, "MPO", {"save_all": True, "append_images": [gray.convert("RGB")]}),
         "webp lossy": (rgb, "WEBP", turned),
         "webp lossless": (clear, "WEBP", {"lossless": True}),
         "webp animated": (rgb, "WEBP", {"save_all": True, "append_images": [rgb.rotate(180)]}),
         "gif animated": (palette, "GIF", {"save_all": True, "append_images": [palette.rotate(180)]}),
         "tif raw": (rgb, "TIFF", turned),
-        "tif pages": (grey, "TIFF", {"save_all": True, "append_images": [rgb, palette]}),
+        "tif pages": (gray, "TIFF", {"save_all": True, "append_images": [rgb, palette]}),
         "tif lzw": (palette, "TIFF", {"compression": "tiff_lzw"}),
         "tif deflate": (deep, "TIFF", {"compression": "tiff_adobe_deflate"}),
         "tif jpeg": (rgb, "TIFF", {"compression": "jpeg"}),
         "tif packbits": (cmyk, "TIFF", {"compression": "packbits"}),
-        "tif fax": (grey.convert("1"), "TIFF", {"compression": "group4"}),
-        "tif float": (PIL.Image.fromarray(colours[..., 0] / np.float32(9)), "TIFF", {}),
-        "tif big": (grey, "TIFF", {"big_tiff": True}),
+        "tif fax": (gray.convert("1"), "TIFF", {"compression": "group4"}),
+        "tif float": (PIL.Image.fromarray(colors[..., 0] / np.float32(9)), "TIFF", {}),
+        "tif big": (gray, "TIFF", {"big_tiff": True}),
         "bmp rgb": (rgb, "BMP", {}),
         "bmp palette": (palette, "BMP", {}),
         "ppm rgb": (rgb, "PPM", {}),
@@ -96,7 +96,7 @@ def _by_hand() -> dict[str, bytes]:
     runs = bytes([4, 7, 4, 9, 0, 0]) * 6 + b"\0\1"
     bmp = struct.pack("<IiiHHIIiiII", 40, 8, 6, 1, 8, 1, len(runs), 0, 0, 16, 0) + noise[:64] + runs
     return {
-        "png deep colours": png((8, 9), deep_rows, 16),
+        "png deep colors": png((8, 9), deep_rows, 16),
         "png interlaced": png((1, 1), b"\0\1\2\3", interlaced=1),
         "ppm plain": b"P3 4 6 255 " + plain,
         "pgm plain": b"P2\n# by hand\n8 9\n255\n" + plain,

@@ -41,12 +41,12 @@ def png(
     size: tuple[int, int],
     rows: bytes,
     depth: int = 8,
-    colour: int = 2,
+    color: int = 2,
     before: bytes = b"",
     after: bytes = b"",
     interlaced: int = 0,
 ) -> bytes:
     """A PNG file, RGB of 8 bits unless it is said, with chunks before and after its pixels; `size` is width, height."""
-    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, interlaced))
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", *size, depth, color, 0, 0, interlaced))
     pixels = png_chunk(b"IDAT", zlib.compress(rows))
     return b"\x89PNG\r\n\x1a\n" + header + before + pixels + after + png_chunk(b"IEND", b"")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL.JpegImagePlugin import JpegImageFile
 from tests.media.picture_files import encoded, png, png_chunk, stored
 
-from fassd.core.errors import FileError, PictureError
+from fassd.core.errors import FileError, ImageError
 from fassd.media import formats
 from fassd.media.images import read_image, read_size
 from fassd.media.masks import read_values
@@ -46,7 +46,7 @@ SCENE = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3),
 def test_files_without_a_picture_say_so(tmp_path: Path, content: bytes, reason: str) -> None:
     path = stored(tmp_path, content)
     for read in (read_image, read_values, read_size):
-        with pytest.raises(PictureError, match=reason) as caught:
+        with pytest.raises(ImageError, match=reason) as caught:
             read(path)
         assert str(caught.value).startswith(f"{path}: ")
         assert "\n" not in str(caught.value)
@@ -57,7 +57,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, kind: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     content = encoded(PIL.Image.fromarray(noise), kind)
     path = stored(tmp_path, content[: len(content) // 2])
-    with pytest.raises(PictureError, match="damaged, cut short"):
+    with pytest.raises(ImageError, match="damaged, cut short"):
         read_image(path)
 
 
@@ -73,14 +73,14 @@ def test_a_truncated_file_is_refused(tmp_path: Path, kind: str) -> None:
 )
 def test_paths_that_lead_to_no_file_say_why(tmp_path: Path, name: str, reason: str) -> None:
     stored(tmp_path, b"", "file")
-    with pytest.raises(PictureError, match=reason):
+    with pytest.raises(ImageError, match=reason):
         read_image(tmp_path / name)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(PictureError, match="not a regular file"):
+    with pytest.raises(ImageError, match="not a regular file"):
         read_image(tmp_path / "pipe")
 
 
@@ -88,7 +88,7 @@ def test_a_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
 def test_a_forbidden_file_is_refused(tmp_path: Path) -> None:
     path = stored(tmp_path, encoded(PIL.Image.new("L", (1, 1)), "PNG"))
     path.chmod(0)
-    with pytest.raises(PictureError, match="permissions"):
+    with pytest.raises(ImageError, match="permissions"):
         read_image(path)
 
 
@@ -107,7 +107,7 @@ def test_a_huge_claim_is_refused_undecoded(tmp_path: Path, kind: str) -> None:
     path = stored(tmp_path, claiming(kind, 20000))
     start = time.perf_counter()
     for read in (read_image, read_values, read_size):
-        with pytest.raises(PictureError, match="claims 20000 x 20000 pixels; make it smaller, at most 200,000,000"):
+        with pytest.raises(ImageError, match="claims 20000 x 20000 pixels; make it smaller, at most 200,000,000"):
             read(path)
     assert time.perf_counter() - start < 1
     assert path.stat().st_size < 200_000
@@ -116,7 +116,7 @@ def test_a_huge_claim_is_refused_undecoded(tmp_path: Path, kind: str) -> None:
 def test_a_huge_webp_is_refused(tmp_path: Path) -> None:
     canvas = (16383 - 1).to_bytes(3, "little") * 2
     body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes([2, 0, 0, 0]) + canvas
-    with pytest.raises(PictureError, match=r"too many pixels|cannot be decoded"):
+    with pytest.raises(ImageError, match=r"too many pixels|cannot be decoded"):
         read_size(stored(tmp_path, b"RIFF" + struct.pack("<I", len(body)) + body))
 
 
@@ -128,7 +128,7 @@ def test_up_to_the_limit_a_header_is_accepted_in_silence(tmp_path: Path, kind: s
 
 def test_lack_of_memory_is_said_in_a_sentence(tmp_path: Path) -> None:
     path = stored(tmp_path, encoded(PIL.Image.new("L", (1, 1)), "PNG"))
-    with patch.object(formats._Png, "load", side_effect=MemoryError), pytest.raises(PictureError, match="memory"):
+    with patch.object(formats._Png, "load", side_effect=MemoryError), pytest.raises(ImageError, match="memory"):
         read_image(path)
 
 
@@ -170,7 +170,7 @@ def test_damage_gives_an_image_or_an_error(content: bytes, tmp_path_factory: pyt
         try:
             image = read_image(path)
             assert (image.dtype, image.shape) == (np.uint8, (*read_size(path), 3))
-        except PictureError as error:
+        except ImageError as error:
             assert "\n" not in str(error)
         try:
             mask = read_values(path)

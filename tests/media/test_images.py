@@ -17,8 +17,8 @@ from fassd.media.formats import FORMATS, SUFFIXES
 from fassd.media.images import read_image, read_size
 from fassd.media.masks import read_values
 
-COLOUR = (200, 100, 50)
-GREY = 124  # what Pillow makes of COLOUR
+COLOR = (200, 100, 50)
+GRAY = 124  # what Pillow makes of COLOR
 SCENE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 LOSSLESS: dict[str, dict[str, Any]] = {"PNG": {}, "TIFF": {}, "WEBP": {"lossless": True, "exact": True}}
 
@@ -31,30 +31,30 @@ PALETTE = png_chunk(b"PLTE", bytes(range(6)))
 @pytest.mark.parametrize(
     ("mode", "kind", "expected"),
     [
-        ("RGB", "PNG", COLOUR),
-        ("RGB", "JPEG", COLOUR),
-        ("RGB", "WEBP", COLOUR),
-        ("RGB", "TIFF", COLOUR),
-        ("RGB", "BMP", COLOUR),
-        ("RGB", "PPM", COLOUR),
-        ("RGB", "MPO", COLOUR),
-        ("RGBA", "PNG", COLOUR),
-        ("RGBX", "TIFF", COLOUR),
-        ("CMYK", "TIFF", COLOUR),
-        ("CMYK", "JPEG", COLOUR),  # stored inverted, as Adobe began to
-        ("YCbCr", "TIFF", COLOUR),
-        ("LAB", "TIFF", COLOUR),
+        ("RGB", "PNG", COLOR),
+        ("RGB", "JPEG", COLOR),
+        ("RGB", "WEBP", COLOR),
+        ("RGB", "TIFF", COLOR),
+        ("RGB", "BMP", COLOR),
+        ("RGB", "PPM", COLOR),
+        ("RGB", "MPO", COLOR),
+        ("RGBA", "PNG", COLOR),
+        ("RGBX", "TIFF", COLOR),
+        ("CMYK", "TIFF", COLOR),
+        ("CMYK", "JPEG", COLOR),  # stored inverted, as Adobe began to
+        ("YCbCr", "TIFF", COLOR),
+        ("LAB", "TIFF", COLOR),
         ("P", "PNG", (204, 102, 51)),  # the palette's nearest
         ("P", "BMP", (204, 102, 51)),
         ("PA", "TIFF", (204, 102, 51)),
-        ("L", "PNG", (GREY,) * 3),
-        ("L", "JPEG", (GREY,) * 3),
-        ("LA", "PNG", (GREY,) * 3),
-        ("LA", "TIFF", (GREY,) * 3),
+        ("L", "PNG", (GRAY,) * 3),
+        ("L", "JPEG", (GRAY,) * 3),
+        ("LA", "PNG", (GRAY,) * 3),
+        ("LA", "TIFF", (GRAY,) * 3),
     ],
 )
-def test_any_colour_mode_becomes_rgb(tmp_path: Path, mode: str, kind: str, expected: tuple[int, int, int]) -> None:
-    picture = PIL.Image.new("RGB", (4, 3), COLOUR)
+def test_any_color_mode_becomes_rgb(tmp_path: Path, mode: str, kind: str, expected: tuple[int, int, int]) -> None:
+    picture = PIL.Image.new("RGB", (4, 3), COLOR)
     picture = picture.convert("P").convert("PA") if mode == "PA" else picture.convert(mode)
     image = read_image(stored(tmp_path, encoded(picture, kind)))
     assert image.shape == (3, 4, 3)
@@ -85,19 +85,19 @@ def test_one_bit_is_black_and_white(tmp_path: Path, kind: str) -> None:
         (np.array([[0.0, 1e30]], "f4"), "TIFF", [0, 255]),
     ],
 )
-def test_deep_grey_is_scaled_and_not_clipped(
+def test_deep_gray_is_scaled_and_not_clipped(
     tmp_path: Path, values: np.ndarray[Any, Any], kind: str, expected: list[int]
 ) -> None:
     image = read_image(stored(tmp_path, encoded(PIL.Image.fromarray(values), kind)))
     assert image[0].tolist() == [[value] * 3 for value in expected]
 
 
-def test_colours_of_16_bits_keep_their_upper_8(tmp_path: Path) -> None:
+def test_colors_of_16_bits_keep_their_upper_8(tmp_path: Path) -> None:
     row = b"\0" + struct.pack(">6H", 0x1234, 0xFFFF, 0, 0x80FF, 1, 256)
     assert read_image(stored(tmp_path, png((2, 1), row, 16))).tolist() == [[[0x12, 255, 0], [0x80, 0, 1]]]
 
 
-def test_grey_of_12_bits_keeps_its_upper_8(tmp_path: Path) -> None:
+def test_gray_of_12_bits_keeps_its_upper_8(tmp_path: Path) -> None:
     entries = [(256, 2), (257, 1), (258, 12), (259, 1), (262, 1), (273, 122), (277, 1), (278, 1), (279, 3)]
     tags = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in entries)
     tiff = b"II*\0" + struct.pack("<IH", 8, len(entries)) + tags + struct.pack("<I", 0)
@@ -109,33 +109,33 @@ def test_grey_of_12_bits_keeps_its_upper_8(tmp_path: Path) -> None:
     "content",
     [
         pytest.param(encoded(PIL.Image.new("RGBA", (1, 1), (9, 9, 9, 0)), "PNG"), id="rgba"),
-        pytest.param(encoded(PIL.Image.new("LA", (1, 1), (9, 0)), "TIFF"), id="grey with alpha"),
+        pytest.param(encoded(PIL.Image.new("LA", (1, 1), (9, 0)), "TIFF"), id="gray with alpha"),
         pytest.param(png((1, 1), b"\0\1", 8, 3, PALETTE + png_chunk(b"tRNS", b"\xff\0")), id="one palette index"),
         pytest.param(png((1, 1), b"\0\1", 8, 3, PALETTE + png_chunk(b"tRNS", b"\x09\0")), id="palette with alpha"),
-        pytest.param(png((1, 1), b"\0\x07", 8, 0, png_chunk(b"tRNS", b"\0\x07")), id="one grey"),
-        pytest.param(png((1, 1), b"\0\x07\x08", 16, 0, png_chunk(b"tRNS", b"\x07\x08")), id="one deep grey"),
-        pytest.param(png((1, 1), b"\0\1\2\3", 8, 2, png_chunk(b"tRNS", b"\0\1\0\2\0\3")), id="one colour"),
+        pytest.param(png((1, 1), b"\0\x07", 8, 0, png_chunk(b"tRNS", b"\0\x07")), id="one gray"),
+        pytest.param(png((1, 1), b"\0\x07\x08", 16, 0, png_chunk(b"tRNS", b"\x07\x08")), id="one deep gray"),
+        pytest.param(png((1, 1), b"\0\1\2\3", 8, 2, png_chunk(b"tRNS", b"\0\1\0\2\0\3")), id="one color"),
     ],
 )
 def test_what_is_transparent_becomes_white(tmp_path: Path, content: bytes) -> None:
     assert read_image(stored(tmp_path, content)).tolist() == [[[255, 255, 255]]]
 
 
-def test_half_transparent_black_becomes_grey(tmp_path: Path) -> None:
+def test_half_transparent_black_becomes_gray(tmp_path: Path) -> None:
     picture = PIL.Image.new("RGBA", (1, 1), (0, 0, 0, 128))
     assert read_image(stored(tmp_path, encoded(picture, "PNG"))).tolist() == [[[127, 127, 127]]]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "MPO"])
 def test_of_several_frames_the_first_is_read(tmp_path: Path, kind: str) -> None:
-    first, second = PIL.Image.new("RGB", (16, 8), COLOUR), PIL.Image.new("RGB", (16, 8), "blue")
+    first, second = PIL.Image.new("RGB", (16, 8), COLOR), PIL.Image.new("RGB", (16, 8), "blue")
     path = stored(tmp_path, encoded(first, kind, save_all=True, append_images=[second]))
-    assert np.abs(read_image(path).astype(int) - COLOUR).max() <= 3
+    assert np.abs(read_image(path).astype(int) - COLOR).max() <= 3
     assert read_size(path) == (8, 16)
 
 
 def test_an_image_can_be_written_to(tmp_path: Path) -> None:
-    image = read_image(stored(tmp_path, encoded(PIL.Image.new("RGB", (4, 3), COLOUR), "PNG")))
+    image = read_image(stored(tmp_path, encoded(PIL.Image.new("RGB", (4, 3), COLOR), "PNG")))
     assert image.flags.writeable
     assert image.flags.c_contiguous
 
@@ -174,7 +174,7 @@ def test_masks_are_turned_like_their_pictures(tmp_path: Path, kind: str, orienta
 
 
 @pytest.mark.parametrize("deep", [np.dtype("<u2"), np.dtype("<i4"), np.dtype("f4")])
-def test_deep_grey_is_turned_too(tmp_path: Path, deep: np.dtype[Any]) -> None:
+def test_deep_gray_is_turned_too(tmp_path: Path, deep: np.dtype[Any]) -> None:
     values = np.array([[0, 65535]]).astype(deep)
     path = stored(tmp_path, encoded(PIL.Image.fromarray(values), "TIFF", exif=exif(6)))
     assert read_image(path)[..., 0].tolist() == [[0], [255]]

@@ -27,14 +27,14 @@ import pytest
 from tests.media.mutations import healthy, mutated
 from tests.media.picture_files import png_chunk
 
-from fassd.core.errors import DataError, PictureError
+from fassd.core.errors import DataError, ImageError
 from fassd.media.images import read_image, read_size
-from fassd.media.masks import read_colours, read_values
+from fassd.media.masks import read_colors, read_values
 
 QUICK, MANY, BATCH = 300, 20_000, 1000
 SECONDS, MEMORY = 5, 3 << 30
-READERS: tuple[Callable[[Path], Any], ...] = (read_size, read_image, read_values, read_colours)
-DTYPES = {"read_image": ("uint8",), "read_values": ("uint8", "uint16"), "read_colours": ("uint32",)}
+READERS: tuple[Callable[[Path], Any], ...] = (read_size, read_image, read_values, read_colors)
+DTYPES = {"read_image": ("uint8",), "read_values": ("uint8", "uint16"), "read_colors": ("uint32",)}
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _read(read: Callable[[Path], Any], path: Path, outcome: dict[str, list[int] 
         outcome[name] = list(answer if read is read_size else answer.shape[:2])
         fine = read is read_size or str(answer.dtype) in DTYPES[name]
         return [] if fine else [f"{name} gives {answer.dtype}"]
-    except (PictureError, DataError) as error:
+    except (ImageError, DataError) as error:
         outcome[name] = sentence = str(error)
         fine = sentence.startswith(f"{path}: ") and "\n" not in sentence and 20 < len(error.problem) < 400
         return [] if fine else [f"{name} says {sentence!r}"]
@@ -148,7 +148,7 @@ def test_what_is_mutated_is_sound(tmp_path: Path, name: str) -> None:
     path = tmp_path / "healthy"
     path.write_bytes(healthy()[name])
     if name.startswith("gif"):
-        with pytest.raises(PictureError, match="is a GIF file"):
+        with pytest.raises(ImageError, match="is a GIF file"):
             read_image(path)
     else:
         assert read_image(path).size
@@ -162,11 +162,11 @@ def test_a_number_is_always_the_same_picture() -> None:
 # ------------------------------------------------------------------------------------------ bombs, on purpose
 
 
-def _blank_png(width: int, height: int, colour: int = 2, before: bytes = b"", rows: int | None = None) -> bytes:
-    row = bytes(1 + width * {2: 3, 3: 1, 6: 4}[colour])
+def _blank_png(width: int, height: int, color: int = 2, before: bytes = b"", rows: int | None = None) -> bytes:
+    row = bytes(1 + width * {2: 3, 3: 1, 6: 4}[color])
     packer = zlib.compressobj(9)
     pixels = b"".join([packer.compress(row) for _ in range(height if rows is None else rows)] + [packer.flush()])
-    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, color, 0, 0, 0)
     chunks = png_chunk(b"IHDR", header), before, png_chunk(b"IDAT", pixels), png_chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
@@ -241,15 +241,15 @@ def test_pixels_with_a_wrong_checksum_are_refused(tmp_path: Path, place: int) ->
     path, content = tmp_path / "mask.png", _blank_png(40, 30, 3, CLEAR_PALETTE)
     end = content.index(b"IEND") - 8
     path.write_bytes(content[: end + place] + bytes([content[end + place] ^ 1]) + content[end + place + 1 :])
-    for read in (read_image, read_values, read_colours):
-        with pytest.raises(PictureError, match="a checksum of its pixels is wrong"):
+    for read in (read_image, read_values, read_colors):
+        with pytest.raises(ImageError, match="a checksum of its pixels is wrong"):
             read(path)
 
 
-def test_a_clear_palette_gives_its_colours_in_silence(tmp_path: Path) -> None:
+def test_a_clear_palette_gives_its_colors_in_silence(tmp_path: Path) -> None:
     path = tmp_path / "mask.png"
     path.write_bytes(_blank_png(4, 3, 3, png_chunk(b"PLTE", bytes([1, 2, 3])) + png_chunk(b"tRNS", b"\1")))
-    assert np.unique(read_colours(path)).tolist() == [0x010203]
+    assert np.unique(read_colors(path)).tolist() == [0x010203]
 
 
 if __name__ == "__main__":

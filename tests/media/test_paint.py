@@ -1,4 +1,4 @@
-"""Painted class maps: the right colours in the right places, and a legend that says what is there."""
+"""Painted class maps: the right colors in the right places, and a legend that says what is there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fassd.core.arrays import IGNORE
 from fassd.core.labels import CAMVID, CITYSCAPES, LabelClass, LabelSpace
 from fassd.media.images import read_image
 from fassd.media.masks import read_values
-from fassd.media.paint import colourise, overlay, shares
+from fassd.media.paint import colorize, overlay, shares
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 CLASS_MAPS = arrays(np.uint8, SHAPES, elements=st.integers(0, 10))
@@ -35,8 +35,8 @@ def painted(class_map: np.ndarray[Any, Any], opacity: float = 0.5) -> np.ndarray
     return overlay(photo_for(class_map), class_map, CAMVID, shares(class_map, CAMVID), opacity)
 
 
-def packed(colours: np.ndarray[Any, Any]) -> Any:
-    return colours @ np.array([65536, 256, 1])
+def packed(colors: np.ndarray[Any, Any]) -> Any:
+    return colors @ np.array([65536, 256, 1])
 
 
 def stripes(height: int, width: int, classes: int) -> np.ndarray[Any, Any]:
@@ -44,10 +44,10 @@ def stripes(height: int, width: int, classes: int) -> np.ndarray[Any, Any]:
 
 
 @given(ANY_LABELS)
-def test_each_pixel_has_its_class_colour(class_map: np.ndarray[Any, Any]) -> None:
-    picture = colourise(class_map, CAMVID)
+def test_each_pixel_has_its_class_color(class_map: np.ndarray[Any, Any]) -> None:
+    picture = colorize(class_map, CAMVID)
     assert picture.dtype == np.uint8
-    assert np.array_equal(picture, CAMVID.colour_table()[class_map])
+    assert np.array_equal(picture, CAMVID.color_table()[class_map])
 
 
 @given(CLASS_MAPS)
@@ -58,7 +58,7 @@ def test_shares_are_fractions_of_the_picture(class_map: np.ndarray[Any, Any]) ->
     assert found["Road"] == pytest.approx(np.mean(class_map == CAMVID.index("Road")))
 
 
-def test_unlabelled_pixels_have_no_share() -> None:
+def test_unlabeled_pixels_have_no_share() -> None:
     assert shares(np.array([[0, IGNORE, 3, 3]], np.uint8), CAMVID)["Road"] == pytest.approx(2 / 3)
     assert sum(shares(np.full((2, 2), IGNORE, np.uint8), CAMVID).values()) == 0
 
@@ -72,9 +72,9 @@ def test_at_opacity_0_the_photo_is_untouched(class_map: np.ndarray[Any, Any]) ->
     assert np.array_equal(result[:height, left : left + width], photo_for(class_map))
 
 
-def test_at_opacity_1_only_the_colours_are_seen() -> None:
+def test_at_opacity_1_only_the_colors_are_seen() -> None:
     class_map = np.full((20, 300), CAMVID.index("Car"), np.uint8)
-    assert np.array_equal(painted(class_map, 1.0)[:20], colourise(class_map, CAMVID))
+    assert np.array_equal(painted(class_map, 1.0)[:20], colorize(class_map, CAMVID))
 
 
 def test_pixels_without_a_class_keep_the_photo() -> None:
@@ -102,7 +102,7 @@ def test_any_size_gets_a_whole_legend(height: int, width: int, space: LabelSpace
     assert result.shape[1] >= width
     legend = result[height:]
     swatches = set(np.unique(packed(legend)))
-    assert all(packed(np.array(label.colour)) in swatches for label in space.classes)
+    assert all(packed(np.array(label.color)) in swatches for label in space.classes)
     background = legend[0, 0]
     for border in (legend[:2], legend[-2:], legend[:, :2], legend[:, -2:]):
         assert (border == background).all()  # nothing is cut off

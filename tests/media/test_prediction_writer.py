@@ -35,10 +35,10 @@ def test_a_class_map_reads_back_equal(
 
 
 @pytest.mark.parametrize("space", [CAMVID, CITYSCAPES], ids=lambda space: space.name)
-def test_a_class_map_looks_like_its_colours(tmp_path: Path, space: Any) -> None:
+def test_a_class_map_looks_like_its_colors(tmp_path: Path, space: Any) -> None:
     path = tmp_path / "map.png"
     write_class_map(path, CLASS_MAP, space)
-    assert np.array_equal(read_image(path), space.colour_table()[CLASS_MAP])
+    assert np.array_equal(read_image(path), space.color_table()[CLASS_MAP])
 
 
 def test_a_class_map_is_an_8_bit_palette_png(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_only_class_maps_are_written_as_such(tmp_path: Path, wrong: np.ndarray[A
     assert not list(tmp_path.iterdir())
 
 
-def test_an_overlay_keeps_colours_at_full_resolution(tmp_path: Path) -> None:
+def test_an_overlay_keeps_colors_at_full_resolution(tmp_path: Path) -> None:
     path = tmp_path / "overlay.jpg"
     picture = np.zeros((16, 16, 3), np.uint8)
     picture[:, ::2] = (255, 0, 0)  # lines of one pixel would mix with 4:2:0

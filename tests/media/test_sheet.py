@@ -18,8 +18,8 @@ from fassd.media.sheet import Picture, Tile, contact_sheet, grid_for, shortened,
 MASK = np.full((40, 60), 3, np.uint8)
 
 
-def colours(picture: Picture) -> set[Any]:
-    return {tuple(colour) for colour in np.array(picture).reshape(-1, 3).tolist()}
+def colors(picture: Picture) -> set[Any]:
+    return {tuple(color) for color in np.array(picture).reshape(-1, 3).tolist()}
 
 
 @pytest.mark.parametrize("size", [(40, 60), (60, 40), (2000, 3000), (1, 1), (3, 5000)])
@@ -35,13 +35,13 @@ def test_pictures_are_fitted_into_a_square(size: tuple[int, int]) -> None:
         assert (picture.width >= picture.height) == (size[1] >= size[0])
 
 
-def test_a_mask_has_the_colours_of_its_classes() -> None:
-    assert colours(small_mask(MASK, None, CAMVID, 320)) == {CAMVID.classes[3].colour}
+def test_a_mask_has_the_colors_of_its_classes() -> None:
+    assert colors(small_mask(MASK, None, CAMVID, 320)) == {CAMVID.classes[3].color}
 
 
 def test_ignored_pixels_are_hatched() -> None:
     drawn = small_mask(np.full((40, 60), IGNORE, np.uint8), None, CAMVID, 320)
-    assert colours(drawn) == {IGNORED.ground, IGNORED.stripe}
+    assert colors(drawn) == {IGNORED.ground, IGNORED.stripe}
 
 
 def test_one_foreign_pixel_among_two_million_is_seen() -> None:
@@ -50,8 +50,8 @@ def test_one_foreign_pixel_among_two_million_is_seen() -> None:
     foreign[700, 900] = True
     photo = np.full((*labels.shape, 3), 90, np.uint8)
     for drawn in (small_mask(labels, foreign, CAMVID, 320), small_overlay(photo, labels, foreign, CAMVID, 320)):
-        assert colours(drawn) & {FOREIGN.ground, FOREIGN.stripe}
-    assert not colours(small_mask(labels, ~foreign & False, CAMVID, 320)) & {FOREIGN.ground, FOREIGN.stripe}
+        assert colors(drawn) & {FOREIGN.ground, FOREIGN.stripe}
+    assert not colors(small_mask(labels, ~foreign & False, CAMVID, 320)) & {FOREIGN.ground, FOREIGN.stripe}
 
 
 @given(st.text(max_size=200), st.integers(20, 400))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fassd.core.errors import FileError, UsageError
 from fassd.media.formats import SUFFIXES
-from fassd.media.source import find_pictures
+from fassd.media.source import find_images
 
 TREE = [
     "b.JPG",
@@ -61,16 +61,16 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_sources_become_names(tree: Path, sources: list[str], names: list[str]) -> None:
-    found = find_pictures(sources)
+    found = find_images(sources)
     assert [picture.relative.as_posix() for picture in found] == names
     assert all(picture.path.is_file() for picture in found)
 
 
 def test_absolute_sources_have_names_below_them(tree: Path) -> None:
     for source in (f"{tree}/day", f"{tree}/day/**/*.*"):
-        names = {picture.relative.as_posix() for picture in find_pictures([source])}
+        names = {picture.relative.as_posix() for picture in find_images([source])}
         assert names == {"c", "deep/d", "v1.2"}
-    assert [picture.relative for picture in find_pictures([f"{tree}/day/c.jpeg"])] == [Path("c")]
+    assert [picture.relative for picture in find_images([f"{tree}/day/c.jpeg"])] == [Path("c")]
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ def test_absolute_sources_have_names_below_them(tree: Path) -> None:
 def test_sources_without_pictures_are_refused(tree: Path, source: str, reason: str) -> None:
     (tree / "void").mkdir()
     with pytest.raises(FileError, match=reason):
-        find_pictures(["a.png", source])
+        find_images(["a.png", source])
 
 
 @pytest.mark.parametrize("sources", [[], [""], ["a.png", ""]])
 def test_no_source_is_refused(tree: Path, sources: list[str]) -> None:
     with pytest.raises(UsageError, match="no source is given"):
-        find_pictures(sources)
+        find_images(sources)
 
 
 @pytest.mark.parametrize(
@@ -117,24 +117,24 @@ def test_two_pictures_of_one_name_are_refused(
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).touch()
     with pytest.raises(UsageError, match="would both be written as 'x'") as caught:
-        find_pictures(sources)
+        find_images(sources)
     assert all(str(Path(name)) in str(caught.value) for name in names)
 
 
 def test_one_file_named_in_two_ways_counts_once(tree: Path) -> None:
-    assert len(find_pictures(["a.png", f"{tree}/a.png", "day/../a.png"])) == 1
+    assert len(find_images(["a.png", f"{tree}/a.png", "day/../a.png"])) == 1
 
 
 def test_linked_folders_below_a_folder_are_not_followed(tree: Path) -> None:
     (tree / "day" / "circle").symlink_to(tree)
-    assert len(find_pictures(["day"])) == 3
+    assert len(find_images(["day"])) == 3
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is forbidden to this user")
 def test_a_folder_that_cannot_be_listed_is_refused(tree: Path) -> None:
     (tree / "day" / "deep").chmod(0)
     with pytest.raises(FileError, match="cannot be listed"):
-        find_pictures(["day"])
+        find_images(["day"])
 
 
 @given(
@@ -148,7 +148,7 @@ def test_a_folder_gives_each_picture_once_and_in_order(
     for name in {*names, "always"}:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / f"{name}{suffix}").touch()
-    found = find_pictures([str(root)])
+    found = find_images([str(root)])
     assert {picture.relative.as_posix() for picture in found} == {*names, "always"}
     assert [picture.path for picture in found] == sorted(picture.path for picture in found)
     assert all(picture.path == root / f"{picture.relative}{suffix}" for picture in found)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from fassd.core.arrays import IGNORE
-from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW
+from fassd.core.labels import CITYSCAPES, CITYSCAPES_CLASSES
 from fassd.metrics.cityscapes import (
     AVERAGE_SIZES,
     CLASSES_OF_RAW_IDS,
@@ -46,7 +46,7 @@ NAMES = (
     ("instance_categories", "categoryInstScores", "averageScoreInstCategories"),
 )
 ROAD, PERSON, CAR, BUS, CARAVAN, VOID = 7, 24, 26, 28, 29, 0
-WITH_INSTANCES = [row.raw_id for row in CITYSCAPES_RAW if row.has_instances]
+WITH_INSTANCES = [row.label_id for row in CITYSCAPES_CLASSES if row.has_instances]
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +247,7 @@ def test_the_table_of_raw_classes_is_the_owners() -> None:
         (row.name, row.id, row.trainId, row.category, row.hasInstances, row.ignoreInEval, row.color)
         for row in owners.labels
     ]
-    ours = [tuple(vars(row).values()) for row in CITYSCAPES_RAW]
+    ours = [tuple(vars(row).values()) for row in CITYSCAPES_CLASSES]
     assert ours == theirs
 
 
@@ -273,9 +273,9 @@ def test_counts_stay_exact_beyond_the_whole_numbers_of_floating_point() -> None:
     assert int(evaluation.confusion[ROAD, ROAD]) == 2**53 + 1
 
 
-def test_the_train_ids_of_our_networks_become_raw_ids_and_return() -> None:
+def test_the_train_ids_of_our_networks_become_label_ids_and_return() -> None:
     train_ids = np.array([[*range(19), IGNORE]], np.uint8)
     raw = RAW_IDS_OF_CLASSES[train_ids]
     assert raw.dtype == np.uint8
-    assert raw.tolist() == [[*(label.raw_id for label in CITYSCAPES.classes), 0]]
+    assert raw.tolist() == [[*(label.label_id for label in CITYSCAPES.classes), 0]]
     assert np.array_equal(CLASSES_OF_RAW_IDS[raw], train_ids)

@@ -55,7 +55,7 @@ def test_the_golden_scores_are_met(case: dict[str, Any]) -> None:
 
 
 @st.composite
-def _labelled(draw: st.DrawFn) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], int]:
+def _labeled(draw: st.DrawFn) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], int]:
     classes = draw(st.integers(1, 20))
     height, width, seed = draw(st.integers(1, 12)), draw(st.integers(1, 12)), draw(st.integers(0, 2**32 - 1))
     random = np.random.default_rng(seed)
@@ -64,7 +64,7 @@ def _labelled(draw: st.DrawFn) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, An
     return labels, random.integers(0, classes, (height, width), np.uint8), classes
 
 
-@given(_labelled())
+@given(_labeled())
 @settings(max_examples=60, deadline=None)
 def test_counting_pixel_by_pixel_gives_the_same(
     case: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], int],
@@ -77,7 +77,7 @@ def test_counting_pixel_by_pixel_gives_the_same(
     assert confusion_of(labels, answer, classes).tolist() == counted
 
 
-@given(_labelled(), st.data())
+@given(_labeled(), st.data())
 @settings(max_examples=30, deadline=None)
 def test_the_matrices_of_two_parts_add_up_to_that_of_the_whole(
     case: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], int], data: st.DataObject
@@ -88,17 +88,17 @@ def test_the_matrices_of_two_parts_add_up_to_that_of_the_whole(
     assert (parts == confusion_of(labels, answer, classes)).all()
 
 
-@given(_labelled())
+@given(_labeled())
 @settings(max_examples=30, deadline=None)
 def test_scores_follow_their_definition(case: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], int]) -> None:
     labels, answer, classes = case
-    labelled = labels < classes
+    labeled = labels < classes
     confusion = confusion_of(labels, answer, classes)
     for label, score in enumerate(class_iou(confusion)):
-        true, predicted = labels == label, (answer == label) & labelled
+        true, predicted = labels == label, (answer == label) & labeled
         union = int((true | predicted).sum())
         assert score == (None if union == 0 else (true & predicted).sum() / union)
-    right = (labels == answer)[labelled]
+    right = (labels == answer)[labeled]
     assert pixel_accuracy(confusion) == (pytest.approx(right.mean()) if right.size else None)
 
 
@@ -134,7 +134,7 @@ def test_a_negative_label_is_no_class() -> None:
 
 
 @pytest.mark.parametrize("foreign", [5, 255])
-def test_a_foreign_answer_at_a_labelled_pixel_is_refused(foreign: int) -> None:
+def test_a_foreign_answer_at_a_labeled_pixel_is_refused(foreign: int) -> None:
     with pytest.raises(ValueError, match=f"from 1 to {foreign}, classes are 5"):
         confusion_of(np.zeros((1, 2), np.uint8), np.array([[1, foreign]], np.uint8), 5)
 
@@ -144,7 +144,7 @@ def test_labels_and_answer_of_two_shapes_are_refused() -> None:
         confusion_of(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), 5)
 
 
-def test_without_labelled_pixels_there_is_no_score() -> None:
+def test_without_labeled_pixels_there_is_no_score() -> None:
     nothing = confusion_of(np.full((2, 2), 255, np.uint8), np.zeros((2, 2), np.uint8), 3)
     assert class_iou(nothing) == [None] * 3
     assert (mean_iou(nothing), pixel_accuracy(nothing)) == (None, None)

@@ -21,7 +21,7 @@ from fassd.metrics.counts import BOUNDARY_SHARE, SAME, WIDTHS, Coded, Counts, bo
 
 Map = np.ndarray[Any, Any]
 CLASSES = 4
-NEIGHBOURS = [step for step in product((-1, 0, 1), repeat=2) if step != (0, 0)]
+NEIGHBORS = [step for step in product((-1, 0, 1), repeat=2) if step != (0, 0)]
 SQUARE = np.ones((3, 3), bool)
 
 
@@ -49,7 +49,7 @@ def border_by_definition(labels: Map) -> Map:
     border = np.zeros(labels.shape, bool)
     height, width = labels.shape
     for y, x in np.argwhere(labels != IGNORE):
-        around = [(y + down, x + right) for down, right in NEIGHBOURS]
+        around = [(y + down, x + right) for down, right in NEIGHBORS]
         inside = [place for place in around if 0 <= place[0] < height and 0 <= place[1] < width]
         border[y, x] = any(labels[place] not in (IGNORE, labels[y, x]) for place in inside)
     return border
@@ -91,7 +91,7 @@ def test_several_distances_at_once_are_those_one_by_one(pair: tuple[Map, Map]) -
 
 @given(pair=maps())
 @settings(max_examples=60, deadline=None)
-def test_the_confusion_is_that_of_all_labelled_pixels(pair: tuple[Map, Map]) -> None:
+def test_the_confusion_is_that_of_all_labeled_pixels(pair: tuple[Map, Map]) -> None:
     labels, answer = pair
     assert (
         count(labels, answer, CLASSES).confusion.tolist()
@@ -236,7 +236,7 @@ def test_instances_are_counted_by_what_was_answered(seed: int, block: int, noise
     said = RAW_IDS_OF_CLASSES[answer]
     scored = [one for one in np.unique(instances) if one > 1000 and one // 1000 in (24, 26, 33)]
     expected = [(one // 1000, np.bincount(said[instances == one], minlength=34).tolist()) for one in scored]
-    assert [(raw_id, pixels.tolist()) for raw_id, pixels in official.instances] == expected
+    assert [(label_id, pixels.tolist()) for label_id, pixels in official.instances] == expected
     assert np.array_equal(
         official.confusion, np.bincount(raw.ravel() * np.int64(34) + said.ravel(), minlength=34 * 34).reshape(34, 34)
     )

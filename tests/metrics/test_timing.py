@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fassd.metrics.timing import Interval, drift, frames_per_second, latency, median_interval, times_as_fast
+from fassd.metrics.timing import Interval, drift, frames_per_second, latency, median_interval, speedup
 
 
 def _rank_by_counting(count: int) -> int | None:
@@ -77,16 +77,16 @@ def test_frames_a_second_are_images_over_the_median_time() -> None:
 
 def test_a_ratio_is_taken_within_each_round_so_that_load_falls_out() -> None:
     load = np.random.default_rng(1).uniform(1, 10, 30)
-    assert times_as_fast(10 * load, 2 * load) == Interval(5, 5, 5)
+    assert speedup(10 * load, 2 * load) == Interval(5, 5, 5)
     # The same times, rounds mixed up: the medians are the same, and yet the ratio is uncertain.
-    mixed = times_as_fast(10 * load, 2 * np.roll(load, 7))
+    mixed = speedup(10 * load, 2 * np.roll(load, 7))
     assert mixed.low is not None and mixed.high is not None
     assert mixed.high - mixed.low > 1
 
 
 def test_ratios_of_other_rounds_are_refused() -> None:
     with pytest.raises(ValueError, match="same rounds"):
-        times_as_fast([1, 2, 3], [1, 2])
+        speedup([1, 2, 3], [1, 2])
 
 
 @pytest.mark.parametrize(

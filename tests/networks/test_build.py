@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from fassd.core.checkpoint import RGB_PIXELS, Header
+from fassd.core.checkpoint import RGB_NORMALIZATION, Header
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.labels import CAMVID
 from fassd.networks.build import (
     arrays_of,
     checkpoint_of,
-    fresh_network,
+    init_network,
     load_arrays,
     network_from_checkpoint,
     take_encoder,
@@ -24,12 +24,12 @@ from fassd.networks.build import (
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.specs import network_by_name
 
-HEADER = Header(network="baseline", label_space=CAMVID, pixels=RGB_PIXELS)
+HEADER = Header(network="baseline", label_space=CAMVID, normalization=RGB_NORMALIZATION)
 FILE = Path("some.safetensors")
 
 
 def _fresh(name: str = "baseline", seed: int = 0, classes: int = 11) -> SegmentationNetwork:
-    return fresh_network(network_by_name(name), classes, seed=seed)
+    return init_network(network_by_name(name), classes, seed=seed)
 
 
 def _equal(one: nn.Module, other: nn.Module) -> bool:
@@ -50,10 +50,10 @@ def test_convolutions_start_as_xavier_normal_and_the_rest_neutral() -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d) and layer.weight.numel() > 10_000:
             area = math.prod(layer.kernel_size)
-            deviation = math.sqrt(2 / (area * (layer.in_channels + layer.out_channels)))
-            assert float(layer.weight.detach().std()) == pytest.approx(deviation, rel=0.05)
+            std = math.sqrt(2 / (area * (layer.in_channels + layer.out_channels)))
+            assert float(layer.weight.detach().std()) == pytest.approx(std, rel=0.05)
             # A uniform draw of this deviation would end at 1.73.
-            assert float(layer.weight.detach().abs().max()) > 3 * deviation
+            assert float(layer.weight.detach().abs().max()) > 3 * std
         elif isinstance(layer, nn.BatchNorm2d):
             assert bool((layer.weight == 1).all() and (layer.bias == 0).all())
         elif isinstance(layer, nn.PReLU):
@@ -64,7 +64,7 @@ def test_convolutions_start_as_xavier_normal_and_the_rest_neutral() -> None:
 
 def test_an_impossible_alpha_is_refused() -> None:
     with pytest.raises(UsageError, match="alpha is 225"):
-        fresh_network(network_by_name("fassd-net"), 11, alpha=225)
+        init_network(network_by_name("fassd-net"), 11, alpha=225)
 
 
 def test_a_network_comes_back_from_its_checkpoint() -> None:
@@ -84,7 +84,7 @@ def test_a_half_precision_checkpoint_gives_a_float32_network() -> None:
 
 
 def test_alpha_comes_from_the_header() -> None:
-    network = fresh_network(network_by_name("fassd-net"), 11, alpha=6)
+    network = init_network(network_by_name("fassd-net"), 11, alpha=6)
     header = msgspec.structs.replace(HEADER, network="fassd-net", alpha=6)
     assert network_from_checkpoint(checkpoint_of(network, header), FILE).alpha == 6
 

@@ -4,19 +4,19 @@ import pytest
 import torch
 
 from fassd.core.errors import UsageError
-from fassd.networks.build import fresh_network
-from fassd.networks.classifier import HEAD_DROPOUT, Classifier, fresh_classifier
+from fassd.networks.build import init_network
+from fassd.networks.classifier import HEAD_DROPOUT, Classifier, init_classifier
 from fassd.networks.specs import NETWORKS, network_by_name
 
 
 def _classifier(name: str = "baseline", classes: int = 7) -> Classifier:
-    return fresh_classifier(network_by_name(name), classes, seed=3)
+    return init_classifier(network_by_name(name), classes, seed=3)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_its_encoder_has_the_names_and_shapes_of_the_segmentation_networks(name: str) -> None:
     spec = network_by_name(name)
-    own, theirs = Classifier(spec, 3).encoder.state_dict(), fresh_network(spec, 3).encoder.state_dict()
+    own, theirs = Classifier(spec, 3).encoder.state_dict(), init_network(spec, 3).encoder.state_dict()
     assert {key: value.shape for key, value in own.items()} == {key: value.shape for key, value in theirs.items()}
 
 
@@ -37,7 +37,7 @@ def test_the_head_drops_a_tenth_of_the_features_while_training_alone() -> None:
 
 
 def test_the_seed_decides_the_beginning() -> None:
-    one, same, other = (fresh_classifier(network_by_name("baseline"), 3, seed) for seed in (1, 1, 2))
+    one, same, other = (init_classifier(network_by_name("baseline"), 3, seed) for seed in (1, 1, 2))
     weight = "encoder.stem.0.conv.weight"
     assert torch.equal(one.state_dict()[weight], same.state_dict()[weight])
     assert not torch.equal(one.state_dict()[weight], other.state_dict()[weight])

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fassd.core.checkpoint import BGR_PIXELS, RGB_PIXELS, Pixels
+from fassd.core.checkpoint import BGR_NORMALIZATION, RGB_NORMALIZATION, Normalization
 from fassd.core.errors import UsageError
 from fassd.core.labels import CITYSCAPES
 from fassd.networks.conv import ConvPReLU, ConvReLU
-from fassd.networks.inference import InferenceNetwork, class_map, normalise
+from fassd.networks.inference import InferenceNetwork, class_map, normalize
 from fassd.networks.network import SegmentationNetwork
 
 PREPROCESS = json.loads((Path(__file__).parents[1] / "golden" / "preprocess.json").read_text())
-ORDERS = pytest.mark.parametrize("pixels", [RGB_PIXELS, BGR_PIXELS], ids=["rgb", "bgr"])
+ORDERS = pytest.mark.parametrize("pixels", [RGB_NORMALIZATION, BGR_NORMALIZATION], ids=["rgb", "bgr"])
 
 
 def _pictures(count: int, height: int, width: int) -> Tensor:
@@ -29,39 +29,41 @@ def _pictures(count: int, height: int, width: int) -> Tensor:
 
 def test_pixels_become_the_authors_input() -> None:
     images = torch.tensor(PREPROCESS["rgb"], dtype=torch.uint8)[None]
-    torch.testing.assert_close(normalise(images, BGR_PIXELS)[0], torch.tensor(PREPROCESS["tensor"]), rtol=0, atol=2e-6)
+    torch.testing.assert_close(
+        normalize(images, BGR_NORMALIZATION)[0], torch.tensor(PREPROCESS["tensor"]), rtol=0, atol=2e-6
+    )
 
 
 def test_label_ids_become_the_authors_train_ids() -> None:
-    table = CITYSCAPES.raw_id_table()
+    table = CITYSCAPES.label_id_table()
     found = [250 if table[value] == 255 else int(table[value]) for value in PREPROCESS["label_ids"]]
     assert found == PREPROCESS["train_ids"]
 
 
 @ORDERS
-def test_normalised_pixels_lead_back_to_the_image(pixels: Pixels) -> None:
+def test_normalized_pixels_lead_back_to_the_image(pixels: Normalization) -> None:
     images = _pictures(2, 5, 7)
-    planes = normalise(images, pixels)
+    planes = normalize(images, pixels)
     assert (planes.dtype, planes.shape) == (torch.float32, (2, 3, 5, 7))
     assert planes.is_contiguous(memory_format=torch.channels_last)
-    back = (planes.permute(0, 2, 3, 1) * torch.tensor(pixels.deviation) + torch.tensor(pixels.mean)) * 255
+    back = (planes.permute(0, 2, 3, 1) * torch.tensor(pixels.std) + torch.tensor(pixels.mean)) * 255
     ordered = images.flip(3) if pixels.channel_order == "bgr" else images
     assert torch.equal(back.round().to(torch.uint8), ordered)
 
 
 def test_both_orders_hold_the_same_planes() -> None:
     images = _pictures(1, 4, 4)
-    assert torch.equal(normalise(images, RGB_PIXELS).flip(1), normalise(images, BGR_PIXELS))
+    assert torch.equal(normalize(images, RGB_NORMALIZATION).flip(1), normalize(images, BGR_NORMALIZATION))
 
 
 @ORDERS
 @pytest.mark.parametrize("name", ["fassd-net", "fassd-net-l2", "fc-hardnet-70"])
 def test_folding_norms_changes_nothing(
-    name: str, pixels: Pixels, golden_network: Callable[[str], SegmentationNetwork]
+    name: str, pixels: Normalization, golden_network: Callable[[str], SegmentationNetwork]
 ) -> None:
     network, images = golden_network(name), _pictures(2, 97, 131)
     with torch.inference_mode():
-        expected = network(normalise(images, pixels))
+        expected = network(normalize(images, pixels))
         found = InferenceNetwork(network, pixels)(images)
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-5 * float(expected.abs().max()))
 
@@ -69,7 +71,7 @@ def test_folding_norms_changes_nothing(
 def test_folding_leaves_norms_only_where_no_convolution_precedes(
     golden_network: Callable[[str], SegmentationNetwork],
 ) -> None:
-    folded = InferenceNetwork(golden_network("fassd-net"), RGB_PIXELS)
+    folded = InferenceNetwork(golden_network("fassd-net"), RGB_NORMALIZATION)
     units = [unit for unit in folded.modules() if isinstance(unit, ConvReLU | ConvPReLU)]
     assert len(units) > 60
     assert not any(isinstance(unit.norm, nn.BatchNorm2d) for unit in units)
@@ -80,7 +82,7 @@ def test_folding_leaves_norms_only_where_no_convolution_precedes(
 def test_the_network_that_is_folded_stays_as_it_is(golden_network: Callable[[str], SegmentationNetwork]) -> None:
     network = golden_network("fassd-net-l2").train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    InferenceNetwork(network, RGB_PIXELS)(_pictures(1, 64, 64))
+    InferenceNetwork(network, RGB_NORMALIZATION)(_pictures(1, 64, 64))
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -88,7 +90,7 @@ def test_the_network_that_is_folded_stays_as_it_is(golden_network: Callable[[str
 
 def test_a_picture_below_the_minimum_is_refused(golden_network: Callable[[str], SegmentationNetwork]) -> None:
     with pytest.raises(UsageError, match="at least 57 on each side"):
-        InferenceNetwork(golden_network("fassd-net-l2"), RGB_PIXELS)(_pictures(1, 56, 80))
+        InferenceNetwork(golden_network("fassd-net-l2"), RGB_NORMALIZATION)(_pictures(1, 56, 80))
 
 
 def _against_plain(logits: Tensor, size: tuple[int, int], found: Tensor) -> tuple[float, float]:

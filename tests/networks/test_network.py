@@ -8,7 +8,7 @@ from torch import nn
 
 from fassd.core.errors import UsageError
 from fassd.networks.aspp import ASPP
-from fassd.networks.build import fresh_network
+from fassd.networks.build import init_network
 from fassd.networks.conv import Conv
 from fassd.networks.dapf import DAPF
 from fassd.networks.hard_block import HarDBlock
@@ -20,7 +20,7 @@ NAMES = pytest.mark.parametrize("name", NETWORKS)
 
 
 def _network(name: str, classes: int = 4) -> SegmentationNetwork:
-    return fresh_network(network_by_name(name), classes).eval()
+    return init_network(network_by_name(name), classes).eval()
 
 
 @NAMES
@@ -123,13 +123,13 @@ def test_the_mda_adds_to_its_input() -> None:
 
 
 def _reach(block: nn.Module, channels: int, side: int) -> tuple[set[int], set[int]]:
-    """Rows and columns, relative to the centre, from which the centre of the output is influenced."""
+    """Rows and columns, relative to the center, from which the center of the output is influenced."""
     features = torch.randn(1, channels, side, side, dtype=torch.float64, requires_grad=True)
-    centre = side // 2
-    block.double().eval()(features)[0, :, centre, centre].sum().backward()
+    center = side // 2
+    block.double().eval()(features)[0, :, center, center].sum().backward()
     assert features.grad is not None
     rows, columns = torch.nonzero(features.grad[0].abs().sum(0), as_tuple=True)
-    return {int(row) - centre for row in rows}, {int(column) - centre for column in columns}
+    return {int(row) - center for row in rows}, {int(column) - center for column in columns}
 
 
 def test_the_dapf_looks_at_its_three_dilations_in_both_directions() -> None:

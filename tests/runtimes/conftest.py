@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from fassd.core.checkpoint import Checkpoint, Header, Pixels
+from fassd.core.checkpoint import Checkpoint, Header, Normalization
 from fassd.core.labels import CAMVID
-from fassd.networks.build import checkpoint_of, fresh_network
+from fassd.networks.build import checkpoint_of, init_network
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.specs import network_by_name
 
@@ -20,11 +20,11 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def lively() -> Callable[[str, Pixels], tuple[SegmentationNetwork, Checkpoint]]:
+def lively() -> Callable[[str, Normalization], tuple[SegmentationNetwork, Checkpoint]]:
     """A network with random weights, norms and slopes, and its checkpoint."""
 
-    def make(name: str, pixels: Pixels) -> tuple[SegmentationNetwork, Checkpoint]:
-        network = fresh_network(network_by_name(name), len(CAMVID)).eval()
+    def make(name: str, pixels: Normalization) -> tuple[SegmentationNetwork, Checkpoint]:
+        network = init_network(network_by_name(name), len(CAMVID)).eval()
         random = torch.Generator().manual_seed(1)
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -36,7 +36,7 @@ def lively() -> Callable[[str, Pixels], tuple[SegmentationNetwork, Checkpoint]]:
                 module.bias.data.normal_(0, 0.2, generator=random)
             if isinstance(module, nn.PReLU):
                 module.weight.data.uniform_(-0.3, 0.6, generator=random)
-        header = Header(network=name, label_space=CAMVID, pixels=pixels)
+        header = Header(network=name, label_space=CAMVID, normalization=pixels)
         return network, checkpoint_of(network, header, np.float32)
 
     return make

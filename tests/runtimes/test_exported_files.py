@@ -13,7 +13,7 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
-from fassd.core.checkpoint import RGB_PIXELS, Header, read_checkpoint
+from fassd.core.checkpoint import RGB_NORMALIZATION, Header, read_checkpoint
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.runtimes import onnx as onnx_runtime
 from fassd.runtimes import onnx_graph, openvino_file, openvino_graph
@@ -26,8 +26,8 @@ def exported(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """A folder with net.xml, net.bin and net.onnx."""
     folder = tmp_path_factory.mktemp("exported")
     read = read_checkpoint(tiny_weights)
-    openvino_file.write_model(openvino_graph.draw_logits(read.header, read.arrays), folder / "net.xml")
-    onnx_runtime.write_model(onnx_graph.draw_model(read.header, read.arrays), folder / "net.onnx")
+    openvino_file.write_model(openvino_graph.build_logits(read.header, read.arrays), folder / "net.xml")
+    onnx_runtime.write_model(onnx_graph.build_model(read.header, read.arrays), folder / "net.onnx")
     return folder
 
 
@@ -87,7 +87,7 @@ def test_a_foreign_model_is_refused(tmp_path: Path) -> None:
     openvino.save_model(foreign, tmp_path / "net.xml")
     with pytest.raises(CheckpointError, match="without a fassd header"):
         open_runtime(tmp_path / "net.xml")
-    header = Header(network="fassd-net", label_space=None, pixels=RGB_PIXELS)
+    header = Header(network="fassd-net", label_space=None, normalization=RGB_NORMALIZATION)
     foreign.set_rt_info(msgspec.json.encode(header).decode(), ["fassd"])
     openvino_file.write_model(foreign, tmp_path / "net.xml")
     with pytest.raises(CheckpointError, match="nothing in it is called 'logits'"):

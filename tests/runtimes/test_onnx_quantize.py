@@ -12,17 +12,17 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from fassd.core.checkpoint import METADATA_KEY, RGB_PIXELS, Checkpoint, Pixels
+from fassd.core.checkpoint import METADATA_KEY, RGB_NORMALIZATION, Checkpoint, Normalization
 from fassd.core.errors import UsageError
 from fassd.networks.graph import CLASS_MAP, LOGITS
 from fassd.networks.network import SegmentationNetwork
-from fassd.runtimes.exported import Draft
+from fassd.runtimes.exported import ExportSpec
 from fassd.runtimes.onnx import read_model
 from fassd.runtimes.onnx_export import ONNXFile, write
-from fassd.runtimes.onnx_graph import draw_model
+from fassd.runtimes.onnx_graph import build_model
 from fassd.runtimes.onnx_quantize import quantize
 
-Lively = Callable[[str, Pixels], tuple[SegmentationNetwork, Checkpoint]]
+Lively = Callable[[str, Normalization], tuple[SegmentationNetwork, Checkpoint]]
 
 
 def _pictures(count: int) -> list[np.ndarray[Any, Any]]:
@@ -32,12 +32,12 @@ def _pictures(count: int) -> list[np.ndarray[Any, Any]]:
 
 @pytest.fixture(scope="module")
 def checkpoint(lively: Lively) -> Checkpoint:
-    return lively("fassd-net-l2", RGB_PIXELS)[1]
+    return lively("fassd-net-l2", RGB_NORMALIZATION)[1]
 
 
 @pytest.fixture(scope="module")
 def original(checkpoint: Checkpoint) -> onnx.ModelProto:
-    return draw_model(checkpoint.header, checkpoint.arrays, LOGITS)
+    return build_model(checkpoint.header, checkpoint.arrays, LOGITS)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_a_file_says_what_is_in_int8_and_nothing_is_printed_or_logged(
     checkpoint: Checkpoint, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        facts = write(Draft(checkpoint, CLASS_MAP, "int8", _pictures(1)), tmp_path / "net.onnx")
+        facts = write(ExportSpec(checkpoint, CLASS_MAP, "int8", _pictures(1)), tmp_path / "net.onnx")
     assert (facts["calibrated_on"], facts["floating_layers"]) == (1, ["classifier"])
     assert {"encoder.stem.0", "context.far.0.1", "decoder.2.refine.detail"} <= set(facts["int8_layers"])
     assert (capfd.readouterr(), caplog.records) == (("", ""), [])
@@ -76,7 +76,7 @@ def test_a_file_says_what_is_in_int8_and_nothing_is_printed_or_logged(
 def test_the_model_given_stays_as_it_is(
     checkpoint: Checkpoint, original: onnx.ModelProto, quantized: onnx.ModelProto
 ) -> None:
-    assert original == draw_model(checkpoint.header, checkpoint.arrays, LOGITS)
+    assert original == build_model(checkpoint.header, checkpoint.arrays, LOGITS)
     assert [entry.key for entry in quantized.metadata_props] == [METADATA_KEY]
 
 

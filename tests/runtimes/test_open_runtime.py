@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from fassd.core.catalog import WEIGHTS
-from fassd.core.checkpoint import BGR_PIXELS, read_checkpoint, write_checkpoint
+from fassd.core.checkpoint import BGR_NORMALIZATION, read_checkpoint, write_checkpoint
 from fassd.core.errors import CheckpointError, UnknownName, UsageError
 from fassd.core.labels import CITYSCAPES
 from fassd.networks.build import network_from_checkpoint
-from fassd.networks.inference import normalise
+from fassd.networks.inference import normalize
 from fassd.networks.network import upsample
 from fassd.runtimes.open import open_runtime
 
@@ -27,12 +27,12 @@ def test_a_checkpoint_is_answered_by_its_own_network_and_pixels(
 ) -> None:
     path = make_checkpoint(tmp_path / "x.safetensors", "baseline", CITYSCAPES, seed=3)
     checkpoint = read_checkpoint(path)
-    turned = replace(checkpoint, header=msgspec.structs.replace(checkpoint.header, pixels=BGR_PIXELS))
+    turned = replace(checkpoint, header=msgspec.structs.replace(checkpoint.header, normalization=BGR_NORMALIZATION))
     write_checkpoint(path, turned)
     images = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)
     network = network_from_checkpoint(turned, path).eval()
     with torch.inference_mode():
-        logits = upsample(network(normalise(torch.from_numpy(images), BGR_PIXELS)), (64, 96))
+        logits = upsample(network(normalize(torch.from_numpy(images), BGR_NORMALIZATION)), (64, 96))
     with open_runtime(path, precision="float32") as runtime:
         assert runtime.label_space == CITYSCAPES
         assert (runtime.segment(images) == logits.argmax(1).numpy()).mean() > 0.999

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fassd.core.catalog import WEIGHTS
-from fassd.core.checkpoint import METADATA_KEY, Checkpoint, Pixels, read_checkpoint
+from fassd.core.checkpoint import METADATA_KEY, Checkpoint, Normalization, read_checkpoint
 from fassd.core.errors import MissingExtra, UsageError
 from fassd.data.open_dataset import open_dataset
 from fassd.networks.graph import LOGITS
@@ -22,18 +22,18 @@ from fassd.networks.network import SegmentationNetwork
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.openvino import core
 from fassd.runtimes.openvino_file import write_model
-from fassd.runtimes.openvino_graph import draw_logits, logits_of
+from fassd.runtimes.openvino_graph import build_logits, logits_of
 from fassd.runtimes.openvino_without_telemetry import openvino
-from fassd.runtimes.quantize import AccuracyControl, QuantizationReport, centred_on_whole_numbers, quantize
+from fassd.runtimes.quantize import AccuracyControl, QuantizationReport, centered_on_whole_numbers, quantize
 
 pytest.importorskip("nncf")
 
 Array = np.ndarray[Any, Any]
-Lively = Callable[[str, Pixels], tuple[SegmentationNetwork, Checkpoint]]
+Lively = Callable[[str, Normalization], tuple[SegmentationNetwork, Checkpoint]]
 
 SIZE = (96, 128)
-# A mean as far from whole grey levels as can be.
-BGR = Pixels(channel_order="bgr", mean=(100.49 / 255, 90.51 / 255, 110.45 / 255), deviation=(0.2, 0.25, 0.3))
+# A mean as far from whole gray levels as can be.
+BGR = Normalization(channel_order="bgr", mean=(100.49 / 255, 90.51 / 255, 110.45 / 255), std=(0.2, 0.25, 0.3))
 
 ALONE = """
 import sys, numpy, openvino
@@ -43,7 +43,7 @@ numpy.save(sys.argv[3], compiled(numpy.load(sys.argv[2]))[0])
 
 
 def _pictures(count: int, size: tuple[int, int] = SIZE) -> list[Array]:
-    """Coloured blocks with a little noise: as varied as photos are, each (1, H, W, 3)."""
+    """Colored blocks with a little noise: as varied as photos are, each (1, H, W, 3)."""
     random = np.random.default_rng(3)
     coarse = random.integers(0, 250, (count, size[0] // 8, size[1] // 8, 3))
     fine = coarse.repeat(8, 1).repeat(8, 2) + random.integers(0, 6, (count, *size, 3))
@@ -67,7 +67,7 @@ def _error(found: Array, expected: Array) -> float:
 @pytest.fixture(scope="module")
 def original(lively: Lively) -> openvino.Model:
     checkpoint = lively("fassd-net-l2", BGR)[1]
-    return draw_logits(checkpoint.header, checkpoint.arrays)
+    return build_logits(checkpoint.header, checkpoint.arrays)
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +83,9 @@ def test_the_answer_stays_near_at_every_size(
         assert _error(_logits(done[0], images), _logits(original, images)) < 0.12
 
 
-def test_a_rounded_mean_colour_changes_next_to_nothing(original: openvino.Model) -> None:
+def test_a_rounded_mean_color_changes_next_to_nothing(original: openvino.Model) -> None:
     images = np.concatenate(_pictures(2))
-    assert 0 < _error(_logits(centred_on_whole_numbers(original), images), _logits(original, images)) < 2e-4
+    assert 0 < _error(_logits(centered_on_whole_numbers(original), images), _logits(original, images)) < 2e-4
 
 
 def test_every_convolution_computes_in_int8(done: tuple[openvino.Model, QuantizationReport]) -> None:
@@ -212,7 +212,7 @@ def test_shipped_networks_lose_at_most_three_tenths_of_a_point(name: str, data_r
     checkpoint = read_checkpoint(WEIGHTS[name].path)
     spec = f"camvid:{data_root / 'camvid'}"
     pairs = open_dataset(spec, "train").pairs[::4]
-    model = draw_logits(checkpoint.header, checkpoint.arrays)
+    model = build_logits(checkpoint.header, checkpoint.arrays)
     quantized, _ = quantize(model, [read_image(pair.image)[None] for pair in pairs])
     write_model(quantized, tmp_path / "net.xml")
     scores = []

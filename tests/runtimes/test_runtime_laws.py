@@ -38,10 +38,10 @@ class Kind:
 
 def _as_openvino(checkpoint: Path, folder: Path) -> Path:
     from fassd.runtimes.openvino_file import write_model
-    from fassd.runtimes.openvino_graph import draw_logits, with_class_map
+    from fassd.runtimes.openvino_graph import build_logits, with_class_map
 
     read = read_checkpoint(checkpoint)
-    write_model(with_class_map(draw_logits(read.header, read.arrays)), folder / "net.xml")
+    write_model(with_class_map(build_logits(read.header, read.arrays)), folder / "net.xml")
     return folder / "net.xml"
 
 
@@ -51,33 +51,33 @@ def _as_int8(checkpoint: Path, folder: Path) -> Path:
     from fassd.runtimes.openvino_file import write_model
 
     read = read_checkpoint(checkpoint)
-    model = openvino_graph.draw_logits(read.header, read.arrays)
+    model = openvino_graph.build_logits(read.header, read.arrays)
     for node in [node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution"][20:24]:
         largest = float(np.abs(node.input_value(1).get_node().data).max())
         ends = ((0.0, 2.0), (-largest, largest))
         for place, (low, high), levels in zip((0, 1), ends, (256, 255), strict=True):
-            quantised = openvino_graph.op.fake_quantize(node.input_value(place), low, high, low, high, levels)
-            node.input(place).replace_source_output(quantised.output(0))
+            quantized = openvino_graph.op.fake_quantize(node.input_value(place), low, high, low, high, levels)
+            node.input(place).replace_source_output(quantized.output(0))
     write_model(model, folder / "net.xml")
     return folder / "net.xml"
 
 
 def _as_onnx(checkpoint: Path, folder: Path) -> Path:
     from fassd.runtimes.onnx import write_model
-    from fassd.runtimes.onnx_graph import draw_model
+    from fassd.runtimes.onnx_graph import build_model
 
     read = read_checkpoint(checkpoint)
-    write_model(draw_model(read.header, read.arrays), folder / "net.onnx")
+    write_model(build_model(read.header, read.arrays), folder / "net.onnx")
     return folder / "net.onnx"
 
 
 def _as_onnx_int8(checkpoint: Path, folder: Path) -> Path:
     from fassd.runtimes.onnx import write_model
-    from fassd.runtimes.onnx_graph import draw_model
+    from fassd.runtimes.onnx_graph import build_model
     from fassd.runtimes.onnx_quantize import quantize
 
     read = read_checkpoint(checkpoint)
-    model = quantize(draw_model(read.header, read.arrays), [_images(1, 96, 128, seed) for seed in range(4)])
+    model = quantize(build_model(read.header, read.arrays), [_images(1, 96, 128, seed) for seed in range(4)])
     write_model(model, folder / "net.onnx")
     return folder / "net.onnx"
 

@@ -24,7 +24,7 @@ write_model(draw_logits(checkpoint.header, checkpoint.arrays), Path(out) / "net.
 assert run_file(Path(out) / "net.xml")
 assert "torch" not in sys.modules
 """
-QUANTISATION = """
+QUANTIZATION = """
 from pathlib import Path
 import numpy
 from fassd.core.checkpoint import read_checkpoint
@@ -89,7 +89,7 @@ def _run(program: str, folder: Path, *arguments: Path) -> tuple[str, list[str]]:
 def _arguments(tiny_weights: Path, folder: Path) -> list[Path]:
     from PIL import Image
 
-    Image.new("RGB", (80, 64), "grey").save(folder / "picture.png")
+    Image.new("RGB", (80, 64), "gray").save(folder / "picture.png")
     (folder / "out").mkdir()
     return [tiny_weights, folder / "picture.png", folder / "out"]
 
@@ -99,7 +99,7 @@ def _arguments(tiny_weights: Path, folder: Path) -> list[Path]:
     [
         pytest.param(PREDICTION, id="prediction"),
         pytest.param(EXPORT, id="export"),
-        pytest.param(QUANTISATION, id="quantisation", marks=pytest.mark.slow),
+        pytest.param(QUANTIZATION, id="quantization", marks=pytest.mark.slow),
         pytest.param(THE_COMMAND, id="fassd export", marks=pytest.mark.slow),
     ],
 )

@@ -17,7 +17,7 @@ import torch
 from fassd.core.checkpoint import read_checkpoint, read_header
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.networks.graph import CLASS_MAP
-from fassd.runtimes.exported import EXPORT_KINDS, Draft
+from fassd.runtimes.exported import EXPORT_KINDS, ExportSpec
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.torch_gate import header_of
 
@@ -29,7 +29,7 @@ Entries = dict[str, bytes]
 @pytest.fixture(scope="module")
 def program(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("program") / "net.pt2"
-    EXPORT_KINDS["torch"].write(Draft(read_checkpoint(tiny_weights), CLASS_MAP, "float32"), path)
+    EXPORT_KINDS["torch"].write(ExportSpec(read_checkpoint(tiny_weights), CLASS_MAP, "float32"), path)
     return path
 
 

@@ -21,10 +21,11 @@ from fassd.data.open_dataset import open_dataset
 from fassd.media.images import read_size
 from fassd.runtimes.runtime import Runtime
 from fassd.scoring.conventions import explain, parse_number
-from fassd.scoring.evaluate import NetworkAnswers, evaluate, evaluate_answers
+from fassd.scoring.evaluate import NetworkPredictions, evaluate, evaluate_answers
 from fassd.scoring.prediction_files import FileAnswers, SavedPredictions, order_of, score_predictions
 from fassd.scoring.report import check_report_folder, write_report
-from fassd.scoring.tta import Averaging, averaged_answer, parse_averaging
+from fassd.scoring.tta import TestTimeAugmentation as Augmented
+from fassd.scoring.tta import averaged_answer, parse_averaging
 
 Map = np.ndarray[Any, Any]
 
@@ -60,7 +61,7 @@ def test_looks_are_averaged_as_probabilities_at_full_size(
     image = dataset[0].image[:90, :121]
     classes = sorted(among)
     answer = averaged_answer(
-        tiny_runtime, image, Averaging(tuple(scales), flip), None if len(classes) == 11 else classes
+        tiny_runtime, image, Augmented(tuple(scales), flip), None if len(classes) == 11 else classes
     )
     expected = averaged_by_torch(tiny_runtime, image, scales, flip, classes)
     chosen = np.take_along_axis(expected, np.searchsorted(classes, answer)[None], 0)[0]
@@ -70,8 +71,8 @@ def test_looks_are_averaged_as_probabilities_at_full_size(
 
 def test_a_single_look_is_the_runtimes_own_answer(tiny_runtime: Runtime, dataset: Dataset) -> None:
     image = dataset[0].image
-    assert np.array_equal(averaged_answer(tiny_runtime, image, Averaging()), tiny_runtime.segment(image[None])[0])
-    assert parse_averaging("0.5, 1,2", True) == Averaging((0.5, 1.0, 2.0), True)
+    assert np.array_equal(averaged_answer(tiny_runtime, image, Augmented()), tiny_runtime.segment(image[None])[0])
+    assert parse_averaging("0.5, 1,2", True) == Augmented((0.5, 1.0, 2.0), True)
 
 
 @pytest.mark.parametrize("scales", ["", "0", "1,1", "a", "-1", "9", "nan"])
@@ -97,12 +98,12 @@ class Counting:
 def test_an_interrupted_evaluation_goes_on_where_its_answers_end(
     tmp_path: Path, tiny_runtime: Runtime, tiny_weights: Path, dataset: Dataset
 ) -> None:
-    facts = order_of(str(tiny_weights), tiny_runtime, Averaging())
+    facts = order_of(str(tiny_weights), tiny_runtime, Augmented())
     plain = evaluate(tiny_runtime, dataset).as_json("x")
     for expected in (2, 0):
         runtime: Any = Counting(tiny_runtime)
         saved = SavedPredictions(tmp_path / "kept", dataset, facts)
-        assert evaluate_answers(NetworkAnswers(runtime, dataset, saved=saved)).as_json("x") == plain
+        assert evaluate_answers(NetworkPredictions(runtime, dataset, saved=saved)).as_json("x") == plain
         assert runtime.asked == expected
     kept = sorted((tmp_path / "kept").glob("*.png"))
     spoilt: list[Callable[[], Any]] = [
@@ -114,7 +115,9 @@ def test_an_interrupted_evaluation_goes_on_where_its_answers_end(
     for spoil in spoilt:
         spoil()
         runtime = Counting(tiny_runtime)
-        evaluate_answers(NetworkAnswers(runtime, dataset, saved=SavedPredictions(tmp_path / "kept", dataset, facts)))
+        evaluate_answers(
+            NetworkPredictions(runtime, dataset, saved=SavedPredictions(tmp_path / "kept", dataset, facts))
+        )
         assert runtime.asked == 1
     folder = score_predictions(tmp_path / "kept", dataset)[0].as_json("x")
     assert {key: folder[key] for key in ("iou", "confusion", "trimap")} == {
@@ -128,7 +131,7 @@ def test_the_report_has_every_image_and_draws_the_worst(
     report = evaluate(tiny_runtime, dataset)
     folder = tmp_path / "report"
     for _ in range(2):  # a second one replaces the first
-        write_report(folder, report, "x", dataset, NetworkAnswers(tiny_runtime, dataset))
+        write_report(folder, report, "x", dataset, NetworkPredictions(tiny_runtime, dataset))
     drawn = sorted(path.name for path in folder.glob("worst_*.png"))
     order = [image.name.replace("/", "_") for image in report.worst(8)]
     assert drawn == [f"worst_{number:02}_{name}.png" for number, name in enumerate(order, 1)]
@@ -208,7 +211,7 @@ def test_a_number_is_met_by_what_is_rounded_or_cut_to_its_digits(text: str, scor
 @pytest.fixture
 def two_images(tmp_path: Path, make_folder: Callable[..., Path]) -> tuple[Dataset, list[Map], list[Map]]:
     """Three classes and a fourth that never occurs; some pixels ignored; a few answers wrong."""
-    rows = "".join(f'[[classes]]\nname = "{name}"\ncolour = [{i}, 0, 0]\n' for i, name in enumerate("abcd"))
+    rows = "".join(f'[[classes]]\nname = "{name}"\ncolor = [{i}, 0, 0]\n' for i, name in enumerate("abcd"))
     root = make_folder(tmp_path / "set", rows, {"val": ["p", "q"]})
     random = np.random.default_rng(0)
     labels, answers = [], []
@@ -247,7 +250,7 @@ def conventions(labels: list[Map], answers: list[Map]) -> dict[str, float]:
     each = [ious(a, b) for a, b in zip(labels, answers, strict=True)]
     share = [float((true[known] == label).mean()) for label in range(4)]
     small = [np.concatenate([one[::2, ::2].ravel() for one in maps]) for maps in (labels, answers)]
-    centres = [np.concatenate([one[4::8, 4::8].ravel() for one in maps]) for maps in (labels, answers)]
+    centers = [np.concatenate([one[4::8, 4::8].ravel() for one in maps]) for maps in (labels, answers)]
     with_void = [*ious(true, said, ignore=False), 0.0]
     return {
         "mean IoU: one matrix": mean(split),
@@ -266,7 +269,7 @@ def conventions(labels: list[Map], answers: list[Map]) -> dict[str, float]:
         "mean over images, absent classes counted as 0": mean([mean(scores, 0.0) for scores in each]),
         "each class averaged": mean([mean([one[i] for one in each]) for i in range(3)]),
         "made 2 times smaller (nearest, the first": mean(ious(small[0], small[1])),
-        "made 8 times smaller (nearest, as Pillow, the centre": mean(ious(centres[0], centres[1])),
+        "made 8 times smaller (nearest, as Pillow, the center": mean(ious(centers[0], centers[1])),
     }
 
 
@@ -287,7 +290,7 @@ def test_the_plain_mean_comes_first_where_several_conventions_give_the_number(
     tiny_runtime: Runtime, dataset: Dataset
 ) -> None:
     report = evaluate(tiny_runtime, dataset)
-    answers = NetworkAnswers(tiny_runtime, dataset)
+    answers = NetworkPredictions(tiny_runtime, dataset)
     plain = report.parts[0].mean_iou or 0.0
     for text in (f"{100 * plain:.1f}", f"{100 * plain:.9f}", f"{100 * plain + 0.0049:.2f}"):
         found = explain(parse_number(text), report, answers)
@@ -297,7 +300,9 @@ def test_the_plain_mean_comes_first_where_several_conventions_give_the_number(
 
 def test_a_network_is_asked_again_in_the_ways_people_mix_up(tiny_runtime: Runtime, dataset: Dataset) -> None:
     report = evaluate(tiny_runtime, dataset)
-    found = {one.what: one.score for one in explain(parse_number("50"), report, NetworkAnswers(tiny_runtime, dataset))}
+    found = {
+        one.what: one.score for one in explain(parse_number("50"), report, NetworkPredictions(tiny_runtime, dataset))
+    }
     bgr = next(score for name, score in found.items() if "BGR" in name)
     confusion = np.zeros((11, 11), np.int64)
     for sample in dataset:
@@ -315,7 +320,7 @@ def test_a_convention_that_some_images_are_too_small_for_is_left_out(
 ) -> None:
     def halved(root: Path) -> list[str]:
         dataset = open_dataset(f"camvid:{root}", "val")
-        answers = NetworkAnswers(tiny_runtime, dataset)
+        answers = NetworkPredictions(tiny_runtime, dataset)
         found = explain(parse_number("50"), evaluate(tiny_runtime, dataset), answers)
         return [one.what for one in found if "picture halved" in one.what or "picture and its labels" in one.what]
 
@@ -344,6 +349,6 @@ def test_raw_and_train_ids_are_mixed_up_both_ways(tmp_path: Path) -> None:
     assert isinstance(answers, FileAnswers)
     found = {one.what: one.score for one in explain(parse_number("0%"), report, answers)}
     # Raw 7, 8, 11 stand for the train ids 7, 8, 11, which nobody answered; 23 and 26 are ignored.
-    assert found["raw ids in the labels taken for train ids"] == 0.0
-    assert found["train ids in the labels, raw ids in the answers"] == 0.0
+    assert found["label ids in the labels taken for train ids"] == 0.0
+    assert found["train ids in the labels, label ids in the answers"] == 0.0
     assert found["Cityscapes' IoU of categories"] == 1.0

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from fassd.core.errors import DataError, FileError, PictureError
-from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW
+from fassd.core.errors import DataError, FileError, ImageError
+from fassd.core.labels import CITYSCAPES, CITYSCAPES_CLASSES
 from fassd.data.dataset import Dataset
 from fassd.data.open_dataset import open_dataset
 from fassd.scoring.count import Report, answer_of
@@ -32,7 +32,7 @@ with warnings.catch_warnings():
 Map = np.ndarray[Any, Any]
 SIZE = (40, 72)
 STEMS = [f"{city}_{number:06}_000019" for city in ("aachen", "bonn") for number in range(3)]
-WITH_INSTANCES = [row.raw_id for row in CITYSCAPES_RAW if row.has_instances]
+WITH_INSTANCES = [row.label_id for row in CITYSCAPES_CLASSES if row.has_instances]
 NAMES = (
     ("classes", "classScores", "averageScoreClasses"),
     ("categories", "categoryScores", "averageScoreCategories"),
@@ -145,7 +145,7 @@ def test_without_instance_files_there_is_no_iiou_and_the_report_says_so(city: Pa
 def test_labels_in_train_ids_give_the_same_scores(city: Path) -> None:
     whole = scored(city).as_json(None)
     for path in city.glob("gtFine/val/*/*_labelIds.png"):
-        values = CITYSCAPES.raw_id_table()[np.array(Pillow.open(path))]
+        values = CITYSCAPES.label_id_table()[np.array(Pillow.open(path))]
         Pillow.fromarray(values).save(str(path).replace("labelIds", "labelTrainIds"))
         path.unlink()
     values = scored(city).as_json(None)
@@ -156,10 +156,10 @@ def test_labels_in_train_ids_give_the_same_scores(city: Path) -> None:
 
 def as_train_ids(root: Path) -> None:
     for path in root.glob("predicted/*/*.png"):
-        Pillow.fromarray(np.minimum(CITYSCAPES.raw_id_table()[np.array(Pillow.open(path))], 18)).save(path)
+        Pillow.fromarray(np.minimum(CITYSCAPES.label_id_table()[np.array(Pillow.open(path))], 18)).save(path)
 
 
-def test_train_ids_are_told_from_raw_ids_and_scored_if_asked_for(city: Path) -> None:
+def test_train_ids_are_told_from_label_ids_and_scored_if_asked_for(city: Path) -> None:
     as_train_ids(city)
     with pytest.raises(DataError, match=r"look like train ids.*--ids train"):
         scored(city)
@@ -198,17 +198,17 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], type[FileError], str]] = {
         f"2 predictions for {STEMS[0]}: .*leave one",
     ),
     "half the size": (paint(lambda values: values[::2, ::2]), DataError, "is 36x20 but the labels .* are 72x40"),
-    "a value beyond the table": (paint(with_value(34)), DataError, "holds the value 34; raw ids .* 0-33"),
+    "a value beyond the table": (paint(with_value(34)), DataError, "holds the value 34; label ids .* 0-33"),
     "255 for no answer": (paint(with_value(255)), DataError, "holds the value 255; .*--ids train"),
-    "colours": (
+    "colors": (
         paint(lambda values: values[..., None].repeat(3, 2)),
         DataError,
-        r"holds colours .*; a prediction is a PNG with one channel of raw ids of Cityscapes, 0-33$",
+        r"holds colors .*; a prediction is a PNG with one channel of label ids of Cityscapes, 0-33$",
     ),
     "16 bits beyond the table": (paint(lambda values: values.astype(np.uint16) + 300), DataError, "holds the value 30"),
-    "cut short": (lambda root: first(root).write_bytes(first(root).read_bytes()[:80]), PictureError, "cut short"),
-    "empty": (lambda root: first(root).write_bytes(b""), PictureError, "is empty"),
-    "text": (lambda root: first(root).write_text("no picture"), PictureError, "not a picture"),
+    "cut short": (lambda root: first(root).write_bytes(first(root).read_bytes()[:80]), ImageError, "cut short"),
+    "empty": (lambda root: first(root).write_bytes(b""), ImageError, "is empty"),
+    "text": (lambda root: first(root).write_text("no picture"), ImageError, "not a picture"),
     "instances of another size": (
         lambda root: Pillow.new("I;16", (5, 5)).save(next(root.glob("gtFine/*/*/*instanceIds.png"))),
         DataError,
@@ -237,7 +237,7 @@ def test_damage_is_refused_in_a_sentence_that_names_it(city: Path, name: str) ->
 
 def test_an_error_leaves_a_thread_as_it_was_raised(city: Path) -> None:
     first(city).write_bytes(b"")
-    with pytest.raises(PictureError, match="is empty"):
+    with pytest.raises(ImageError, match="is empty"):
         scored(city, workers=2)
 
 

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from fassd.core.arrays import Image
 from fassd.core.errors import FileError, MissingExtra, UsageError
 from fassd.core.machine import Machine
-from fassd.metrics.timing import Interval, frames_per_second, latency, times_as_fast
+from fassd.metrics.timing import Interval, frames_per_second, latency, speedup
 from fassd.networks.specs import NETWORKS
 from fassd.speed.plot import _accuracy, _beside_published, draw_speed
 from fassd.speed.report import (
@@ -50,7 +50,7 @@ def _measured(ms: float, runtime: str = "authors", network: str = "fassd-net", *
         variant=Variant(network=network, runtime=runtime, **shape),
         latency_ms=latency(times),
         frames_per_second=frames_per_second(times, 1),
-        times_as_fast=times_as_fast(times * 1000 / ms, times),
+        speedup=speedup(times * 1000 / ms, times),
         stages_ms={"network": ms},
         mean_iou=PUBLISHED_MEAN_IOU.get(network),
     )
@@ -102,18 +102,18 @@ def test_comparing_gives_how_many_times_as_fast_the_second_is() -> None:
         _report(_measured(1000), _measured(200, "openvino")), _report(_measured(1000), _measured(50, "openvino"))
     )
     plain, fast = found.compared
-    assert plain.times_as_fast.value == pytest.approx(1)
-    assert fast.times_as_fast.value == pytest.approx(4)
+    assert plain.speedup.value == pytest.approx(1)
+    assert fast.speedup.value == pytest.approx(4)
     assert [fast.before_ms, fast.after_ms] == pytest.approx([200, 50])
     assert [fast.before_ratio or 0, fast.after_ratio or 0] == pytest.approx([5, 20])
-    assert fast.times_as_fast.low is not None and fast.times_as_fast.high is not None
-    assert 3.9 < fast.times_as_fast.low < 4 < fast.times_as_fast.high < 4.1
+    assert fast.speedup.low is not None and fast.speedup.high is not None
+    assert 3.9 < fast.speedup.low < 4 < fast.speedup.high < 4.1
     assert (found.differences, found.only_first, found.only_second) == ((), (), ())
 
 
 def test_comparing_the_other_way_round_gives_the_inverse() -> None:
     first, second = _report(_measured(200)), _report(_measured(50))
-    there, back = (compare(*pair).compared[0].times_as_fast for pair in ((first, second), (second, first)))
+    there, back = (compare(*pair).compared[0].speedup for pair in ((first, second), (second, first)))
     assert there.low and there.high
     assert [back.value, back.low or 0, back.high or 0] == pytest.approx(
         [1 / there.value, 1 / there.high, 1 / there.low]
@@ -122,7 +122,7 @@ def test_comparing_the_other_way_round_gives_the_inverse() -> None:
 
 def test_few_rounds_leave_the_comparison_without_bounds() -> None:
     few = msgspec.structs.replace(_measured(10), frames_per_second=Interval(100.0, None, None))
-    found = compare(_report(few), _report(_measured(5))).compared[0].times_as_fast
+    found = compare(_report(few), _report(_measured(5))).compared[0].speedup
     assert found.value == pytest.approx(2)
     assert (found.low, found.high) == (None, None)
 
@@ -177,13 +177,13 @@ def test_other_pictures_are_said() -> None:
     assert found == ("pictures: the photo that ships and 9 pictures of a, b",)
 
 
-def test_table_iv_is_normalised_as_its_caption_says() -> None:
+def test_table_iv_is_normalized_as_its_caption_says() -> None:
     factors = {"1080 Ti": 1.0, "Titan X (M)": 0.61, "Titan X (P)": 1.03, "Titan XP": 1.12}
     assert len(TABLE_IV) == 19
     for row in TABLE_IV:
         if row.fps > 1:  # the first two are printed as "about 1" and "below 1"
             expected = row.fps / factors[row.gpu] / (1.65 if row.tensorrt else 1)
-            assert row.fps_normalised == pytest.approx(expected, abs=0.1), row.method
+            assert row.fps_normalized == pytest.approx(expected, abs=0.1), row.method
 
 
 def test_table_iv_agrees_with_the_table_of_networks() -> None:
@@ -211,22 +211,22 @@ def _pixels(path: Path) -> Image:
         return np.array(picture.convert("RGB"))
 
 
-def _colours(path: Path) -> set[tuple[int, ...]]:
-    return {tuple(int(part) for part in colour) for colour in np.unique(_pixels(path).reshape(-1, 3), axis=0)}
+def _colors(path: Path) -> set[tuple[int, ...]]:
+    return {tuple(int(part) for part in color) for color in np.unique(_pixels(path).reshape(-1, 3), axis=0)}
 
 
-BLUE, ORANGE, GREY = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x8D, 0x93, 0x9B)
+BLUE, ORANGE, GRAY = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x8D, 0x93, 0x9B)
 
 
-def test_the_picture_shows_published_points_in_grey_and_measured_ones_in_colour(tmp_path: Path) -> None:
+def test_the_picture_shows_published_points_in_gray_and_measured_ones_in_color(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / "new" / "speed.png"
     draw_speed(_report(_measured(1000), _measured(100, "openvino")), path)
     assert _pixels(path).shape == (960, 1500, 3)
-    assert {BLUE, ORANGE, GREY} <= _colours(path)
+    assert {BLUE, ORANGE, GRAY} <= _colors(path)
     draw_speed(_report(_measured(1000)), path)
-    assert {BLUE, GREY} <= _colours(path)
-    assert ORANGE not in _colours(path)
+    assert {BLUE, GRAY} <= _colors(path)
+    assert ORANGE not in _colors(path)
     assert [file.name for file in path.parent.iterdir()] == ["speed.png"]
 
 
@@ -244,7 +244,7 @@ FULL = ScoredOn("cityscapes:x", "val", 500, PAPER_SIZE)
 
 
 @pytest.mark.parametrize(
-    ("scored_on", "variant", "grey", "point"),
+    ("scored_on", "variant", "gray", "point"),
     [
         (None, {"size": PAPER_SIZE}, True, True),
         (None, {"size": PAPER_SIZE, "weights": "w"}, True, False),
@@ -257,12 +257,12 @@ FULL = ScoredOn("cityscapes:x", "val", 500, PAPER_SIZE)
     ],
 )
 def test_speeds_stand_only_at_accuracies_that_are_theirs(
-    scored_on: ScoredOn | None, variant: dict[str, Any], grey: bool, point: bool
+    scored_on: ScoredOn | None, variant: dict[str, Any], gray: bool, point: bool
 ) -> None:
     mean_iou = None if "weights" in variant and scored_on is None else 60.0
     one = msgspec.structs.replace(_measured(100, **variant), mean_iou=mean_iou)
     report = _report(one, scored_on=scored_on)
-    assert _beside_published(report) == grey
+    assert _beside_published(report) == gray
     assert (_accuracy(report, one) is not None) == point
 
 
@@ -273,7 +273,7 @@ def test_measured_accuracy_is_drawn_without_points_of_other_data(tmp_path: Path)
     pixels = _pixels(tmp_path / "speed.png")
     plot = pixels[200:800, 130:1450]
     assert (plot == BLUE).all(2).any()
-    assert not (plot == GREY).all(2).any()
+    assert not (plot == GRAY).all(2).any()
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".pdf"])

@@ -65,7 +65,7 @@ def test_files_read_back_as_rendered(streets: list[Rendering], written: Path) ->
     with Pillow.open(labels / f"{STEM}_gtFine_instanceIds.png") as picture:
         assert picture.mode == "I;16"
         assert np.array_equal(np.array(picture), streets[0].instance_ids)
-    train_ids = CITYSCAPES.raw_id_table()[streets[0].label_ids]
+    train_ids = CITYSCAPES.label_id_table()[streets[0].label_ids]
     assert np.array_equal(read_values(labels / f"{STEM}_gtFine_labelTrainIds.png"), train_ids)
 
 

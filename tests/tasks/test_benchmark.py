@@ -29,17 +29,17 @@ from fassd.speed import images as benchmark_images
 from fassd.speed import protocol
 from fassd.speed.images import Pictures, pictures_for
 from fassd.speed.int8 import in_int8
-from fassd.speed.interleaving import take_turns
+from fassd.speed.interleaving import run_rounds
 from fassd.speed.peak_memory import Peak, peak_memory
-from fassd.speed.protocol import Request, Way, open_way
+from fassd.speed.protocol import OpenVariant, Request, open_way
 from fassd.speed.reference import open_checkpoint
 from fassd.speed.report import ProtocolName, Report, TimedOn, Variant
-from fassd.speed.variants import PROPOSED, Order, requests_of
+from fassd.speed.variants import PROPOSED, BenchmarkConfig, requests_of
 from fassd.tasks import benchmark as verb
 from fassd.tasks.benchmark import benchmark
 
 SIZE = (64, 96)
-TINY = Order(networks=["fassd-net-l2"], runtimes=["authors"], sizes=[SIZE], rounds=7, warm_up=1, memory=False)
+TINY = BenchmarkConfig(networks=["fassd-net-l2"], runtimes=["authors"], sizes=[SIZE], rounds=7, warm_up=1, memory=False)
 NETWORKS = """
 import torch
 from torch import nn
@@ -75,7 +75,7 @@ def report() -> Report:
 
 
 @pytest.fixture
-def peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Order]:
+def peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], BenchmarkConfig]:
     """Orders a network of one's own from a file in the current folder."""
     (tmp_path / "peers_of_mine.py").write_text(NETWORKS)
     monkeypatch.chdir(tmp_path)
@@ -93,9 +93,9 @@ def test_every_combination_is_measured_in_every_round(report: Report) -> None:
 
 
 def test_speeds_are_ratios_to_the_authors_way(report: Report) -> None:
-    assert report.measured[0].times_as_fast == Interval(1, 1, 1)
+    assert report.measured[0].speedup == Interval(1, 1, 1)
     for one in report.measured:
-        assert one.times_as_fast is not None and one.times_as_fast.value > 0
+        assert one.speedup is not None and one.speedup.value > 0
         assert one.frames_per_second.value == pytest.approx(1000 / one.latency_ms.p50)
         assert one.mean_iou == 74.1
 
@@ -119,18 +119,18 @@ def _variant(runtime: str, **change: object) -> Variant:
 )
 def test_a_ratio_is_to_the_same_network_and_images(authors: list[Variant], fast: Variant, ratio: float | None) -> None:
     times = np.array([[*(100.0, 1000.0)[: len(authors)], 20.0]] * 7)
-    ways = [Way(Request(one, "user", None), lambda *_: None, lambda: None) for one in (*authors, fast)]
-    found = verb._measured(ways, len(authors), times, verb._Apart({})).times_as_fast
+    ways = [OpenVariant(Request(one, "user", None), lambda *_: None, lambda: None) for one in (*authors, fast)]
+    found = verb._measured(ways, len(authors), times, verb._Apart({})).speedup
     assert found == (None if ratio is None else Interval(ratio, ratio, ratio))
 
 
 def test_without_the_authors_way_there_is_no_ratio() -> None:
     (one,) = benchmark(replace(TINY, runtimes=["pytorch"], precisions=["float32"], rounds=1)).measured
-    assert one.times_as_fast is None
+    assert one.speedup is None
 
 
 def test_each_stage_is_measured(report: Report) -> None:
-    assert list(report.measured[0].stages_ms) == ["normalisation", "network", "upsampling", "argmax"]
+    assert list(report.measured[0].stages_ms) == ["normalization", "network", "upsampling", "argmax"]
     assert all(next(iter(one.stages_ms)) == "network" for one in report.measured[1:])
     assert all(value > 0 for one in report.measured for value in one.stages_ms.values())
 
@@ -151,16 +151,16 @@ def test_sizes_batches_and_weights_are_multiplied(tiny_weights: Path) -> None:
 
 def test_an_exported_file_is_a_ratio_to_its_network_with_random_weights(tmp_path: Path, tiny_weights: Path) -> None:
     from fassd.runtimes.openvino_file import write_model
-    from fassd.runtimes.openvino_graph import draw_logits
+    from fassd.runtimes.openvino_graph import build_logits
 
     exported, read = tmp_path / "net.xml", read_checkpoint(tiny_weights)
-    write_model(draw_logits(read.header, read.arrays), exported)
+    write_model(build_logits(read.header, read.arrays), exported)
     order = replace(TINY, networks=(), weights=[str(exported)], runtimes=(), rounds=6)
     authors, openvino = benchmark(order).measured
     assert (authors.variant.way, authors.variant.weights) == ("authors float32", None)
     assert (openvino.variant.runtime, openvino.variant.weights) == ("openvino", str(exported))
     assert authors.variant.network == openvino.variant.network == "fassd-net-l2"
-    assert openvino.times_as_fast is not None
+    assert openvino.speedup is not None
 
 
 def test_what_auto_turns_out_to_be_is_measured_once() -> None:
@@ -201,7 +201,7 @@ def test_the_images_of_a_batch_differ() -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """Five pictures of one colour each, of two sizes."""
+    """Five pictures of one color each, of two sizes."""
     paths = [tmp_path / "photos" / f"{shade}.png" for shade in (10, 20, 30, 40, 50)]
     paths[0].parent.mkdir()
     for number, path in enumerate(paths):
@@ -303,19 +303,19 @@ def test_data_that_cannot_be_scored_are_refused_before_anything_is_measured(
         benchmark(replace(order, split="tset"))
 
 
-def _counted(names: str, calls: list[str]) -> list[Way]:
+def _counted(names: str, calls: list[str]) -> list[OpenVariant]:
     variant = Variant(network="n", runtime="r", precision="p", device="cpu", size=SIZE, batch=1)
 
-    def way(name: str) -> Way:
+    def way(name: str) -> OpenVariant:
         request = Request(msgspec.structs.replace(variant, network=name), "user", None)
-        return Way(request, lambda turn, stages: calls.append(name), lambda: None)
+        return OpenVariant(request, lambda turn, stages: calls.append(name), lambda: None)
 
     return [way(name) for name in names]
 
 
 def test_each_round_measures_each_variant_once_in_an_order_of_its_own() -> None:
     calls: list[str] = []
-    turns = take_turns(_counted("abc", calls), rounds=60)
+    turns = run_rounds(_counted("abc", calls), rounds=60)
     rounds = ["".join(calls[start : start + 3]) for start in range(0, 180, 3)]
     assert {"".join(sorted(one)) for one in rounds} == {"abc"}
     assert turns.times.shape == (60, 3)
@@ -334,7 +334,7 @@ def test_ctrl_c_keeps_the_rounds_that_are_whole(stop: int, rounds: int) -> None:
             raise KeyboardInterrupt
 
     ways = [replace(way, answer=stopping) for way in _counted("abc", [])]
-    turns = take_turns(ways, rounds=100)
+    turns = run_rounds(ways, rounds=100)
     assert turns.interrupted
     assert turns.times.shape == (rounds, 3)
     assert (turns.times > 0).all()
@@ -345,7 +345,7 @@ def test_ctrl_c_in_the_first_round_ends_everything() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        take_turns([replace(way, answer=stopping) for way in _counted("a", [])], rounds=3)
+        run_rounds([replace(way, answer=stopping) for way in _counted("a", [])], rounds=3)
 
 
 def test_an_interrupted_benchmark_reports_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -442,13 +442,17 @@ def test_what_cannot_be_is_refused(change: dict[str, object], kind: type[FassdEr
 
 
 def test_without_a_name_the_papers_networks_are_measured(tmp_path: Path) -> None:
-    requests = requests_of(Order(sizes=[SIZE]), tmp_path)
+    requests = requests_of(BenchmarkConfig(sizes=[SIZE]), tmp_path)
     assert tuple(dict.fromkeys(request.variant.network for request in requests)) == PROPOSED
     assert [request.variant.runtime for request in requests] == ["authors", "auto"] * 3
-    assert {request.variant.runtime for request in requests_of(Order(protocol="paper", sizes=[SIZE]), tmp_path)} == {
-        "authors"
-    }
-    assert (Order().rounds_wanted, Order(protocol="paper").rounds_wanted, Order(rounds=3).rounds_wanted) == (
+    assert {
+        request.variant.runtime for request in requests_of(BenchmarkConfig(protocol="paper", sizes=[SIZE]), tmp_path)
+    } == {"authors"}
+    assert (
+        BenchmarkConfig().rounds_wanted,
+        BenchmarkConfig(protocol="paper").rounds_wanted,
+        BenchmarkConfig(rounds=3).rounds_wanted,
+    ) == (
         50,
         10_000,
         3,
@@ -458,13 +462,13 @@ def test_without_a_name_the_papers_networks_are_measured(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["alone", "torchvisions", "with_auxiliary"])
 @pytest.mark.parametrize("kind", ["user", "paper"])
 def test_a_network_of_ones_own_is_measured_by_the_same_rule(
-    peers: Callable[[str], Order], name: str, kind: ProtocolName
+    peers: Callable[[str], BenchmarkConfig], name: str, kind: ProtocolName
 ) -> None:
     (one,) = benchmark(replace(peers(name), protocol=kind, runtimes=(), batches=[2])).measured
     assert one.variant.network == f"peers_of_mine:{name}"
     assert one.variant.way == "authors float32"
     assert one.mean_iou is None
-    assert {"network", "upsampling"} == one.stages_ms.keys() - {"normalisation", "argmax"}
+    assert {"network", "upsampling"} == one.stages_ms.keys() - {"normalization", "argmax"}
 
 
 @pytest.mark.parametrize(
@@ -483,13 +487,15 @@ def test_a_network_of_ones_own_is_measured_by_the_same_rule(
         ("alon", "did you mean alone"),
     ],
 )
-def test_a_network_of_ones_own_that_is_none_is_refused(peers: Callable[[str], Order], name: str, said: str) -> None:
+def test_a_network_of_ones_own_that_is_none_is_refused(
+    peers: Callable[[str], BenchmarkConfig], name: str, said: str
+) -> None:
     with pytest.raises(UsageError, match=said):
         benchmark(peers(name))
 
 
 def test_what_a_network_of_ones_own_prints_does_not_mix_with_the_report(
-    peers: Callable[[str], Order], capsys: pytest.CaptureFixture[str]
+    peers: Callable[[str], BenchmarkConfig], capsys: pytest.CaptureFixture[str]
 ) -> None:
     benchmark(peers("prints"))
     printed, said = capsys.readouterr()

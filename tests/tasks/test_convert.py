@@ -17,10 +17,10 @@ import parameters  # type: ignore[import-not-found]
 import pytest
 import torch
 
-from fassd.core.checkpoint import BGR_PIXELS, read_checkpoint, read_header
+from fassd.core.checkpoint import BGR_NORMALIZATION, read_checkpoint, read_header
 from fassd.core.errors import CheckpointError, FassdError, FileError, UnknownName, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES
-from fassd.networks.build import fresh_network, network_from_checkpoint, take_encoder
+from fassd.networks.build import init_network, network_from_checkpoint, take_encoder
 from fassd.networks.network import SegmentationNetwork, upsample
 from fassd.networks.published import our_name
 from fassd.networks.specs import network_by_name
@@ -104,7 +104,7 @@ def test_a_best_model_becomes_a_checkpoint_with_the_authors_logits(name: str, co
     header = read_header(tmp_path / "out.safetensors")
     assert done.header == header
     assert (header.network, header.content, header.alpha) == (name, "network", 2)
-    assert (header.label_space, header.pixels) == (CITYSCAPES, BGR_PIXELS)
+    assert (header.label_space, header.normalization) == (CITYSCAPES, BGR_NORMALIZATION)
     assert header.origin == "converted from best.pkl, epoch 89999, best iou 0.7812"
     assert (done.taken, done.left) == (len([key for key, _ in _described(name)["state"] if "tracked" not in key]), ())
     _check_logits(tmp_path / "out.safetensors", name)
@@ -162,7 +162,7 @@ def test_alpha_is_read_off_the_branches(tmp_path: Path, alpha: int) -> None:
     assert near.shape[0] == 224 // alpha
 
 
-LABEL_FILE = "\n".join(f'[[classes]]\nname = "c{number}"\ncolour = [{number}, 0, 0]' for number in range(7))
+LABEL_FILE = "\n".join(f'[[classes]]\nname = "c{number}"\ncolor = [{number}, 0, 0]' for number in range(7))
 
 
 def test_outputs_of_no_known_label_space_want_names(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_an_imagenet_encoder_is_cut_to_the_network(
     assert sorted(done.left) == (sorted(key.removeprefix("encoder.") for key in without_place) if left else [])
     assert "an encoder only" in done.notes[0]
 
-    network = fresh_network(network_by_name(name), 19)
+    network = init_network(network_by_name(name), 19)
     checkpoint = read_checkpoint(tmp_path / "out.safetensors")
     assert len(checkpoint.arrays) == done.taken
     assert take_encoder(network, checkpoint.arrays, source).left == ()

@@ -22,11 +22,11 @@ from fassd.core.catalog import DEFAULT_WEIGHTS, locate_weights
 from fassd.core.checkpoint import read_checkpoint, read_header
 from fassd.core.errors import CheckpointError, FileError, UnknownName, UsageError
 from fassd.core.labels import CAMVID
-from fassd.exports.agreement import CONTRACTS, Agreement, Compared, Disagreement
+from fassd.exports.agreement import TOLERANCES, Agreement, Compared, Disagreement
 from fassd.exports.images import SHIPPED, Cases, comparison_cases
 from fassd.exports.layer_drift import Drift, find_drift
-from fassd.exports.page import pictures_of
-from fassd.exports.result import Exported, Order
+from fassd.exports.page import images_of
+from fassd.exports.result import ExportConfig, Exported
 from fassd.runtimes import onnx_graph, openvino_graph
 from fassd.runtimes.onnx_export import ONNXFile
 from fassd.runtimes.open import open_runtime
@@ -46,9 +46,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def order(pictures: str) -> Callable[..., Order]:
-    def make(to: str, out: Path, **choices: object) -> Order:
-        return Order(DEFAULT_WEIGHTS, to, out, images=(pictures,), **choices)  # type: ignore[arg-type]
+def order(pictures: str) -> Callable[..., ExportConfig]:
+    def make(to: str, out: Path, **choices: object) -> ExportConfig:
+        return ExportConfig(DEFAULT_WEIGHTS, to, out, images=(pictures,), **choices)  # type: ignore[arg-type]
 
     return make
 
@@ -70,12 +70,12 @@ BFLOAT16 = pytest.mark.skipif(not has_bfloat16(), reason="this processor does no
     ],
 )
 def test_an_export_keeps_its_contract_and_opens_again(
-    order: Callable[..., Order], tmp_path: Path, to: str, name: str, precision: str, logits: bool
+    order: Callable[..., ExportConfig], tmp_path: Path, to: str, name: str, precision: str, logits: bool
 ) -> None:
     asked = order(to, tmp_path / name, precision=precision, logits=logits)
     # In small pictures every other pixel is at a border, where bfloat16 decides otherwise.
     done = export(asked if precision == "float32" else replace(asked, images=()))
-    assert done.kept, done.agreement.breaches
+    assert done.kept, done.agreement.violations
     report = json.loads((tmp_path / f"{name}.report.json").read_text())
     assert (report["kept"], report["kind"], report["compared_with"]) == (True, to, "pytorch in float32")
     assert "<h1>net" in (tmp_path / f"{name}.report.html").read_text()
@@ -93,12 +93,12 @@ def _cases() -> Cases:
 
 
 class BlueFirst(onnx_graph.ONNXOperations):
-    def centre(self, images: str, mean: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:
-        return self._node("Gather", [super().centre(images, mean), self._integers(2, 1, 0)], axis=1)
+    def center(self, images: str, mean: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:
+        return self._node("Gather", [super().center(images, mean), self._integers(2, 1, 0)], axis=1)
 
 
 def test_what_does_not_answer_alike_is_removed_and_its_layer_named(
-    order: Callable[..., Order], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    order: Callable[..., ExportConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     earlier = {name: name.encode() for name in ("net.onnx", "net.onnx.report.json", "net.onnx.report.html")}
     for name, content in earlier.items():
@@ -137,7 +137,12 @@ def _strict(path: Path) -> Any:
     ],
 )
 def test_a_full_disk_is_told_of_the_file_that_was_asked_for(
-    order: Callable[..., Order], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, name: str, library: str
+    order: Callable[..., ExportConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    to: str,
+    name: str,
+    library: str,
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device") if to == "onnx" else RuntimeError("basic_ios::clear: iostream")
@@ -152,7 +157,7 @@ def test_a_full_disk_is_told_of_the_file_that_was_asked_for(
 
 
 def test_a_file_that_its_library_cannot_execute_is_refused_with_a_report(
-    order: Callable[..., Order], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    order: Callable[..., ExportConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("unheard of: Frobnicate(99)")
@@ -168,7 +173,7 @@ def test_a_file_that_its_library_cannot_execute_is_refused_with_a_report(
 
 
 def test_a_layer_that_gives_no_numbers_is_told_in_json(
-    order: Callable[..., Order], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    order: Callable[..., ExportConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class NoNumbers(onnx_graph.ONNXOperations):
         def prelu(self, maps: str, slopes: np.ndarray[Any, Any]) -> str:
@@ -204,7 +209,7 @@ def test_a_layer_is_judged_by_what_its_precision_may_cost(precision: str, error:
 
 REMEDIES = [
     ({"precision": "bfloat16"}, "--precision float32"),
-    ({"precision": "int8", "to": "onnx"}, "labelled --data"),
+    ({"precision": "int8", "to": "onnx"}, "labeled --data"),
     ({"precision": "int8", "data": "camvid:x"}, "--at-most 0.5"),
     ({"precision": "int8", "to": "onnx", "data": "camvid:x"}, "calibrate on more images"),
     ({"precision": "float32"}, ""),
@@ -213,8 +218,8 @@ REMEDIES = [
 
 @pytest.mark.parametrize(("choices", "remedy"), REMEDIES)
 def test_many_small_errors_get_a_remedy(choices: dict[str, str], remedy: str) -> None:
-    asked = replace(Order(DEFAULT_WEIGHTS, "openvino", Path("net.xml")), **choices)  # type: ignore[arg-type]
-    agreement = Agreement(CONTRACTS["float32"], (Compared("x", 1, 9, 9, 81, 80, 40, 40),), None, None, 0, (), None)
+    asked = replace(ExportConfig(DEFAULT_WEIGHTS, "openvino", Path("net.xml")), **choices)  # type: ignore[arg-type]
+    agreement = Agreement(TOLERANCES["float32"], (Compared("x", 1, 9, 9, 81, 80, 40, 40),), None, None, 0, (), None)
     drift = Drift((), asked.precision, None)
     done = Exported(
         asked, read_checkpoint(locate_weights(DEFAULT_WEIGHTS)), "pytorch", {}, agreement, 0, drift, 1, "", False
@@ -226,15 +231,15 @@ def test_many_small_errors_get_a_remedy(choices: dict[str, str], remedy: str) ->
 
 @pytest.mark.slow
 def test_labels_give_the_change_of_mean_iou(tmp_path: Path, camvid_root: Path) -> None:
-    done = export(Order(DEFAULT_WEIGHTS, "onnx", tmp_path / "net.onnx", data=f"camvid:{camvid_root}"))
-    assert done.agreement.labelled == 2
+    done = export(ExportConfig(DEFAULT_WEIGHTS, "onnx", tmp_path / "net.onnx", data=f"camvid:{camvid_root}"))
+    assert done.agreement.labeled == 2
     assert done.agreement.source_iou == done.agreement.export_iou is not None
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("to", "name"), [("openvino", "net.xml"), ("onnx", "net.onnx")])
 def test_int8_is_calibrated_and_compared(
-    order: Callable[..., Order], tmp_path: Path, pictures: str, to: str, name: str
+    order: Callable[..., ExportConfig], tmp_path: Path, pictures: str, to: str, name: str
 ) -> None:
     done = export(order(to, tmp_path / name, precision="int8", calibrate=pictures))
     report = json.loads(done.reports[0].read_text())
@@ -246,7 +251,11 @@ def test_int8_is_calibrated_and_compared(
 
 @pytest.mark.slow
 def test_int8_keeps_to_the_loss_that_was_allowed(
-    order: Callable[..., Order], tmp_path: Path, pictures: str, camvid_root: Path, monkeypatch: pytest.MonkeyPatch
+    order: Callable[..., ExportConfig],
+    tmp_path: Path,
+    pictures: str,
+    camvid_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Ranking the layers takes minutes: here they are put back from the last to the first."""
     monkeypatch.setattr("fassd.runtimes.quantize._ranked", lambda model, quantized, layers, images: [*layers][::-1])
@@ -256,13 +265,13 @@ def test_int8_keeps_to_the_loss_that_was_allowed(
     assert agreement.contract.iou_drop == 0.001
     assert agreement.source_iou is not None
     assert agreement.export_iou is not None
-    assert done.kept, agreement.breaches
+    assert done.kept, agreement.violations
     assert agreement.export_iou >= agreement.source_iou - 0.001
 
 
 @pytest.mark.slow
 def test_int8_that_saturates_is_refused(
-    order: Callable[..., Order], tmp_path: Path, pictures: str, monkeypatch: pytest.MonkeyPatch
+    order: Callable[..., ExportConfig], tmp_path: Path, pictures: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Saturating(openvino_graph.OpenVINOOperations):
         def relu(self, maps: openvino_graph.Node) -> openvino_graph.Node:
@@ -270,7 +279,7 @@ def test_int8_that_saturates_is_refused(
 
     monkeypatch.setattr(openvino_graph, "OpenVINOOperations", Saturating)
     done = export(order("openvino", tmp_path / "net.xml", precision="int8", calibrate=pictures))
-    assert done.agreement.breaches
+    assert done.agreement.violations
     assert done.drift is not None
     assert done.drift.first is not None
     assert not (tmp_path / "net.xml").exists()
@@ -295,30 +304,34 @@ assert run(["predict", picture, "--weights", out, "--out", {str(tmp_path / "pred
 
 
 BAD = [
-    (Order("stret", "onnx"), UnknownName, "stret"),
-    (Order(DEFAULT_WEIGHTS, "tflite"), UnknownName, "tflite"),
-    (Order(DEFAULT_WEIGHTS, "onnx", precision="float16"), UnknownName, "float16"),
-    (Order(DEFAULT_WEIGHTS, "onnx", precision="bfloat16"), UsageError, "no onnx files in bfloat16"),
-    (Order(DEFAULT_WEIGHTS, "torch", precision="int8", calibrate="x"), UsageError, "no torch files in int8"),
-    (Order(DEFAULT_WEIGHTS, "openvino", precision="int8"), UsageError, "--calibrate"),
-    (Order(DEFAULT_WEIGHTS, "openvino", calibrate="x"), UsageError, "--calibrate"),
-    (Order(DEFAULT_WEIGHTS, "onnx", precision="int8", calibrate="x", data="x", at_most=1), UsageError, "--to openvino"),
-    (Order(DEFAULT_WEIGHTS, "openvino", precision="int8", calibrate="x", at_most=1), UsageError, "with --data"),
+    (ExportConfig("stret", "onnx"), UnknownName, "stret"),
+    (ExportConfig(DEFAULT_WEIGHTS, "tflite"), UnknownName, "tflite"),
+    (ExportConfig(DEFAULT_WEIGHTS, "onnx", precision="float16"), UnknownName, "float16"),
+    (ExportConfig(DEFAULT_WEIGHTS, "onnx", precision="bfloat16"), UsageError, "no onnx files in bfloat16"),
+    (ExportConfig(DEFAULT_WEIGHTS, "torch", precision="int8", calibrate="x"), UsageError, "no torch files in int8"),
+    (ExportConfig(DEFAULT_WEIGHTS, "openvino", precision="int8"), UsageError, "--calibrate"),
+    (ExportConfig(DEFAULT_WEIGHTS, "openvino", calibrate="x"), UsageError, "--calibrate"),
     (
-        Order(DEFAULT_WEIGHTS, "openvino", precision="int8", calibrate="x", data="x", at_most=float("nan")),
+        ExportConfig(DEFAULT_WEIGHTS, "onnx", precision="int8", calibrate="x", data="x", at_most=1),
+        UsageError,
+        "--to openvino",
+    ),
+    (ExportConfig(DEFAULT_WEIGHTS, "openvino", precision="int8", calibrate="x", at_most=1), UsageError, "with --data"),
+    (
+        ExportConfig(DEFAULT_WEIGHTS, "openvino", precision="int8", calibrate="x", data="x", at_most=float("nan")),
         UsageError,
         "0 to 100",
     ),
-    (Order(DEFAULT_WEIGHTS, "onnx", Path("net.xml")), UsageError, "end in .onnx"),
-    (Order("net.onnx", "openvino"), CheckpointError, "exported file already"),
-    (Order(DEFAULT_WEIGHTS, "onnx", data="camvid:nowhere"), FileError, "nowhere"),
-    (Order(DEFAULT_WEIGHTS, "onnx", images=("nowhere.jpg",)), FileError, "nowhere.jpg"),
+    (ExportConfig(DEFAULT_WEIGHTS, "onnx", Path("net.xml")), UsageError, "end in .onnx"),
+    (ExportConfig("net.onnx", "openvino"), CheckpointError, "exported file already"),
+    (ExportConfig(DEFAULT_WEIGHTS, "onnx", data="camvid:nowhere"), FileError, "nowhere"),
+    (ExportConfig(DEFAULT_WEIGHTS, "onnx", images=("nowhere.jpg",)), FileError, "nowhere.jpg"),
 ]
 
 
 @pytest.mark.parametrize(("order", "kind", "named"), BAD, ids=[row[2] for row in BAD])
 def test_what_cannot_be_exported_is_refused_and_nothing_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: Order, kind: type[Exception], named: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: ExportConfig, kind: type[Exception], named: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(kind, match=named):
@@ -330,7 +343,7 @@ def test_what_cannot_be_exported_is_refused_and_nothing_is_left(
 def test_an_earlier_file_is_not_replaced_unasked(tmp_path: Path, there: str) -> None:
     (tmp_path / there).write_bytes(b"mine")
     with pytest.raises(FileError, match=r"is there already; .* --force"):
-        export(Order(DEFAULT_WEIGHTS, "openvino", tmp_path / "net.xml"))
+        export(ExportConfig(DEFAULT_WEIGHTS, "openvino", tmp_path / "net.xml"))
     assert (tmp_path / there).read_bytes() == b"mine"
 
 
@@ -357,7 +370,7 @@ def test_pictures_of_a_disagreement_are_of_one_shape_and_wide_enough(
     if place is not None:
         answer[place] = 8
     one = Disagreement("street", np.full((*size, 3), 200, np.uint8), source, answer)
-    lines = "".join(pictures_of(one, CAMVID))
+    lines = "".join(images_of(one, CAMVID))
     drawn = [
         np.array(Pillow.open(io.BytesIO(base64.b64decode(found)))).astype(int)
         for found in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', lines)
@@ -370,8 +383,8 @@ def test_pictures_of_a_disagreement_are_of_one_shape_and_wide_enough(
     pink = (np.abs(drawn[0] - (255, 0, 200)).max(-1) < 90).any()
     assert bool(pink) == (place is not None)
     assert ("Car" in lines, "Road" in lines) == (place is not None, True)
-    if place is not None:  # what differs stands out in full colour, the rest is pale
-        colours = [CAMVID.classes[number].colour for number in (3, 8)]
-        for picture, colour in zip(drawn[1:], colours, strict=True):
-            full = np.abs(picture - colour).max(-1) < 40
+    if place is not None:  # what differs stands out in full color, the rest is pale
+        colors = [CAMVID.classes[number].color for number in (3, 8)]
+        for picture, color in zip(drawn[1:], colors, strict=True):
+            full = np.abs(picture - color).max(-1) < 40
             assert 0 < full.mean() < 0.05

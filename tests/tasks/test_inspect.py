@@ -9,9 +9,9 @@ from safetensors.numpy import save_file
 from fassd.core.checkpoint import METADATA_KEY, Header, read_checkpoint, read_digest
 from fassd.core.errors import CheckpointError
 from fassd.core.recipe import locate_recipe, read_recipe
-from fassd.runtimes.exported import EXPORT_KINDS, Draft
+from fassd.runtimes.exported import EXPORT_KINDS, ExportSpec
 from fassd.tasks.inspect import UNDIGESTED, inspect
-from fassd.training.state import Progress, States
+from fassd.training.state import States, TrainerState
 
 
 def test_a_checkpoint_says_its_header_and_that_it_is_whole(tiny_weights: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_checkpoint_without_digest_is_told_from_one_with_it(tiny_weights: Path
 def test_an_exported_file_says_its_header(tiny_weights: Path, tmp_path: Path, kind: str) -> None:
     checkpoint, row = read_checkpoint(tiny_weights), EXPORT_KINDS[kind]
     path = tmp_path / f"net{row.suffixes[0]}"
-    row.write(Draft(checkpoint, "logits", "float32"), path)
+    row.write(ExportSpec(checkpoint, "logits", "float32"), path)
     found = inspect(path)
     assert (found.says, found.kind.partition(",")[0]) == (checkpoint.header, f"exported to {kind}")
     assert found.size == sum(file.stat().st_size for file in tmp_path.iterdir())
@@ -40,7 +40,7 @@ def test_an_exported_file_says_its_header(tiny_weights: Path, tmp_path: Path, ki
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     recipe = read_recipe(locate_recipe("camvid"))
-    return States(tmp_path).save({}, Progress(40, 40, 0.5, 20, 90.0, recipe, "0123456789abcdef", 367))
+    return States(tmp_path).save({}, TrainerState(40, 40, 0.5, 20, 90.0, recipe, "0123456789abcdef", 367))
 
 
 def test_a_training_state_says_where_its_run_stands(state: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image as Pillow
 
 from fassd.core.arrays import Image, Labels
-from fassd.core.errors import FassdError, FileError, PictureError, UnknownName, UsageError
+from fassd.core.errors import FassdError, FileError, ImageError, UnknownName, UsageError
 from fassd.core.labels import CAMVID
 from fassd.core.types import Event
-from fassd.data.image_sources import pictures_of
+from fassd.data.image_sources import images_of
 from fassd.segmenter import Segmenter
 from fassd.tasks import predict as prediction
 from fassd.tasks.predict import predict, streams_for
@@ -75,7 +75,7 @@ def test_the_written_class_map_is_the_answer_with_its_palette(
         palette = written.getpalette()
         assert np.array_equal(np.asarray(written), segmenter(photos / "a.png").class_map)
     assert palette is not None
-    assert palette[:33] == [value for label in CAMVID.classes for value in label.colour]
+    assert palette[:33] == [value for label in CAMVID.classes for value in label.color]
     assert (done.width, done.height) == (128, 96)
     assert sum(done.shares.values()) == pytest.approx(1)
 
@@ -116,7 +116,7 @@ def test_there_are_as_many_streams_as_cores_or_pictures(photos: Path, monkeypatc
 
 def test_a_single_bad_picture_is_the_error_itself(segmenter: Segmenter, tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_text("no picture")
-    with pytest.raises(PictureError, match=r"x\.jpg: is not a picture"):
+    with pytest.raises(ImageError, match=r"x\.jpg: is not a picture"):
         predict([str(tmp_path / "x.jpg")], segmenter, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -128,7 +128,7 @@ def test_only_bad_pictures_are_an_error_that_counts_them(segmenter: Segmenter, t
         predict([str(tmp_path)], segmenter, tmp_path / "out")
 
 
-def test_results_of_an_earlier_run_are_not_labelled_again(segmenter: Segmenter, photos: Path) -> None:
+def test_results_of_an_earlier_run_are_not_labeled_again(segmenter: Segmenter, photos: Path) -> None:
     for _ in range(2):
         report = predict([str(photos)], segmenter, photos / "predictions")
         assert len(report.done) == 3
@@ -180,9 +180,9 @@ def test_a_data_set_without_images_is_refused(segmenter: Segmenter, tmp_path: Pa
 
 def test_a_misspelt_kind_of_data_set_is_told_from_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="did you mean camvid"):
-        pictures_of(f"camvd:{tmp_path}")
+        images_of(f"camvd:{tmp_path}")
     for other in ("C:/photos", "http://somewhere/x.jpg"):
         with pytest.raises(FileError, match="does not exist"):
-            pictures_of(other)
+            images_of(other)
     (tmp_path / "camvd:x.png").touch()
-    assert len(pictures_of(str(tmp_path / "camvd:x.png"))) == 1
+    assert len(images_of(str(tmp_path / "camvd:x.png"))) == 1

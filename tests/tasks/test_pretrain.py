@@ -1,4 +1,4 @@
-"""Pre-training end to end on tiny coloured pictures made on the spot."""
+"""Pre-training end to end on tiny colored pictures made on the spot."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ from PIL import Image as Pillow
 from safetensors.numpy import load_file
 
 from fassd.cli.main import run as fassd
-from fassd.core.checkpoint import BGR_PIXELS, read_checkpoint
+from fassd.core.checkpoint import BGR_NORMALIZATION, read_checkpoint
 from fassd.core.errors import FassdError, UsageError
 from fassd.core.recipe import Recipe, override_recipe, recipe_as_toml, recipe_from
 from fassd.core.types import Event
 from fassd.data.class_batches import views_to_judge
 from fassd.data.class_folders import open_class_folders
-from fassd.networks.build import arrays_of, fresh_network, take_encoder
-from fassd.networks.classifier import fresh_classifier
-from fassd.networks.inference import normalise
+from fassd.networks.build import arrays_of, init_network, take_encoder
+from fassd.networks.classifier import init_classifier
+from fassd.networks.inference import normalize
 from fassd.networks.specs import network_by_name
 from fassd.tasks.pretrain import pretrain
-from fassd.training.distributed import Engine
+from fassd.training.distributed import Distributed
 from fassd.training.run import Run
-from fassd.training.setup import PretrainingOrder
+from fassd.training.setup import PretrainConfig
 from fassd.training.validation import judge
 
-COLOURS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (200, 50, 40)}
+COLORS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (200, 50, 40)}
 
 
 def _recipe(**changes: Any) -> Recipe:
     values = {
-        "trains": "encoder",
+        "task": "encoder",
         "network": "fassd-net-l2",
         "iterations": 9,
-        "batch": 6,
+        "batch_size": 6,
         "channel_order": "bgr",
         "precision": "float32",
         "validate_every": 4,
         "save_every": 2,
-        "augmentation": {"crop": (72, 72), "scale": (0.9, 1.5)},
-        "optimiser": {"rate": 0.05, "clip": 20.0},
+        "augmentation": {"crop_size": (72, 72), "scale": (0.9, 1.5)},
+        "optimizer": {"lr": 0.05, "clip_grad_norm": 20.0},
     }
     return recipe_from({**values, **changes}, "test")
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Noisy pictures of three colours, the colour being the class; not to be changed."""
+    """Noisy pictures of three colors, the color being the class; not to be changed."""
     root, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
     for split, count in (("train", 6), ("val", 3)):
-        for name, colour in COLOURS.items():
+        for name, color in COLORS.items():
             (root / split / name).mkdir(parents=True)
             for number in range(count):
                 noise = random.normal(0, 30, (*random.integers(64, 100, 2), 3))
-                picture = Pillow.fromarray((np.array(colour) + noise).clip(0, 255).astype(np.uint8))
+                picture = Pillow.fromarray((np.array(color) + noise).clip(0, 255).astype(np.uint8))
                 picture.save(root / split / name / f"{number}.png")
     return root
 
@@ -68,13 +68,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event]]:
     """The folder of a run that went through, and its events; not to be changed."""
     out, events = tmp_path_factory.mktemp("finished") / "run", list[Event]()
-    pretrain(PretrainingOrder(_recipe(), pictures, out, workers=0), events.append)
+    pretrain(PretrainConfig(_recipe(), pictures, out, workers=0), events.append)
     return out, events
 
 
 @pytest.fixture
-def order(pictures: Path, tmp_path: Path) -> PretrainingOrder:
-    return PretrainingOrder(_recipe(), pictures, tmp_path / "run", workers=0)
+def order(pictures: Path, tmp_path: Path) -> PretrainConfig:
+    return PretrainConfig(_recipe(), pictures, tmp_path / "run", workers=0)
 
 
 def _weights(path: Path) -> dict[str, bytes]:
@@ -102,15 +102,15 @@ def test_what_was_scored_is_logged_and_told(finished: tuple[Path, list[Event]]) 
 
 def test_accuracy_is_what_counting_one_by_one_finds(pictures: Path) -> None:
     recipe, val = _recipe(), open_class_folders(pictures, "val")
-    network = fresh_classifier(network_by_name(recipe.network), 3, seed=4)
+    network = init_classifier(network_by_name(recipe.network), 3, seed=4)
     # Twelve classes of which three occur, so that five guesses may miss.
     network.head = torch.nn.Linear(network.head.in_features, 12)
-    found = judge(network, val, recipe, Engine(torch.device("cpu")), 0)
+    found = judge(network, val, recipe, Distributed(torch.device("cpu")), 0)
     assert network.training, "as it was before"
     first = fifth = 0
-    for batch in views_to_judge(val, override_recipe(recipe, {"batch": 1}), 0):
+    for batch in views_to_judge(val, override_recipe(recipe, {"batch_size": 1}), 0):
         with torch.no_grad():
-            logits = network.eval()(normalise(batch.images, BGR_PIXELS))[0]
+            logits = network.eval()(normalize(batch.images, BGR_NORMALIZATION))[0]
         better = int((logits > logits[batch.labels[0]]).sum())
         first, fifth = first + (better < 1), fifth + (better < 5)
     assert found.figures == {"top_1": first / 9, "top_5": fifth / 9}
@@ -120,7 +120,7 @@ def test_accuracy_is_what_counting_one_by_one_finds(pictures: Path) -> None:
 def test_segmentation_starts_from_the_encoder(finished: tuple[Path, list[Event]], name: str) -> None:
     path = finished[0] / "best.safetensors"
     checkpoint = read_checkpoint(path)
-    network = fresh_network(network_by_name(name), 11, seed=8)
+    network = init_network(network_by_name(name), 11, seed=8)
     taken = take_encoder(network, checkpoint.arrays, path)
     assert (taken.taken, taken.left) == (len(checkpoint.arrays), ())
     own = network.state_dict()
@@ -128,9 +128,9 @@ def test_segmentation_starts_from_the_encoder(finished: tuple[Path, list[Event]]
 
 
 def test_the_encoder_of_five_stages_fits_networks_of_four() -> None:
-    five = fresh_classifier(network_by_name("fc-hardnet-70"), 3, seed=1)
+    five = init_classifier(network_by_name("fc-hardnet-70"), 3, seed=1)
     arrays = arrays_of(five, np.float32)
-    network = fresh_network(network_by_name("fassd-net-l1"), 11)
+    network = init_network(network_by_name("fassd-net-l1"), 11)
     taken = take_encoder(network, arrays, Path("five.safetensors"))
     assert taken.left
     assert all(name.startswith("stages.4.") for name in taken.left)
@@ -142,7 +142,7 @@ def test_the_encoder_of_five_stages_fits_networks_of_four() -> None:
 
 def test_the_checkpoint_tells_how_it_was_made(finished: tuple[Path, list[Event]], pictures: Path) -> None:
     header = read_checkpoint(finished[0] / "best.safetensors").header
-    assert (header.content, header.label_space, header.pixels) == ("encoder", None, BGR_PIXELS)
+    assert (header.content, header.label_space, header.normalization) == ("encoder", None, BGR_NORMALIZATION)
     assert header.recipe is not None
     assert recipe_from(header.recipe, "header") == _recipe()
     assert (header.data[0]["name"], header.data[0]["images"]) == (pictures.name, 18)
@@ -153,7 +153,7 @@ def test_the_checkpoint_tells_how_it_was_made(finished: tuple[Path, list[Event]]
 
 @pytest.mark.parametrize("step", [4, 7])
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
-    order: PretrainingOrder, finished: tuple[Path, list[Event]], step: int
+    order: PretrainConfig, finished: tuple[Path, list[Event]], step: int
 ) -> None:
     class StoppedError(Exception):
         pass
@@ -175,9 +175,9 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     assert [row["step"] for row in Run(order.out).updates()] == list(range(1, 10))
 
 
-def test_without_val_the_last_encoder_is_kept(order: PretrainingOrder, tmp_path: Path, pictures: Path) -> None:
+def test_without_val_the_last_encoder_is_kept(order: PretrainConfig, tmp_path: Path, pictures: Path) -> None:
     (tmp_path / "train").symlink_to(pictures / "train")
-    progress = pretrain(replace(order, data=tmp_path, recipe=_recipe(iterations=1, accumulate=2)))
+    progress = pretrain(replace(order, data=tmp_path, recipe=_recipe(iterations=1, accumulation_steps=2)))
     assert progress.best_step == 0
     header = read_checkpoint(order.out / "best.safetensors").header
     assert header.origin == "encoder pre-trained by fassd on 3 classes, after update 1"
@@ -187,23 +187,26 @@ def test_without_val_the_last_encoder_is_kept(order: PretrainingOrder, tmp_path:
     ("changes", "said"),
     [
         ({"network": "fassd-nett"}, "did you mean fassd-net"),
-        ({"average": 0.9}, "average is 0.9, which pre-training does not have; leave it away or set it to 0.0"),
+        ({"ema_decay": 0.9}, "average is 0.9, which pre-training does not have; leave it away or set it to 0.0"),
         ({"loss": {"class_weights": "inverse-log"}}, "loss.class_weights is inverse-log, which pre-training does not"),
-        ({"loss": {"auxiliary": 0.4}}, "loss.auxiliary is 0.4, which pre-training does not have"),
-        ({"optimiser": {"encoder_rate": 0.0}}, "optimiser.encoder_rate is 0.0, which pre-training does not have"),
-        ({"batch": 1}, "one image of 72x72 at a time leaves the deepest norms a single value"),
-        ({"augmentation": {"crop": (50, 90)}}, "augmentation.crop is 90x50 pixels; fassd-net-l2 needs at least 57"),
+        ({"loss": {"aux_weight": 0.4}}, "loss.aux_weight is 0.4, which pre-training does not have"),
+        ({"optimizer": {"encoder_lr_mult": 0.0}}, "optimizer.encoder_lr_mult is 0.0, which pre-training does not have"),
+        ({"batch_size": 1}, "one image of 72x72 at a time leaves the deepest norms a single value"),
+        (
+            {"augmentation": {"crop_size": (50, 90)}},
+            "augmentation.crop_size is 90x50 pixels; fassd-net-l2 needs at least 57",
+        ),
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused_before_the_folder_is_made(
-    order: PretrainingOrder, changes: dict[str, Any], said: str
+    order: PretrainConfig, changes: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UsageError, match=said):
         pretrain(replace(order, recipe=_recipe(**changes)))
     assert not order.out.exists()
 
 
-def test_a_run_is_neither_written_over_nor_made_up(order: PretrainingOrder, finished: tuple[Path, list[Event]]) -> None:
+def test_a_run_is_neither_written_over_nor_made_up(order: PretrainConfig, finished: tuple[Path, list[Event]]) -> None:
     with pytest.raises(UsageError, match="holds a run already: add --resume"):
         pretrain(replace(order, out=finished[0]))
     with pytest.raises(UsageError, match="holds no training state to resume"):
@@ -211,7 +214,7 @@ def test_a_run_is_neither_written_over_nor_made_up(order: PretrainingOrder, fini
 
 
 def test_resuming_with_other_pictures_is_refused(
-    order: PretrainingOrder, finished: tuple[Path, list[Event]], tmp_path: Path, pictures: Path
+    order: PretrainConfig, finished: tuple[Path, list[Event]], tmp_path: Path, pictures: Path
 ) -> None:
     (tmp_path / "train").symlink_to(pictures / "val")
     with pytest.raises(UsageError, match=r"not those that the run was begun with \(18 training images then\)"):
@@ -219,7 +222,7 @@ def test_resuming_with_other_pictures_is_refused(
 
 
 def test_a_damaged_picture_ends_the_training_with_its_name(
-    order: PretrainingOrder, tmp_path: Path, pictures: Path
+    order: PretrainConfig, tmp_path: Path, pictures: Path
 ) -> None:
     for name in ("blue", "red"):
         folder = tmp_path / "train" / name
@@ -229,9 +232,9 @@ def test_a_damaged_picture_ends_the_training_with_its_name(
         pretrain(replace(order, data=tmp_path))
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(order: PretrainingOrder) -> None:
-    wild = _recipe(optimiser={"rate": 1e5, "momentum": 0.99})
-    with pytest.raises(FassdError, match=r"the loss of update \d is (nan|inf).* is sound: .*lower optimiser.rate"):
+def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(order: PretrainConfig) -> None:
+    wild = _recipe(optimizer={"lr": 1e5, "momentum": 0.99})
+    with pytest.raises(FassdError, match=r"the loss of update \d is (nan|inf).* is sound: .*lower optimizer.lr"):
         pretrain(replace(order, recipe=wild))
     assert list((order.out / "failed").rglob("image-0.png"))
 
@@ -283,7 +286,7 @@ def test_a_dry_run_measures_and_writes_nothing(
     told = ["--data", str(pictures), "--batch", "12", "--dry-run", "--device", "cpu"]
     assert fassd(["pretrain", str(page), *told]) == 0
     printed, _, table = capsys.readouterr().out.partition("\nnetwork  ")
-    assert recipe_from(tomllib.loads(printed), "printed").batch == 12
+    assert recipe_from(tomllib.loads(printed), "printed").batch_size == 12
     assert "18 to learn from, 9 to score on" in table
     assert "9 of 12 images: 6.0 passes" in table
     assert list(tmp_path.iterdir()) == [page]

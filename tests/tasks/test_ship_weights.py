@@ -15,7 +15,7 @@ from fassd.core.recipe import recipe_from
 from fassd.tasks.train import train
 from fassd.training.curves import Curves
 from fassd.training.run import Run
-from fassd.training.setup import TrainingOrder
+from fassd.training.setup import TrainConfig
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "ship_weights.py"
 
@@ -40,13 +40,13 @@ def test_best_and_last_are_averaged_unless_the_best_is_an_average_already(
     values: dict[str, Any] = {
         "network": "fassd-net-l2",
         "iterations": 2,
-        "batch": 2,
+        "batch_size": 2,
         "precision": "float32",
-        "average": average,
-        "augmentation": {"crop": (64, 64)},
-        "loss": {"kept": 512},
+        "ema_decay": average,
+        "augmentation": {"crop_size": (64, 64)},
+        "loss": {"min_kept": 512},
     }
-    order = TrainingOrder(recipe_from(values, "test"), [f"camvid:{camvid_root}"], tmp_path, workers=0, trackers=())
+    order = TrainConfig(recipe_from(values, "test"), [f"camvid:{camvid_root}"], tmp_path, workers=0, trackers=())
     train(order)
     best, last = read_checkpoint(Run(tmp_path).best_path).arrays, Run(tmp_path).states.load().tensors
     for name, array in script.averaged(Run(tmp_path)).arrays.items():

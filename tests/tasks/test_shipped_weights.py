@@ -19,7 +19,7 @@ LARGEST_MIB = 12
 
 @pytest.fixture(scope="module", params=list(WEIGHTS))
 def name(request: pytest.FixtureRequest) -> str:
-    """Each row of the catalogue."""
+    """Each row of the catalog."""
     return str(request.param)
 
 
@@ -33,7 +33,7 @@ def test_the_digest_of_the_row_is_that_of_the_file(name: str) -> None:
     assert hashlib.sha256(WEIGHTS[name].path.read_bytes()).hexdigest() == WEIGHTS[name].digest
 
 
-def test_the_files_there_are_those_of_the_catalogue() -> None:
+def test_the_files_there_are_those_of_the_catalog() -> None:
     there = {path.stem for path in WEIGHTS[DEFAULT_WEIGHTS].path.parent.glob("*.safetensors")}
     assert there == set(WEIGHTS)
 

@@ -19,7 +19,7 @@ from fassd.media.sheet import Grid, Picture, Tile, contact_sheet
 from fassd.tasks import show as module
 from fassd.tasks.show import show
 
-THREE = "".join(f'[[classes]]\nname = "{name}"\ncolour = [{place}, 200, 9]\n' for place, name in enumerate("abc"))
+THREE = "".join(f'[[classes]]\nname = "{name}"\ncolor = [{place}, 200, 9]\n' for place, name in enumerate("abc"))
 Make = Callable[..., Path]
 
 
@@ -59,7 +59,7 @@ def test_the_seed_decides_which_frames(three: Path, tmp_path: Path, drawn: Drawn
     names = [tiles[0].name for _, tiles, _ in drawn]
     assert names[0] == names[1]
     assert len(set(names)) > 1
-    assert "1 of 3 labelled images" in drawn[0][0]
+    assert "1 of 3 labeled images" in drawn[0][0]
 
 
 def test_the_first_split_is_shown_where_none_is_named(three: Path, tmp_path: Path) -> None:
@@ -101,10 +101,10 @@ def test_progress_is_told(three: Path, tmp_path: Path) -> None:
         (lambda root: (root / "images/val/g0.png").write_bytes(b""), "g0.png is empty", (0, 2)),
         (lambda root: (root / "masks/val/g0.png").write_text("none"), "g0.png is not a picture", (1, 2)),
         (lambda root: Pillow.new("L", (9, 9)).save(root / "masks/val/g0.png"), "g0.png is 9x9, its image 128x96", (2,)),
-        (lambda root: Pillow.new("RGB", (128, 96)).save(root / "masks/val/g0.png"), "holds colours", (2,)),
+        (lambda root: Pillow.new("RGB", (128, 96)).save(root / "masks/val/g0.png"), "holds colors", (2,)),
         (lambda root: Pillow.new("L", (128, 96), 77).save(root / "masks/val/g0.png"), "mean nothing: 77", ()),
     ],
-    ids=["no image", "no mask", "other size", "colours", "foreign value"],
+    ids=["no image", "no mask", "other size", "colors", "foreign value"],
 )
 def test_damaged_frames_are_shown_as_far_as_they_go(
     three: Path,

@@ -24,7 +24,7 @@ from fassd.runtimes.open import open_runtime
 from fassd.scoring.evaluate import evaluate
 from fassd.segmenter import Segmenter
 from fassd.tasks.train import train
-from fassd.training.setup import TrainingOrder
+from fassd.training.setup import TrainConfig
 
 
 def test_the_best_checkpoint_loads_and_labels_a_picture(finished: tuple[Path, list[Event]]) -> None:
@@ -89,13 +89,13 @@ def test_the_same_validation_frames_are_drawn_each_time(finished: tuple[Path, li
     assert [path.parent.name for path in drawn] == ["val_val_000"] * 2 + ["val_val_001"] * 2
 
 
-def test_the_same_order_gives_the_same_weights(order: TrainingOrder, finished: tuple[Path, list[Event]]) -> None:
+def test_the_same_order_gives_the_same_weights(order: TrainConfig, finished: tuple[Path, list[Event]]) -> None:
     train(order)
     assert arrays_in(order.out / "best.safetensors") == arrays_in(finished[0] / "best.safetensors")
 
 
-def test_training_starts_from_a_checkpoint(order: TrainingOrder, tiny_weights: Path) -> None:
-    gentle = recipe(iterations=1, optimiser={"rate": 1e-12, "decay": 0.0})
+def test_training_starts_from_a_checkpoint(order: TrainConfig, tiny_weights: Path) -> None:
+    gentle = recipe(iterations=1, optimizer={"lr": 1e-12, "weight_decay": 0.0})
     train(replace(order, recipe=gentle, start=str(tiny_weights)))
     begun, trained = read_checkpoint(tiny_weights).arrays, read_checkpoint(order.out / "best.safetensors")
     for name, array in trained.arrays.items():
@@ -104,8 +104,8 @@ def test_training_starts_from_a_checkpoint(order: TrainingOrder, tiny_weights: P
     assert "tiny" in trained.header.origin
 
 
-def test_training_starts_from_an_encoder(order: TrainingOrder, tmp_path: Path, tiny_weights: Path) -> None:
-    gentle = recipe(iterations=1, seed=9, optimiser={"rate": 1e-12, "decay": 0.0})
+def test_training_starts_from_an_encoder(order: TrainConfig, tmp_path: Path, tiny_weights: Path) -> None:
+    gentle = recipe(iterations=1, seed=9, optimizer={"lr": 1e-12, "weight_decay": 0.0})
     train(replace(order, recipe=gentle, encoder=tiny_weights))
     begun, trained = read_checkpoint(tiny_weights).arrays, read_checkpoint(order.out / "best.safetensors").arrays
     kept = {name for name in trained if "weight" in name and np.allclose(trained[name], begun[name], atol=1e-6)}
@@ -114,7 +114,7 @@ def test_training_starts_from_an_encoder(order: TrainingOrder, tmp_path: Path, t
 
 
 def test_starting_from_another_network_is_refused_before_the_folder_is_made(
-    order: TrainingOrder, tmp_path: Path, make_checkpoint: Callable[..., Path]
+    order: TrainConfig, tmp_path: Path, make_checkpoint: Callable[..., Path]
 ) -> None:
     start = make_checkpoint(tmp_path / "start.safetensors", "baseline", CAMVID)
     with pytest.raises(CheckpointError, match=r"start\.safetensors: is baseline .* but fassd-net-l2 .*--encoder"):
@@ -123,10 +123,10 @@ def test_starting_from_another_network_is_refused_before_the_folder_is_made(
 
 
 def test_starting_from_other_classes_keeps_those_that_share_a_name_and_says_so(
-    order: TrainingOrder, tmp_path: Path, make_checkpoint: Callable[..., Path]
+    order: TrainConfig, tmp_path: Path, make_checkpoint: Callable[..., Path]
 ) -> None:
     start = make_checkpoint(tmp_path / "start.safetensors", space=CITYSCAPES, seed=7)
-    gentle = recipe(iterations=1, optimiser={"rate": 1e-15, "decay": 0.0})
+    gentle = recipe(iterations=1, optimizer={"lr": 1e-15, "weight_decay": 0.0})
     events: list[Event] = []
     train(replace(order, recipe=gentle, start=str(start)), events.append)
     begun, trained = read_checkpoint(start).arrays, read_checkpoint(order.out / "best.safetensors").arrays
@@ -145,8 +145,8 @@ def test_starting_from_other_classes_keeps_those_that_share_a_name_and_says_so(
 
 
 @pytest.mark.parametrize("wrong", ["start", "encoder"])
-def test_starting_from_weights_that_want_other_colours_is_refused(
-    order: TrainingOrder, tiny_weights: Path, wrong: str
+def test_starting_from_weights_that_want_other_colors_is_refused(
+    order: TrainConfig, tiny_weights: Path, wrong: str
 ) -> None:
     given: dict[str, Any] = {"start": str(tiny_weights)} if wrong == "start" else {"encoder": tiny_weights}
     with pytest.raises(UsageError, match=r'in the order rgb, .* is bgr; set channel_order = "rgb"'):
@@ -156,7 +156,7 @@ def test_starting_from_weights_that_want_other_colours_is_refused(
 
 @pytest.mark.parametrize("wrong", ["start", "encoder"])
 def test_starting_from_a_missing_file_is_refused_before_the_folder_is_made(
-    order: TrainingOrder, tmp_path: Path, wrong: str
+    order: TrainConfig, tmp_path: Path, wrong: str
 ) -> None:
     missing = tmp_path / "missing.safetensors"
     given: dict[str, Any] = {"start": str(missing)} if wrong == "start" else {"encoder": missing}
@@ -165,33 +165,33 @@ def test_starting_from_a_missing_file_is_refused_before_the_folder_is_made(
     assert not order.out.exists()
 
 
-def test_an_alpha_that_cannot_be_is_refused_before_the_folder_is_made(order: TrainingOrder) -> None:
+def test_an_alpha_that_cannot_be_is_refused_before_the_folder_is_made(order: TrainConfig) -> None:
     with pytest.raises(UsageError, match="alpha is 9999"):
         train(replace(order, recipe=recipe(alpha=9999)))
     assert not order.out.exists()
 
 
 @pytest.mark.parametrize("device", ["cuda:77", "toaster"])
-def test_a_device_that_is_not_there_is_refused_before_the_folder_is_made(order: TrainingOrder, device: str) -> None:
+def test_a_device_that_is_not_there_is_refused_before_the_folder_is_made(order: TrainConfig, device: str) -> None:
     with pytest.raises(UsageError, match=device):
         train(replace(order, device=device))
     assert not order.out.exists()
 
 
-def test_a_crop_below_the_networks_minimum_is_refused(order: TrainingOrder) -> None:
+def test_a_crop_below_the_networks_minimum_is_refused(order: TrainConfig) -> None:
     small = recipe(augmentation={"crop": (40, 64)})
     with pytest.raises(UsageError, match=r"augmentation\.crop is 64x40"):
         train(replace(order, recipe=small))
 
 
-def test_a_crop_that_no_image_can_fill_is_refused_before_the_folder_is_made(order: TrainingOrder) -> None:
+def test_a_crop_that_no_image_can_fill_is_refused_before_the_folder_is_made(order: TrainConfig) -> None:
     large = recipe(augmentation={"crop": (96, 129), "scale": (0.5, 1.0)})
     with pytest.raises(UsageError, match=r"crop is 129x96, but no .*the largest is 128x96, .*by 1.0 at most"):
         train(replace(order, recipe=large))
     assert not order.out.exists()
 
 
-def test_an_out_folder_that_is_a_file_is_refused(order: TrainingOrder) -> None:
+def test_an_out_folder_that_is_a_file_is_refused(order: TrainConfig) -> None:
     order.out.write_text("in the way")
     with pytest.raises(FileError, match="cannot be written"):
         train(order)
@@ -199,7 +199,7 @@ def test_an_out_folder_that_is_a_file_is_refused(order: TrainingOrder) -> None:
 
 
 def test_a_set_without_validation_frames_is_trained_on_to_the_end(
-    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path]
+    order: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path]
 ) -> None:
     only = make_camvid(tmp_path / "only", {"train": 3})
     progress = train(replace(order, data=[f"camvid:{only}"]))
@@ -208,7 +208,7 @@ def test_a_set_without_validation_frames_is_trained_on_to_the_end(
 
 
 def test_there_is_no_score_unless_every_set_has_validation_frames(
-    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path]
+    order: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path]
 ) -> None:
     only = make_camvid(tmp_path / "only", {"train": 3})
     train(replace(order, data=[*order.data, f"camvid:{only}"]))
@@ -216,7 +216,7 @@ def test_there_is_no_score_unless_every_set_has_validation_frames(
 
 
 def test_validation_frames_that_are_at_fault_are_not_passed_over(
-    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path]
+    order: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path]
 ) -> None:
     root = make_camvid(tmp_path / "faulty", {"train": 2, "val": 2})
     (root / "valannot/val_001.png").unlink()
@@ -226,7 +226,7 @@ def test_validation_frames_that_are_at_fault_are_not_passed_over(
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_faulty_mask_ends_the_training_with_its_name(
-    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path], workers: int
+    order: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path], workers: int
 ) -> None:
     root = make_camvid(tmp_path / "faulty", {"train": 1})
     (root / "trainannot/train_000.png").write_bytes((root / "train/train_000.png").read_bytes())
@@ -235,7 +235,7 @@ def test_a_faulty_mask_ends_the_training_with_its_name(
 
 
 def test_two_sets_one_of_them_partly_marked_are_learned_together(
-    order: TrainingOrder, tmp_path: Path, make_folder: Callable[..., Path]
+    order: TrainConfig, tmp_path: Path, make_folder: Callable[..., Path]
 ) -> None:
     text = 'label_space = "camvid"\n[[partial]]\nframes = "*"\nmarked = ["Sky", "Road"]\n'
     root = make_folder(tmp_path / "partly", text, {"train": ["a", "b"], "val": ["c"]}, values=11)
@@ -249,13 +249,13 @@ def test_two_sets_one_of_them_partly_marked_are_learned_together(
 
 def test_an_encoder_and_weights_to_start_from_exclude_each_other(tmp_path: Path) -> None:
     recipe = read_recipe(shipped_recipes()["camvid"])
-    order = TrainingOrder(recipe, ["camvid:x"], tmp_path / "run", encoder=tmp_path / "e", start="fassd-net-l2-camvid")
+    order = TrainConfig(recipe, ["camvid:x"], tmp_path / "run", encoder=tmp_path / "e", start="fassd-net-l2-camvid")
     with pytest.raises(UsageError, match="give one of them"):
         train(order)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_single_image_whose_coarsest_map_is_one_pixel_is_refused(order: TrainingOrder) -> None:
+def test_a_single_image_whose_coarsest_map_is_one_pixel_is_refused(order: TrainConfig) -> None:
     with pytest.raises(UsageError, match="norms a single value"):
-        train(replace(order, recipe=recipe(batch=1)))
+        train(replace(order, recipe=recipe(batch_size=1)))
     assert not order.out.exists()

@@ -10,9 +10,9 @@ from typing import Any
 import parameters  # type: ignore[import-not-found]
 import pytest
 import torch
-from tests.training.trainer import Sitting
+from tests.training.trainer import TrainerRun
 
-from fassd.core.recipe import Augmentation, Loss, Optimiser, Recipe
+from fassd.core.recipe import Augmentation, Loss, Optimizer, Recipe
 from fassd.data.batches import Samples
 from fassd.data.open_dataset import open_dataset
 from fassd.networks.build import load_arrays
@@ -60,19 +60,19 @@ def recipe() -> Recipe:
     return Recipe(
         network="baseline",
         iterations=6,
-        batch=2,
+        batch_size=2,
         seed=5,
         precision="float32",
         validate_every=3,
-        augmentation=Augmentation((64, 64), scale=(0.8, 1.2), jitter=0.2),
-        loss=Loss(kept=512),
-        optimiser=Optimiser(rate=0.02),
+        augmentation=Augmentation((64, 64), scale=(0.8, 1.2), color_jitter=0.2),
+        loss=Loss(min_kept=512),
+        optimizer=Optimizer(lr=0.02),
     )
 
 
 @pytest.fixture(scope="session")
-def whole(recipe: Recipe, samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> Sitting:
+def whole(recipe: Recipe, samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> TrainerRun:
     """A run of six updates from beginning to end; not to be changed."""
-    sitting = Sitting(recipe, samples, tmp_path_factory.mktemp("whole"), lambda step: step / 10)
+    sitting = TrainerRun(recipe, samples, tmp_path_factory.mktemp("whole"), lambda step: step / 10)
     sitting.go()
     return sitting

@@ -10,14 +10,14 @@ from fassd.core.recipe import Recipe
 from fassd.core.types import Event
 from fassd.training import curves
 from fassd.training.curves import Curves, draw_curves
-from fassd.training.run import Beginning, Run
+from fassd.training.run import Run, RunInfo
 
 
 @pytest.fixture
 def run(tmp_path: Path, recipe: Recipe) -> Run:
     """A folder with a run that was just begun."""
     run = Run(tmp_path / "run")
-    run.begin(recipe, Beginning("test", {}, [], "0"), "")
+    run.begin(recipe, RunInfo("test", {}, [], "0"), "")
     return run
 
 

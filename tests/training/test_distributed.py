@@ -20,15 +20,15 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from fassd.core.checkpoint import RGB_PIXELS
+from fassd.core.checkpoint import RGB_NORMALIZATION
 from fassd.core.errors import UsageError
 from fassd.core.recipe import Recipe
 from fassd.data.batches import Samples
 from fassd.networks import inference
-from fassd.networks.build import fresh_network
+from fassd.networks.build import init_network
 from fassd.networks.specs import network_by_name
-from fassd.training.distributed import Engine
-from fassd.training.train_step import Update
+from fassd.training.distributed import Distributed
+from fassd.training.train_step import SegmentationTrainStep
 
 SCRIPT = Path(__file__).with_name("together.py")
 PATIENCE_S = 120
@@ -136,11 +136,11 @@ def test_if_a_process_is_killed_the_others_end_and_say_what_to_do(data: str, tmp
 def test_a_batch_that_cannot_be_shared_out_evenly_is_refused(
     recipe: Recipe, samples: Samples, batch: int, accumulate: int, processes: int
 ) -> None:
-    engine = Engine(torch.device("cpu"))
+    engine = Distributed(torch.device("cpu"))
     engine.processes = processes
-    uneven = msgspec.structs.replace(recipe, batch=batch, accumulate=accumulate)
+    uneven = msgspec.structs.replace(recipe, batch_size=batch, accumulation_steps=accumulate)
     with pytest.raises(UsageError, match=f"multiple of {accumulate * processes}"):
-        Update(fresh_network(network_by_name("baseline"), 3), uneven, samples, engine)
+        SegmentationTrainStep(init_network(network_by_name("baseline"), 3), uneven, samples, engine)
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 def test_precision_is_the_recipe_s_whatever_accelerate_was_configured_to(launched: pytest.MonkeyPatch) -> None:
     launched.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     launched.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")
-    accelerator = Engine(torch.device("cpu")).accelerator
+    accelerator = Distributed(torch.device("cpu")).accelerator
     assert accelerator.mixed_precision == "no"
     assert accelerator.state.dynamo_plugin.backend == "NO"
 
@@ -164,20 +164,20 @@ def test_precision_is_the_recipe_s_whatever_accelerate_was_configured_to(launche
 def test_a_launcher_that_would_share_out_the_weights_is_refused(launched: pytest.MonkeyPatch, plugin: str) -> None:
     launched.setenv(f"ACCELERATE_USE_{plugin}", "true")
     with pytest.raises(UsageError, match=f"set to use {plugin}.*torchrun"):
-        Engine(torch.device("cpu"))
+        Distributed(torch.device("cpu"))
 
 
 def test_more_processes_than_gpus_are_refused(launched: pytest.MonkeyPatch) -> None:
     launched.setenv("LOCAL_WORLD_SIZE", "4")
     launched.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UsageError, match="4 processes on this machine want a GPU each, but PyTorch finds 2"):
-        Engine(torch.device("cuda"))
+        Distributed(torch.device("cuda"))
 
 
-def test_norms_synchronised_by_pytorch_are_folded_like_others() -> None:
+def test_norms_synchronized_by_pytorch_are_folded_like_others() -> None:
     """As validation on several GPUs does; on a processor such a norm refuses to answer."""
-    network = fresh_network(network_by_name("fassd-net-l2"), 3).eval()
+    network = init_network(network_by_name("fassd-net-l2"), 3).eval()
     images = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
-    expected = inference.InferenceNetwork(network, RGB_PIXELS)(images)
+    expected = inference.InferenceNetwork(network, RGB_NORMALIZATION)(images)
     shared = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-    assert torch.equal(inference.InferenceNetwork(shared, RGB_PIXELS)(images), expected)
+    assert torch.equal(inference.InferenceNetwork(shared, RGB_NORMALIZATION)(images), expected)

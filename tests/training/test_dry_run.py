@@ -13,24 +13,24 @@ from fassd.core.errors import UsageError
 from fassd.core.recipe import recipe_from
 from fassd.networks.specs import network_by_name
 from fassd.training import dry_run as rehearsing
-from fassd.training.dry_run import _extrapolated, rehearse
-from fassd.training.setup import TrainingOrder
+from fassd.training.dry_run import _extrapolated, dry_run
+from fassd.training.setup import TrainConfig
 
 VALUES = {
     "network": "fassd-net-l2",
     "iterations": 100,
-    "batch": 6,
-    "accumulate": 2,
+    "batch_size": 6,
+    "accumulation_steps": 2,
     "validate_every": 30,
     "precision": "float32",
-    "augmentation": {"crop": (64, 64)},
-    "loss": {"kept": 512},
+    "augmentation": {"crop_size": (64, 64)},
+    "loss": {"min_kept": 512},
 }
 
 
 def test_a_rehearsal_measures_and_leaves_nothing_behind(camvid_root: Path, tmp_path: Path) -> None:
-    order = TrainingOrder(recipe_from(VALUES, "test"), [f"camvid:{camvid_root}"], tmp_path / "run")
-    found = rehearse(order)
+    order = TrainConfig(recipe_from(VALUES, "test"), [f"camvid:{camvid_root}"], tmp_path / "run")
+    found = dry_run(order)
     assert (found.learned, found.scored, found.passes) == (4, 2, 150.0)
     assert (found.device, found.precision) == ("cpu", "float32")
     assert found.update_s > 0
@@ -77,6 +77,6 @@ def test_a_validation_is_timed_when_what_compiles_has_compiled(monkeypatch: pyte
 
 def test_what_would_stop_the_training_stops_its_rehearsal(tmp_path: Path, make_camvid: Callable[..., Path]) -> None:
     root = make_camvid(tmp_path / "data", {"train": 1})
-    small = recipe_from({**VALUES, "augmentation": {"crop": (40, 64)}, "loss": {"kept": 5}}, "test")
+    small = recipe_from({**VALUES, "augmentation": {"crop_size": (40, 64)}, "loss": {"min_kept": 5}}, "test")
     with pytest.raises(UsageError, match=r"augmentation\.crop is 64x40"):
-        rehearse(TrainingOrder(small, [f"camvid:{root}"], tmp_path / "run"))
+        dry_run(TrainConfig(small, [f"camvid:{root}"], tmp_path / "run"))

@@ -9,24 +9,24 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
-from tests.training.trainer import Sitting
+from tests.training.trainer import TrainerRun
 
-from fassd.core.checkpoint import BGR_PIXELS, RGB_PIXELS
+from fassd.core.checkpoint import BGR_NORMALIZATION, RGB_NORMALIZATION
 from fassd.core.labels import CAMVID
-from fassd.core.recipe import Loss, Optimiser, Recipe
+from fassd.core.recipe import Loss, Optimizer, Recipe
 from fassd.core.types import Event
 from fassd.data.batches import Samples, training_batches
 from fassd.data.open_dataset import open_dataset
-from fassd.networks.build import fresh_network
-from fassd.networks.inference import normalise
+from fassd.networks.build import init_network
+from fassd.networks.inference import normalize
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.specs import network_by_name
 from fassd.training.loss import bootstrapped_cross_entropy
 from fassd.training.run import Run
-from fassd.training.train_step import pixels_of
+from fassd.training.train_step import normalization_of
 
 
-def test_the_watcher_sees_every_update_and_every_validation(whole: Sitting) -> None:
+def test_the_watcher_sees_every_update_and_every_validation(whole: TrainerRun) -> None:
     assert [(event.kind, event.values["step"]) for event in whole.events] == [
         ("begun", 0),
         ("saved", 0),
@@ -39,7 +39,7 @@ def test_the_watcher_sees_every_update_and_every_validation(whole: Sitting) -> N
     assert whole.events[0].values["precision"] == "float32"
 
 
-def test_the_logs_tell_every_update_and_every_validation(whole: Sitting) -> None:
+def test_the_logs_tell_every_update_and_every_validation(whole: TrainerRun) -> None:
     run, losses = Run(whole.folder), whole.seen("step", "loss")
     lines = [json.loads(line) for line in (whole.folder / "log.jsonl").read_text().splitlines()]
     assert [(row["step"], row["loss"]) for row in run.updates()] == list(enumerate(losses, 1))
@@ -54,7 +54,7 @@ def test_the_logs_tell_every_update_and_every_validation(whole: Sitting) -> None
     ]
 
 
-def test_trackers_get_the_same_figures(whole: Sitting) -> None:
+def test_trackers_get_the_same_figures(whole: TrainerRun) -> None:
     losses = [(step, values["loss"]) for step, values in whole.tracked if "loss" in values]
     assert losses == list(enumerate(whole.seen("step", "loss"), 1))
     assert [(step, values["mean_iou"]) for step, values in whole.tracked if "mean_iou" in values] == [
@@ -65,7 +65,7 @@ def test_trackers_get_the_same_figures(whole: Sitting) -> None:
 
 def test_only_a_better_score_becomes_the_best(recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
     often = msgspec.structs.replace(recipe, iterations=4, validate_every=1)
-    sitting = Sitting(often, samples, tmp_path, lambda step: [0.2, 0.5, 0.5, 0.4][step - 1])
+    sitting = TrainerRun(often, samples, tmp_path, lambda step: [0.2, 0.5, 0.5, 0.4][step - 1])
     progress = sitting.go()
     assert sitting.best == [(1, 0.2), (2, 0.5)]
     assert (progress.best_step, progress.best_score) == (2, 0.5)
@@ -73,21 +73,21 @@ def test_only_a_better_score_becomes_the_best(recipe: Recipe, samples: Samples, 
 
 
 def test_without_validation_the_latest_is_kept(recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
-    sitting = Sitting(recipe, samples, tmp_path)
+    sitting = TrainerRun(recipe, samples, tmp_path)
     sitting.go()
     assert sitting.best == [(3, None), (6, None)]
     assert sitting.seen("validated", "step") == []
 
 
 def test_the_last_update_is_validated_whatever_the_interval(recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
-    sitting = Sitting(msgspec.structs.replace(recipe, validate_every=4), samples, tmp_path, lambda step: 0.1)
+    sitting = TrainerRun(msgspec.structs.replace(recipe, validate_every=4), samples, tmp_path, lambda step: 0.1)
     sitting.go()
     assert sitting.seen("validated", "step") == [4, 6]
 
 
 def test_the_loss_falls(recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
-    longer = msgspec.structs.replace(recipe, iterations=24, batch=4, validate_every=24)
-    sitting = Sitting(longer, samples, tmp_path)
+    longer = msgspec.structs.replace(recipe, iterations=24, batch_size=4, validate_every=24)
+    sitting = TrainerRun(longer, samples, tmp_path)
     sitting.go()
     losses = sitting.seen("step", "loss")
     assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
@@ -97,7 +97,7 @@ def test_updates_are_those_of_momentum_and_decay_at_the_scheduled_rate(
     recipe: Recipe, samples: Samples, tmp_path: Path
 ) -> None:
     """Every parameter, norms, slopes and bias included: v = 0.8 v + gradient + 0.1 weight; weight - rate v."""
-    values = Optimiser(rate=0.01, momentum=0.8, decay=0.1, power=2.0)
+    values = Optimizer(lr=0.01, momentum=0.8, weight_decay=0.1, power=2.0)
     weights: dict[str, torch.Tensor] = {}
     velocities: dict[str, torch.Tensor] = {}
 
@@ -111,22 +111,22 @@ def test_updates_are_those_of_momentum_and_decay_at_the_scheduled_rate(
                 torch.testing.assert_close(weight, weights[name] - rate * velocities[name])
             weights[name] = weight
 
-    short = msgspec.structs.replace(recipe, network="fassd-net-l2", iterations=4, validate_every=4, optimiser=values)
-    sitting = Sitting(short, samples, tmp_path, at=at)
+    short = msgspec.structs.replace(recipe, network="fassd-net-l2", iterations=4, validate_every=4, optimizer=values)
+    sitting = TrainerRun(short, samples, tmp_path, at=at)
     sitting.go()
     assert velocities.keys() == dict(sitting.network.named_parameters()).keys()
 
 
-@pytest.mark.parametrize("values", [Loss(kept=10, threshold=2.0), Loss(kept=700, threshold=50.0)])
+@pytest.mark.parametrize("values", [Loss(min_kept=10, threshold=2.0), Loss(min_kept=700, threshold=50.0)])
 def test_the_loss_is_the_recipe_s_on_the_first_batch(
     recipe: Recipe, samples: Samples, tmp_path: Path, values: Loss
 ) -> None:
     once = msgspec.structs.replace(recipe, iterations=1, loss=values)
-    sitting = Sitting(once, samples, tmp_path)
+    sitting = TrainerRun(once, samples, tmp_path)
     sitting.go()
     batch = next(training_batches(samples, once, 0, 0))
-    logits = fresh_network(network_by_name(once.network), 11).train()(normalise(batch.images, RGB_PIXELS))
-    expected = bootstrapped_cross_entropy(logits, batch.labels, kept=values.kept, threshold=values.threshold)
+    logits = init_network(network_by_name(once.network), 11).train()(normalize(batch.images, RGB_NORMALIZATION))
+    expected = bootstrapped_cross_entropy(logits, batch.labels, min_kept=values.min_kept, threshold=values.threshold)
     assert sitting.seen("step", "loss") == [pytest.approx(float(expected.detach()), rel=1e-5)]
 
 
@@ -144,31 +144,33 @@ def test_classes_that_were_not_marked_are_not_learned(
             gradients.append(network.classifier.bias.grad.clone())
 
     once = msgspec.structs.replace(recipe, iterations=1)
-    Sitting(once, Samples([open_dataset(f"folder:{root}", "train")]), tmp_path / "run", at=at).go()
+    TrainerRun(once, Samples([open_dataset(f"folder:{root}", "train")]), tmp_path / "run", at=at).go()
     marked = [CAMVID.index("Sky"), CAMVID.index("Road")]
     assert torch.nonzero(gradients[0]).flatten().tolist() == marked
 
 
-def test_training_moves_every_weight(whole: Sitting) -> None:
-    fresh = fresh_network(network_by_name("baseline"), 11)
+def test_training_moves_every_weight(whole: TrainerRun) -> None:
+    fresh = init_network(network_by_name("baseline"), 11)
     before, after = dict(fresh.named_parameters()), dict(whole.network.named_parameters())
     assert [name for name in before if torch.equal(before[name], after[name])] == []
 
 
-def test_class_weights_change_what_is_learned(whole: Sitting, recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
+def test_class_weights_change_what_is_learned(
+    whole: TrainerRun, recipe: Recipe, samples: Samples, tmp_path: Path
+) -> None:
     weighted = msgspec.structs.replace(
         recipe, iterations=1, loss=msgspec.structs.replace(recipe.loss, class_weights="inverse-log")
     )
-    sitting = Sitting(weighted, samples, tmp_path)
+    sitting = TrainerRun(weighted, samples, tmp_path)
     sitting.go()
     first = whole.seen("step", "loss")[0]
     assert sitting.seen("step", "loss") != [first]
     assert sitting.seen("step", "loss") == [pytest.approx(first, rel=0.3)]
 
 
-def test_bfloat16_goes_nearly_the_same_way(whole: Sitting, recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
+def test_bfloat16_goes_nearly_the_same_way(whole: TrainerRun, recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
     reduced = msgspec.structs.replace(recipe, iterations=1, precision="bfloat16")
-    sitting = Sitting(reduced, samples, tmp_path)
+    sitting = TrainerRun(reduced, samples, tmp_path)
     sitting.go()
     first = whole.seen("step", "loss")[0]
     assert sitting.events[0].values["precision"] == "bfloat16"
@@ -176,6 +178,6 @@ def test_bfloat16_goes_nearly_the_same_way(whole: Sitting, recipe: Recipe, sampl
     assert sitting.seen("step", "loss") == [pytest.approx(first, rel=0.05)]
 
 
-@pytest.mark.parametrize(("order", "pixels"), [("rgb", RGB_PIXELS), ("bgr", BGR_PIXELS)])
+@pytest.mark.parametrize(("order", "pixels"), [("rgb", RGB_NORMALIZATION), ("bgr", BGR_NORMALIZATION)])
 def test_the_recipe_s_channel_order_decides_the_pixels(recipe: Recipe, order: str, pixels: object) -> None:
-    assert pixels_of(msgspec.structs.replace(recipe, channel_order=order)) == pixels
+    assert normalization_of(msgspec.structs.replace(recipe, channel_order=order)) == pixels

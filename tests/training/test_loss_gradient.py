@@ -27,7 +27,7 @@ WAYS = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["st
 
 
 def _plain(
-    logits: Tensor, labels: Tensor, kept: int, threshold: float, marked: Tensor | None, weights: Tensor | None
+    logits: Tensor, labels: Tensor, min_kept: int, threshold: float, marked: Tensor | None, weights: Tensor | None
 ) -> Tensor:
     size = (labels.shape[1], labels.shape[2])
     enlarged = upsample(logits, size)
@@ -41,7 +41,7 @@ def _plain(
     means = []
     for image, weigh in zip(losses, of_pixels, strict=True):
         order = image.sort(descending=True, stable=True).indices
-        hard = order[image[order] > threshold] if image[order[kept]] > threshold else order[:kept]
+        hard = order[image[order] > threshold] if image[order[min_kept]] > threshold else order[:min_kept]
         means.append((image[hard] * weigh[hard]).sum() / weigh[hard].sum())
     return torch.stack(means).mean()
 
@@ -65,7 +65,7 @@ def _draw(data: st.DataObject) -> tuple[Tensor, Tensor, dict[str, Any]]:
             image[~np.append(row, [True] * (256 - classes))[image]] = IGNORE
     weights = torch.from_numpy(random.uniform(0.1, 5, classes)) if data.draw(st.booleans()) else None
     pixels = size[0] * size[1]
-    rule = {"kept": data.draw(st.integers(1, max(1, pixels - 1))), "threshold": data.draw(st.floats(0, 4))}
+    rule = {"min_kept": data.draw(st.integers(1, max(1, pixels - 1))), "threshold": data.draw(st.floats(0, 4))}
     return logits, torch.from_numpy(labels), rule | {"marked": marked, "class_weights": weights}
 
 
@@ -97,7 +97,9 @@ def test_the_gradient_is_the_slope() -> None:
     labels = torch.randint(0, 4, (2, 9, 13), generator=random)
     for threshold in (0.3, 100.0):
         assert torch.autograd.gradcheck(
-            lambda given, threshold=threshold: bootstrapped_cross_entropy(given, labels, kept=5, threshold=threshold),
+            lambda given, threshold=threshold: bootstrapped_cross_entropy(
+                given, labels, min_kept=5, threshold=threshold
+            ),
             logits,
         )
 
@@ -116,7 +118,7 @@ def _gradient(logits: Tensor, labels: Tensor, **options: Any) -> Tensor:
 @WAYS
 def test_pixels_that_lose_the_same_share_what_is_left(dtype: torch.dtype) -> None:
     logits = torch.zeros(1, 2, 1, 4, dtype=dtype, requires_grad=True)
-    gradient = _gradient(logits, torch.zeros(1, 1, 4, dtype=torch.uint8), kept=2, threshold=9.0)
+    gradient = _gradient(logits, torch.zeros(1, 1, 4, dtype=torch.uint8), min_kept=2, threshold=9.0)
     torch.testing.assert_close(
         gradient, torch.tensor([-0.125, 0.125], dtype=dtype)[None, :, None, None].expand(1, 2, 1, 4)
     )
@@ -128,7 +130,7 @@ def test_neither_threads_nor_repeating_change_a_bit(monkeypatch: pytest.MonkeyPa
     found = []
     for threads in (1, 3, 1):
         with mock.patch.object(torch, "get_num_threads", return_value=threads):
-            loss = bootstrapped_cross_entropy(logits, labels, kept=2000)
+            loss = bootstrapped_cross_entropy(logits, labels, min_kept=2000)
         found.append((loss.detach(), *torch.autograd.grad(loss, logits)))
     for loss, gradient in found[1:]:
         assert torch.equal(loss, found[0][0])
@@ -142,8 +144,8 @@ def test_a_logit_that_is_not_finite_shows_in_the_loss(dtype: torch.dtype, value:
     logits, labels = _batch(dtype, size)
     with torch.no_grad():
         logits[1, 2, 3, 3] = value
-    for kept in (3, labels[0].numel() - 1):
-        assert not bootstrapped_cross_entropy(logits, labels, kept=kept, threshold=0.01).isfinite()
+    for min_kept in (3, labels[0].numel() - 1):
+        assert not bootstrapped_cross_entropy(logits, labels, min_kept=min_kept, threshold=0.01).isfinite()
 
 
 @WAYS
@@ -151,7 +153,7 @@ def test_a_label_of_a_class_that_was_not_marked_shows_in_the_loss(dtype: torch.d
     logits, labels = _batch(dtype, (6, 7))
     marked = torch.ones(2, 5, dtype=torch.bool)
     marked[1, int(labels[1, 0, 0])] = False
-    assert bootstrapped_cross_entropy(logits, labels, kept=3, marked=marked).isinf()
+    assert bootstrapped_cross_entropy(logits, labels, min_kept=3, marked=marked).isinf()
 
 
 @WAYS
@@ -169,17 +171,17 @@ def test_a_label_that_is_no_class_is_refused(dtype: torch.dtype, label: Tensor, 
     labels = labels.to(label.dtype)
     labels[0, 3, 3] = label
     with pytest.raises(UsageError, match=told):
-        bootstrapped_cross_entropy(logits, labels, kept=3)
+        bootstrapped_cross_entropy(logits, labels, min_kept=3)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 def test_the_gradient_is_as_the_logits_are(dtype: torch.dtype) -> None:
     logits, labels = _batch(torch.float32, (12, 14))
     given = logits.detach().to(dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
-    gradient = _gradient(given, labels, kept=3)
+    gradient = _gradient(given, labels, min_kept=3)
     assert gradient.dtype == dtype
     assert gradient.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(gradient.float(), _gradient(logits, labels, kept=3), rtol=0.02, atol=1e-3)
+    torch.testing.assert_close(gradient.float(), _gradient(logits, labels, min_kept=3), rtol=0.02, atol=1e-3)
 
 
 class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -203,7 +205,7 @@ def test_nothing_is_made_that_is_as_large_as_the_enlarged_logits(
     monkeypatch.setattr(strips, "_PIXELS", 1000)
     logits, labels = _batch(dtype, (96, 112))
     with _Largest() as largest:
-        _gradient(logits, labels, kept=3)
+        _gradient(logits, labels, min_kept=3)
     assert 0 < largest.numbers <= labels.numel()
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fassd.networks.build import fresh_network
+from fassd.networks.build import init_network
 from fassd.networks.conv import Conv, ConvReLU
 from fassd.networks.specs import network_by_name
-from fassd.training.precision import distrust_convolutions, has_bfloat16
+from fassd.training.precision import find_unsafe_bf16_convs, has_bfloat16
 
 INPUTS = torch.zeros(2, 3, 16, 16)
 
@@ -53,19 +53,19 @@ def _network(faulty: Conv) -> nn.Sequential:
 @pytest.mark.parametrize("factor", [float("nan"), 0.0, 1.9])
 def test_a_convolution_with_a_wrong_kernel_is_found_and_no_other(what: str, factor: float) -> None:
     network = _network(FaultyConv(what, factor))
-    assert distrust_convolutions(network, INPUTS) == ["1"]
+    assert find_unsafe_bf16_convs(network, INPUTS) == ["1"]
     marked = [name for name, layer in network.named_modules() if isinstance(layer, Conv) and layer.full_precision]
     assert marked == ["1"]
 
 
 def test_a_convolution_that_merely_rounds_is_trusted() -> None:
     network = _network(FaultyConv("weight", 1.01))
-    assert distrust_convolutions(network, INPUTS) == []
+    assert find_unsafe_bf16_convs(network, INPUTS) == []
 
 
 def test_after_marking_the_gradients_are_right() -> None:
     network, images = _network(FaultyConv("weight", float("nan"))), torch.randn(2, 3, 16, 16)
-    distrust_convolutions(network, images)
+    find_unsafe_bf16_convs(network, images)
     with torch.autocast("cpu", torch.bfloat16):
         output = network(images)
     output.float().square().mean().backward()
@@ -75,7 +75,7 @@ def test_after_marking_the_gradients_are_right() -> None:
 def test_looking_leaves_the_network_as_it_was() -> None:
     network = _network(Conv(4, 4, (3, 1))).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    distrust_convolutions(network, torch.randn(2, 3, 16, 16))
+    find_unsafe_bf16_convs(network, torch.randn(2, 3, 16, 16))
     assert all(module.training for module in network.modules())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
@@ -85,15 +85,15 @@ def test_looking_leaves_the_network_as_it_was() -> None:
 @pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="this processor has no bfloat16 in hardware")
 def test_a_plain_convolution_is_trusted_where_there_is_bfloat16() -> None:
     network = nn.Sequential(ConvReLU(3, 16, (3, 3), 2), ConvReLU(16, 16, (1, 1)))
-    assert distrust_convolutions(network, torch.zeros(2, 3, 32, 32)) == []
+    assert find_unsafe_bf16_convs(network, torch.zeros(2, 3, 32, 32)) == []
 
 
 def test_every_convolution_of_a_network_is_looked_at() -> None:
-    network = fresh_network(network_by_name("baseline"), 3)
+    network = init_network(network_by_name("baseline"), 3)
     for layer in network.modules():
         if isinstance(layer, Conv):
             layer.weight.data[0] = float("nan")
-    found = distrust_convolutions(network, torch.zeros(1, 3, 32, 32))
+    found = find_unsafe_bf16_convs(network, torch.zeros(1, 3, 32, 32))
     assert found == [name for name, layer in network.named_modules() if isinstance(layer, Conv)]
 
 

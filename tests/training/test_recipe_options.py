@@ -9,23 +9,25 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fassd.core.recipe import Augmentation, Loss, Optimiser, Recipe
+from fassd.core.recipe import Augmentation, Loss, Optimizer, Recipe
 from fassd.data.batches import Samples, training_batches
-from fassd.networks.build import fresh_network
+from fassd.networks.build import init_network
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.specs import network_by_name
-from fassd.training.distributed import Engine
-from fassd.training.optimizer import FACTOR, averaged, optimiser_of, poly_rate, scheduled_rate, set_rate
-from fassd.training.train_step import Learner, Outcome, Update
+from fassd.training.distributed import Distributed
+from fassd.training.optimizer import FACTOR, averaged, optimizer_of, poly_rate, scheduled_rate, set_rate
+from fassd.training.train_step import ModelWithAuxHeads, SegmentationTrainStep, StepResult
 
 
 def _network(name: str = "fassd-net-l2") -> SegmentationNetwork:
-    return fresh_network(network_by_name(name), 11)
+    return init_network(network_by_name(name), 11)
 
 
-def _updated(recipe: Recipe, samples: Samples, steps: int = 1) -> tuple[SegmentationNetwork, Update, list[Outcome]]:
+def _updated(
+    recipe: Recipe, samples: Samples, steps: int = 1
+) -> tuple[SegmentationNetwork, SegmentationTrainStep, list[StepResult]]:
     network = _network()
-    update = Update(network, recipe, samples, Engine(torch.device("cpu")))
+    update = SegmentationTrainStep(network, recipe, samples, Distributed(torch.device("cpu")))
     batches = training_batches(samples, recipe, 0, 0)
     return network, update, [update(next(batches), step) for step in range(steps)]
 
@@ -41,7 +43,7 @@ def _copies(network: nn.Module) -> dict[str, Tensor]:
 
 
 def test_the_rate_rises_to_the_schedule_and_follows_it() -> None:
-    values = Optimiser(rate=0.1, warmup=3)
+    values = Optimizer(lr=0.1, warmup_iterations=3)
     rates = [scheduled_rate(values, step, 10) for step in range(10)]
     poly = [poly_rate(0.1, step, 10) for step in range(10)]
     assert rates[:4] == pytest.approx([0.25 * poly[0], 0.5 * poly[1], 0.75 * poly[2], poly[3]])
@@ -49,15 +51,15 @@ def test_the_rate_rises_to_the_schedule_and_follows_it() -> None:
 
 
 def test_without_a_warm_up_the_rate_is_the_schedule_s() -> None:
-    rates = [scheduled_rate(Optimiser(), step, 9) for step in range(9)]
+    rates = [scheduled_rate(Optimizer(), step, 9) for step in range(9)]
     assert rates == [poly_rate(0.02, step, 9) for step in range(9)]
 
 
 @pytest.mark.parametrize("decay_all", [True, False])
 def test_norms_slopes_and_biases_may_be_spared_decay(recipe: Recipe, decay_all: bool) -> None:
-    learner = Learner(_network("fassd-net"), recipe)
-    optimiser = optimiser_of(learner, Optimiser(decay=0.5, decay_all=decay_all))
-    decays = {id(one): group["weight_decay"] for group in optimiser.param_groups for one in group["params"]}
+    learner = ModelWithAuxHeads(_network("fassd-net"), recipe)
+    optimizer = optimizer_of(learner, Optimizer(weight_decay=0.5, decay_norm_and_bias=decay_all))
+    decays = {id(one): group["weight_decay"] for group in optimizer.param_groups for one in group["params"]}
     for name, module in learner.named_modules():
         for parameter in module.parameters(recurse=False):
             spared = not decay_all and (not isinstance(module, nn.Conv2d) or parameter.ndim == 1)
@@ -66,17 +68,17 @@ def test_norms_slopes_and_biases_may_be_spared_decay(recipe: Recipe, decay_all: 
 
 
 def test_the_encoder_may_learn_more_slowly(recipe: Recipe) -> None:
-    learner = Learner(_network(), recipe)
-    optimiser = optimiser_of(learner, Optimiser(encoder_rate=0.25))
-    set_rate(optimiser, 0.08)
-    rates = {id(one): group["lr"] for group in optimiser.param_groups for one in group["params"]}
-    assert {group[FACTOR] for group in optimiser.param_groups} == {0.25, 1.0}
+    learner = ModelWithAuxHeads(_network(), recipe)
+    optimizer = optimizer_of(learner, Optimizer(encoder_lr_mult=0.25))
+    set_rate(optimizer, 0.08)
+    rates = {id(one): group["lr"] for group in optimizer.param_groups for one in group["params"]}
+    assert {group[FACTOR] for group in optimizer.param_groups} == {0.25, 1.0}
     for name, parameter in learner.named_parameters():
         assert rates[id(parameter)] == (0.02 if ".encoder." in name else 0.08), name
 
 
 def test_a_frozen_encoder_stays_as_it_is_and_the_rest_learns(light: Recipe, samples: Samples) -> None:
-    frozen = msgspec.structs.replace(light, optimiser=Optimiser(encoder_rate=0.0))
+    frozen = msgspec.structs.replace(light, optimizer=Optimizer(encoder_lr_mult=0.0))
     before = _copies(_network())
     network, _, _ = _updated(frozen, samples)
     for name, value in network.state_dict().items():
@@ -86,16 +88,16 @@ def test_a_frozen_encoder_stays_as_it_is_and_the_rest_learns(light: Recipe, samp
 
 def test_the_gradient_is_shortened_to_the_given_length(light: Recipe, samples: Samples) -> None:
     """Without momentum and decay one update moves the weights by rate x gradient."""
-    values = Optimiser(rate=1.0, momentum=0.0, decay=0.0, clip=0.01)
+    values = Optimizer(lr=1.0, momentum=0.0, weight_decay=0.0, clip_grad_norm=0.01)
     before = dict(_copies(_network()))
-    network, _, (outcome,) = _updated(msgspec.structs.replace(light, optimiser=values), samples)
+    network, _, (outcome,) = _updated(msgspec.structs.replace(light, optimizer=values), samples)
     moved = torch.stack([(value.detach() - before[name]).norm() for name, value in network.named_parameters()]).norm()
     assert outcome.gradient > 0.1
     assert float(moved) == pytest.approx(0.01, rel=1e-3)
 
 
 def test_a_gradient_shorter_than_the_limit_is_left_alone(light: Recipe, samples: Samples) -> None:
-    wide = msgspec.structs.replace(light, optimiser=Optimiser(clip=1e6))
+    wide = msgspec.structs.replace(light, optimizer=Optimizer(clip_grad_norm=1e6))
     first, second = (_updated(one, samples)[0].state_dict() for one in (light, wide))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
@@ -104,9 +106,9 @@ def test_parts_of_a_batch_add_up_to_the_gradient_of_the_whole(light: Recipe, sam
     """Norms see a part at a time, so the two agree only where they use fixed statistics."""
     results = []
     for parts in (1, 2):
-        recipe = msgspec.structs.replace(light, batch=4, accumulate=parts)
+        recipe = msgspec.structs.replace(light, batch_size=4, accumulation_steps=parts)
         network = _network()
-        update = Update(network, recipe, samples, Engine(torch.device("cpu")))
+        update = SegmentationTrainStep(network, recipe, samples, Distributed(torch.device("cpu")))
         network.eval()
         outcome = update(next(training_batches(samples, recipe, 0, 0)), 0)
         gradients = {name: one.grad for name, one in network.named_parameters() if one.grad is not None}
@@ -122,14 +124,14 @@ def test_parts_of_a_batch_add_up_to_the_gradient_of_the_whole(light: Recipe, sam
 def test_auxiliary_losses_reach_the_decoder_steps_through_classifiers_of_their_own(
     light: Recipe, samples: Samples
 ) -> None:
-    recipe = msgspec.structs.replace(light, loss=Loss(kept=512, auxiliary=0.5))
+    recipe = msgspec.structs.replace(light, loss=Loss(min_kept=512, aux_weight=0.5))
     network, update, (outcome,) = _updated(recipe, samples)
-    _, _, (plain,) = _updated(msgspec.structs.replace(light, loss=Loss(kept=512)), samples)
+    _, _, (plain,) = _updated(msgspec.structs.replace(light, loss=Loss(min_kept=512)), samples)
     heads = {name: value for name, value in update.tensors().items() if name.startswith("heads.")}
     assert len(heads) == 2 * (len(network.decoder) - 1)
     assert outcome.loss > 1.3 * plain.loss
     images = torch.randn(1, 3, 96, 128)
-    first, *auxiliary = Learner(network, recipe).eval()(images)
+    first, *auxiliary = ModelWithAuxHeads(network, recipe).eval()(images)
     assert torch.equal(first, network.eval()(images))
     assert [logits.shape[1] for logits in auxiliary] == [11] * (len(network.decoder) - 1)
     assert "heads.0.weight" not in network.state_dict()
@@ -155,7 +157,7 @@ def test_the_mean_of_the_weights_follows_them_with_growing_inertia() -> None:
 def test_what_is_judged_is_the_mean_where_there_is_one(light: Recipe, samples: Samples) -> None:
     network, plain, _ = _updated(light, samples)
     assert plain.judged is network
-    network, mean, _ = _updated(msgspec.structs.replace(light, average=0.9), samples, steps=3)
+    network, mean, _ = _updated(msgspec.structs.replace(light, ema_decay=0.9), samples, steps=3)
     assert mean.judged is not network
     assert not torch.equal(mean.judged.classifier.weight, network.classifier.weight)
 

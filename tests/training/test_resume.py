@@ -16,11 +16,11 @@ from fassd.core.types import Event
 from fassd.tasks.train import train
 from fassd.training.resume import continue_run
 from fassd.training.run import Run
-from fassd.training.setup import TrainingOrder
+from fassd.training.setup import TrainConfig
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
-    order: TrainingOrder, finished: tuple[Path, list[Event]]
+    order: TrainConfig, finished: tuple[Path, list[Event]]
 ) -> None:
     with pytest.raises(Stopped):
         train(order, stop_after(2))
@@ -31,7 +31,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     assert arrays_in(order.out / "best.safetensors") == arrays_in(finished[0] / "best.safetensors")
 
 
-def test_a_finished_run_that_is_resumed_has_nothing_to_do(order: TrainingOrder) -> None:
+def test_a_finished_run_that_is_resumed_has_nothing_to_do(order: TrainConfig) -> None:
     first = train(order)
     assert train(replace(order, resume=True)).step == first.step
 
@@ -39,14 +39,14 @@ def test_a_finished_run_that_is_resumed_has_nothing_to_do(order: TrainingOrder) 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"batch": 4}, "batch"),
+        ({"batch_size": 4}, "batch"),
         ({"seed": 5}, "seed"),
-        ({"loss": {"kept": 511}}, "loss"),
+        ({"loss": {"min_kept": 511}}, "loss"),
         ({"network": "baseline"}, "network"),
     ],
 )
 def test_resuming_with_another_recipe_is_refused_and_the_change_named(
-    order: TrainingOrder, changes: dict[str, Any], named: str
+    order: TrainConfig, changes: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(Stopped):
         train(order, stop_after(2))
@@ -57,7 +57,7 @@ def test_resuming_with_another_recipe_is_refused_and_the_change_named(
 
 
 def test_resuming_with_other_data_is_refused(
-    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path]
+    order: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path]
 ) -> None:
     with pytest.raises(Stopped):
         train(order, stop_after(2))
@@ -68,7 +68,7 @@ def test_resuming_with_other_data_is_refused(
 
 @pytest.mark.parametrize("change", ["rename", "rewrite", "remove"])
 def test_resuming_with_changed_files_is_refused(
-    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path], change: str
+    order: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path], change: str
 ) -> None:
     root = make_camvid(tmp_path / "mine", {"train": 3})
     mine = replace(order, data=[f"camvid:{root}"])
@@ -87,9 +87,7 @@ def test_resuming_with_changed_files_is_refused(
         train(replace(mine, resume=True))
 
 
-def test_a_set_that_moved_is_the_same_set(
-    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path]
-) -> None:
+def test_a_set_that_moved_is_the_same_set(order: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path]) -> None:
     root = make_camvid(tmp_path / "mine", {"train": 2})
     with pytest.raises(Stopped):
         train(replace(order, data=[f"camvid:{root}"]), stop_after(2))
@@ -98,7 +96,7 @@ def test_a_set_that_moved_is_the_same_set(
 
 
 def test_a_broken_state_is_set_aside_aloud_and_the_one_before_used(
-    order: TrainingOrder, finished: tuple[Path, list[Event]]
+    order: TrainConfig, finished: tuple[Path, list[Event]]
 ) -> None:
     with pytest.raises(Stopped):
         train(order, stop_after(2))
@@ -113,13 +111,13 @@ def test_a_broken_state_is_set_aside_aloud_and_the_one_before_used(
     assert arrays_in(order.out / "best.safetensors") == arrays_in(finished[0] / "best.safetensors")
 
 
-def test_resuming_where_nothing_was_begun_is_refused(order: TrainingOrder) -> None:
+def test_resuming_where_nothing_was_begun_is_refused(order: TrainConfig) -> None:
     with pytest.raises(UsageError, match="no training state to resume"):
         train(replace(order, resume=True))
     assert not order.out.exists()
 
 
-def test_beginning_where_a_run_stands_is_refused(order: TrainingOrder) -> None:
+def test_beginning_where_a_run_stands_is_refused(order: TrainConfig) -> None:
     with pytest.raises(Stopped):
         train(order, stop_after(2))
     with pytest.raises(UsageError, match="--resume"):
@@ -127,21 +125,21 @@ def test_beginning_where_a_run_stands_is_refused(order: TrainingOrder) -> None:
 
 
 @pytest.fixture
-def begun(order: TrainingOrder) -> TrainingOrder:
+def begun(order: TrainConfig) -> TrainConfig:
     """A run begun by a recipe file with two values replaced, and stopped."""
     page = order.out.parent / "mine.toml"
     page.write_text(recipe_as_toml(recipe()), encoding="utf-8")
-    overrides = {"batch": 4, "optimiser.rate": 0.01}
+    overrides = {"batch_size": 4, "optimizer.lr": 0.01}
     changed = replace(order, recipe=override_recipe(recipe(), overrides), recipe_name=str(page), overrides=overrides)
     with pytest.raises(Stopped):
         train(changed, stop_after(2))
     return changed
 
 
-@pytest.mark.parametrize("given", [{}, {"batch": 4}, {"optimiser.rate": 0.01, "seed": None}])
+@pytest.mark.parametrize("given", [{}, {"batch_size": 4}, {"optimizer.lr": 0.01, "seed": None}])
 @pytest.mark.parametrize("named", [True, False])
 def test_a_run_goes_on_without_being_told_again_how_it_was_begun(
-    begun: TrainingOrder, given: dict[str, Any], named: bool
+    begun: TrainConfig, given: dict[str, Any], named: bool
 ) -> None:
     went = continue_run(begun.out, begun.recipe_name if named else None, given, [])
     assert (went.recipe, went.data) == (begun.recipe, tuple(begun.data))
@@ -150,29 +148,29 @@ def test_a_run_goes_on_without_being_told_again_how_it_was_begun(
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({"batch": 2}, "batch 2 instead of 4"), ({"optimiser.rate": 0.5}, "optimiser.rate 0.5 instead of 0.01")],
+    [({"batch_size": 2}, "batch 2 instead of 4"), ({"optimizer.lr": 0.5}, "optimizer.lr 0.5 instead of 0.01")],
 )
 @pytest.mark.parametrize("named", [True, False])
-def test_what_contradicts_the_run_is_named(begun: TrainingOrder, given: dict[str, Any], said: str, named: bool) -> None:
+def test_what_contradicts_the_run_is_named(begun: TrainConfig, given: dict[str, Any], said: str, named: bool) -> None:
     with pytest.raises(UsageError, match=said):
         continue_run(begun.out, begun.recipe_name if named else None, given, [])
 
 
 @pytest.mark.parametrize(("given", "named"), [(("x", None), "--start"), ((None, "x"), "--encoder")])
 def test_another_beginning_than_the_run_s_is_refused(
-    begun: TrainingOrder, given: tuple[str | None, str | None], named: str
+    begun: TrainConfig, given: tuple[str | None, str | None], named: str
 ) -> None:
     with pytest.raises(UsageError, match=f"{named} left away"):
         continue_run(begun.out, None, {}, [], given)
 
 
-def test_another_recipe_than_the_run_s_is_named_by_what_differs(begun: TrainingOrder) -> None:
+def test_another_recipe_than_the_run_s_is_named_by_what_differs(begun: TrainConfig) -> None:
     with pytest.raises(UsageError, match=r"begun with another recipe \(.*iterations 4600 instead of 4"):
         continue_run(begun.out, "camvid", {}, [])
 
 
 def test_a_set_that_vanishes_while_it_is_learned_ends_the_run_with_a_sentence_and_its_states(
-    order: TrainingOrder, tmp_path: Path, make_camvid: Callable[..., Path]
+    order: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path]
 ) -> None:
     root = make_camvid(tmp_path / "mine", {"train": 9})
 

@@ -15,10 +15,10 @@ import pytest
 import torch
 from PIL import Image as Pillow
 from safetensors.torch import load_file
-from tests.training.trainer import Interrupted, Sitting, stop_after
+from tests.training.trainer import Interrupted, TrainerRun, stop_after
 
 from fassd.core.errors import FassdError, FileError
-from fassd.core.recipe import Augmentation, Loss, Optimiser, Recipe
+from fassd.core.recipe import Augmentation, Loss, Optimizer, Recipe
 from fassd.core.types import Event
 from fassd.data.batches import Samples, training_batches
 from fassd.networks.network import SegmentationNetwork
@@ -27,12 +27,12 @@ from fassd.training.run import Run
 
 @pytest.mark.parametrize("stop", [4, 5])
 def test_an_interrupted_run_ends_where_the_uninterrupted_one_does_to_the_bit(
-    whole: Sitting, recipe: Recipe, samples: Samples, tmp_path: Path, stop: int
+    whole: TrainerRun, recipe: Recipe, samples: Samples, tmp_path: Path, stop: int
 ) -> None:
-    first = Sitting(recipe, samples, tmp_path, lambda step: step / 10, stop_after(stop))
+    first = TrainerRun(recipe, samples, tmp_path, lambda step: step / 10, stop_after(stop))
     with pytest.raises(Interrupted):
         first.go()
-    second = Sitting(recipe, samples, tmp_path, lambda step: step / 10, network_seed=9)
+    second = TrainerRun(recipe, samples, tmp_path, lambda step: step / 10, network_seed=9)
     progress = second.go(resume=True)
     expected, found = whole.network.state_dict(), second.network.state_dict()
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
@@ -40,8 +40,8 @@ def test_an_interrupted_run_ends_where_the_uninterrupted_one_does_to_the_bit(
     assert (progress.step, progress.best_score, progress.best_step) == (6, 0.6, 6)
 
 
-def test_a_finished_run_resumes_into_nothing(whole: Sitting, recipe: Recipe, samples: Samples) -> None:
-    again = Sitting(recipe, samples, whole.folder, lambda step: 1.0, network_seed=9)
+def test_a_finished_run_resumes_into_nothing(whole: TrainerRun, recipe: Recipe, samples: Samples) -> None:
+    again = TrainerRun(recipe, samples, whole.folder, lambda step: 1.0, network_seed=9)
     assert again.go(resume=True).step == 6
     assert again.seen("step", "step") == []
     assert all(
@@ -63,7 +63,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_state_and_t
             kept.update(_states(tmp_path))
             network.classifier.weight.data.fill_(float("nan"))
 
-    sitting = Sitting(recipe, samples, tmp_path, lambda step: 0.1, spoil)
+    sitting = TrainerRun(recipe, samples, tmp_path, lambda step: 0.1, spoil)
     said = r"loss of update 5 is nan \(images train/train_00\d, train/train_00\d; .* state of update 3 is sound.*rate"
     with pytest.raises(FassdError, match=said):
         sitting.go()
@@ -80,7 +80,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_it_touches_the_weigh
     recipe: Recipe, samples: Samples, tmp_path: Path
 ) -> None:
     """As wrong kernels for bfloat16 gave: the loss is finite, the gradient is not."""
-    sitting = Sitting(recipe, samples, tmp_path)
+    sitting = TrainerRun(recipe, samples, tmp_path)
     bias = sitting.network.classifier.bias
     assert bias is not None
     bias.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
@@ -103,7 +103,7 @@ def test_a_full_disk_is_said_and_costs_no_state(
 
     often = msgspec.structs.replace(recipe, save_every=1)
     with pytest.raises(FileError, match=r"state-00000004\.safetensors: cannot be written \(No space left on device\)"):
-        Sitting(often, samples, tmp_path, lambda step: 0.1, fill).go()
+        TrainerRun(often, samples, tmp_path, lambda step: 0.1, fill).go()
     monkeypatch.undo()
     assert len(kept) == 2
     assert _states(tmp_path) == kept
@@ -120,7 +120,7 @@ def _full_after(room: int, write: Callable[[Path, bytes], int]) -> Callable[[Pat
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_granted_after_the_update_with_its_state_saved(
-    whole: Sitting, recipe: Recipe, samples: Samples, tmp_path: Path, number: signal.Signals
+    whole: TrainerRun, recipe: Recipe, samples: Samples, tmp_path: Path, number: signal.Signals
 ) -> None:
     def ask(event: Event, network: SegmentationNetwork) -> None:
         if event.kind == "step" and event.values["step"] == 1:
@@ -132,12 +132,12 @@ def test_a_signal_is_granted_after_the_update_with_its_state_saved(
     before = signal.signal(number, handle)
     try:
         with pytest.raises(Interrupted):
-            Sitting(recipe, samples, tmp_path, lambda step: step / 10, ask).go()
+            TrainerRun(recipe, samples, tmp_path, lambda step: step / 10, ask).go()
         assert signal.getsignal(number) is handle
     finally:
         signal.signal(number, before)
     assert Run(tmp_path).states.progress().step == 2
-    second = Sitting(recipe, samples, tmp_path, lambda step: step / 10, network_seed=9)
+    second = TrainerRun(recipe, samples, tmp_path, lambda step: step / 10, network_seed=9)
     second.go(resume=True)
     expected = whole.network.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in second.network.state_dict().items())
@@ -146,11 +146,15 @@ def test_a_signal_is_granted_after_the_update_with_its_state_saved(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"average": 0.9},
-        {"accumulate": 2},
-        {"loss": Loss(kept=512, auxiliary=0.4, class_weights="inverse-log")},
-        {"optimiser": Optimiser(warmup=2, clip=0.5, decay_all=False, encoder_rate=0.1)},
-        {"optimiser": Optimiser(encoder_rate=0.0)},
+        {"ema_decay": 0.9},
+        {"accumulation_steps": 2},
+        {"loss": Loss(min_kept=512, aux_weight=0.4, class_weights="inverse-log")},
+        {
+            "optimizer": Optimizer(
+                warmup_iterations=2, clip_grad_norm=0.5, decay_norm_and_bias=False, encoder_lr_mult=0.1
+            )
+        },
+        {"optimizer": Optimizer(encoder_lr_mult=0.0)},
         {"precision": "float16"},
     ],
     ids=", ".join,
@@ -161,11 +165,11 @@ def test_with_every_option_an_interrupted_run_ends_to_the_bit_where_the_uninterr
     crops = Augmentation((64, 128))
     light = {"network": "fassd-net-l2", "iterations": 3, "save_every": 1, "validate_every": 3, "augmentation": crops}
     optional = msgspec.structs.replace(recipe, **light, **changes)
-    straight = Sitting(optional, samples, tmp_path / "straight", lambda step: 0.1)
+    straight = TrainerRun(optional, samples, tmp_path / "straight", lambda step: 0.1)
     straight.go()
     with pytest.raises(Interrupted):
-        Sitting(optional, samples, tmp_path / "run", lambda step: 0.1, stop_after(2)).go()
-    resumed = Sitting(optional, samples, tmp_path / "run", lambda step: 0.1, network_seed=9)
+        TrainerRun(optional, samples, tmp_path / "run", lambda step: 0.1, stop_after(2)).go()
+    resumed = TrainerRun(optional, samples, tmp_path / "run", lambda step: 0.1, network_seed=9)
     resumed.go(resume=True)
     expected, found = (Run(one.folder).states.load().tensors for one in (straight, resumed))
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
@@ -173,14 +177,14 @@ def test_with_every_option_an_interrupted_run_ends_to_the_bit_where_the_uninterr
 
 
 def test_a_run_that_died_while_it_was_scored_is_scored_again(
-    whole: Sitting, recipe: Recipe, samples: Samples, tmp_path: Path
+    whole: TrainerRun, recipe: Recipe, samples: Samples, tmp_path: Path
 ) -> None:
     def die(step: int) -> float:
         raise Interrupted
 
     with pytest.raises(Interrupted):
-        Sitting(recipe, samples, tmp_path, die).go()
-    second = Sitting(recipe, samples, tmp_path, lambda step: step / 10)
+        TrainerRun(recipe, samples, tmp_path, die).go()
+    second = TrainerRun(recipe, samples, tmp_path, lambda step: step / 10)
     second.go(resume=True)
     assert [event.kind for event in second.events[:3]] == ["begun", "saved", "validated"]
     assert second.best == whole.best

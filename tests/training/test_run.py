@@ -8,9 +8,9 @@ import pytest
 from fassd.core.errors import FileError, UsageError
 from fassd.core.recipe import Recipe, read_recipe
 from fassd.training.readme import readme_of
-from fassd.training.run import Beginning, Run
+from fassd.training.run import Run, RunInfo
 
-BEGINNING = Beginning("camvid", {"batch": 2}, ["camvid:here"], "1.2.3")
+BEGINNING = RunInfo("camvid", {"batch_size": 2}, ["camvid:here"], "1.2.3")
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_going_back_takes_later_lines_and_torn_ones_out_of_every_log(run: Run, t
     for folder in (run.folder, run.states.folder, run.samples_folder / "a"):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".best-01234567.safetensors").touch()
-    run.go_back_to(2, 2)
+    run.truncate_logs(2, 2)
     assert [row["step"] for row in run.updates()] == [1, 2]
     assert [row["step"] for row in run.validations()] == [2]
     lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
@@ -99,7 +99,7 @@ def test_going_back_takes_later_lines_and_torn_ones_out_of_every_log(run: Run, t
 
 
 def test_going_back_to_the_beginning_empties_the_logs(run: Run) -> None:
-    _logged(run).go_back_to(0, 0)
+    _logged(run).truncate_logs(0, 0)
     assert (run.updates(), run.validations(), (run.folder / "log.jsonl").read_text()) == ([], [], "")
     assert _logged(run).updates()[0]["step"] == 1
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.recipe import Recipe
-from fassd.training.state import Progress, States
+from fassd.training.state import States, TrainerState
 
 TENSORS = {
     "weights": torch.arange(24.0).reshape(2, 3, 4),
@@ -29,11 +29,11 @@ def states(tmp_path: Path) -> States:
 
 
 @pytest.fixture
-def progress(recipe: Recipe) -> Progress:
-    return Progress(2, 2, 0.25, 1, 12.5, recipe, "digest", 4, {"scale": 65536.0, "_growth_tracker": 3})
+def progress(recipe: Recipe) -> TrainerState:
+    return TrainerState(2, 2, 0.25, 1, 12.5, recipe, "digest", 4, {"scale": 65536.0, "_growth_tracker": 3})
 
 
-def _at(progress: Progress, step: int, keep_every: int = 0) -> Progress:
+def _at(progress: TrainerState, step: int, keep_every: int = 0) -> TrainerState:
     recipe = msgspec.structs.replace(progress.recipe, keep_every=keep_every)
     return msgspec.structs.replace(progress, step=step, recipe=recipe)
 
@@ -42,7 +42,7 @@ def _steps(states: States) -> list[int]:
     return [int(path.stem.rpartition("-")[2]) for path in states.paths()]
 
 
-def test_what_is_saved_is_loaded_to_the_bit(states: States, progress: Progress) -> None:
+def test_what_is_saved_is_loaded_to_the_bit(states: States, progress: TrainerState) -> None:
     states.save(TENSORS, progress)
     state = states.load()
     assert (state.progress, state.broken) == (progress, ())
@@ -51,13 +51,13 @@ def test_what_is_saved_is_loaded_to_the_bit(states: States, progress: Progress) 
     assert all(value.dtype == TENSORS[name].dtype for name, value in state.tensors.items())
 
 
-def test_a_state_is_safetensors_and_no_pickle(states: States, progress: Progress) -> None:
+def test_a_state_is_safetensors_and_no_pickle(states: States, progress: TrainerState) -> None:
     assert load_file(states.save(TENSORS, progress)).keys() == TENSORS.keys()
 
 
 @pytest.mark.parametrize(("keep_every", "left"), [(0, [50, 40]), (20, [50, 40, 20]), (30, [50, 40, 30]), (7, [50, 40])])
 def test_the_last_two_and_every_so_many_are_kept(
-    states: States, progress: Progress, keep_every: int, left: list[int]
+    states: States, progress: TrainerState, keep_every: int, left: list[int]
 ) -> None:
     for step in (0, 10, 20, 30, 40, 50):
         states.save({}, _at(progress, step, keep_every))
@@ -66,7 +66,7 @@ def test_the_last_two_and_every_so_many_are_kept(
 
 @pytest.mark.parametrize("where", [0, 8, 0.3, 0.5, 0.99, -1], ids=str)
 def test_a_flipped_bit_anywhere_is_noticed_and_the_state_before_used(
-    states: States, progress: Progress, where: float
+    states: States, progress: TrainerState, where: float
 ) -> None:
     states.save(TENSORS, _at(progress, 1))
     path = states.save(TENSORS, _at(progress, 2))
@@ -86,7 +86,7 @@ def test_a_flipped_bit_anywhere_is_noticed_and_the_state_before_used(
 @given(st.data())
 @settings(max_examples=50, deadline=None)
 def test_a_state_cut_short_is_never_taken_for_a_whole_one(
-    tmp_path_factory: pytest.TempPathFactory, progress_of: Progress, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, progress_of: TrainerState, data: st.DataObject
 ) -> None:
     states = States(tmp_path_factory.mktemp("cut"))
     path = states.save(TENSORS, progress_of)
@@ -97,8 +97,8 @@ def test_a_state_cut_short_is_never_taken_for_a_whole_one(
 
 
 @pytest.fixture(scope="module")
-def progress_of(recipe: Recipe) -> Progress:
-    return Progress(1, 0, -1.0, 0, 0.5, recipe, "digest", 4)
+def progress_of(recipe: Recipe) -> TrainerState:
+    return TrainerState(1, 0, -1.0, 0, 0.5, recipe, "digest", 4)
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
@@ -119,7 +119,7 @@ def test_without_a_state_there_is_nothing_to_resume(states: States) -> None:
         states.load()
 
 
-def test_a_state_written_again_replaces_the_first(states: States, progress: Progress) -> None:
+def test_a_state_written_again_replaces_the_first(states: States, progress: TrainerState) -> None:
     states.save(TENSORS, progress)
     later = msgspec.structs.replace(progress, validated=2, best_score=0.5)
     states.save(TENSORS, later)
@@ -127,7 +127,7 @@ def test_a_state_written_again_replaces_the_first(states: States, progress: Prog
     assert len(states.paths()) == 1
 
 
-def test_debris_of_a_killed_process_is_no_state(states: States, progress: Progress) -> None:
+def test_debris_of_a_killed_process_is_no_state(states: States, progress: TrainerState) -> None:
     path = states.save(TENSORS, progress)
     debris = states.folder / ".state-00000009-0a1b2c3d.safetensors"
     debris.write_bytes(path.read_bytes()[:100])

@@ -54,11 +54,11 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Made:
 
 def test_figures_arrive_in_order_with_the_recipe(made: Made, tmp_path: Path) -> None:
     made.stuck.set()
-    with Trackers(["wandb"], tmp_path, {"batch": 2}, pytest.fail) as track:
+    with Trackers(["wandb"], tmp_path, {"batch_size": 2}, pytest.fail) as track:
         for step in range(5):
             track({"loss": float(step)}, step)
     assert made.logged == [({"loss": float(step)}, step) for step in range(5)]
-    assert (made.recipe, made.finished) == ({"batch": 2}, True)
+    assert (made.recipe, made.finished) == ({"batch_size": 2}, True)
 
 
 def test_a_tracker_that_hangs_keeps_nobody_waiting(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

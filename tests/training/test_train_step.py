@@ -12,12 +12,12 @@ import torch
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.recipe import Augmentation, Recipe
 from fassd.data.batches import Samples, training_batches
-from fassd.networks.build import fresh_network
+from fassd.networks.build import init_network
 from fassd.networks.specs import network_by_name
-from fassd.training.distributed import Engine
+from fassd.training.distributed import Distributed
 from fassd.training.setup import check_compiler
-from fassd.training.state import Progress, State
-from fassd.training.train_step import Update
+from fassd.training.state import State, TrainerState
+from fassd.training.train_step import SegmentationTrainStep
 
 CPU = torch.device("cpu")
 
@@ -28,13 +28,15 @@ def light(recipe: Recipe) -> Recipe:
     return msgspec.structs.replace(recipe, network="fassd-net-l2", augmentation=Augmentation((64, 64)))
 
 
-def _update(recipe: Recipe, samples: Samples, state: State | None = None) -> Update:
-    return Update(fresh_network(network_by_name(recipe.network), 11), recipe, samples, Engine(CPU), state)
+def _update(recipe: Recipe, samples: Samples, state: State | None = None) -> SegmentationTrainStep:
+    return SegmentationTrainStep(
+        init_network(network_by_name(recipe.network), 11), recipe, samples, Distributed(CPU), state
+    )
 
 
 def _state(recipe: Recipe, samples: Samples) -> State:
     tensors = _update(recipe, samples).tensors()
-    return State(Path("state"), Progress(0, 0, -1.0, 0, 0.0, recipe, "digest", 4), tensors)
+    return State(Path("state"), TrainerState(0, 0, -1.0, 0, 0.0, recipe, "digest", 4), tensors)
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from fassd.core.checkpoint import RGB_PIXELS, Header
+from fassd.core.checkpoint import RGB_NORMALIZATION, Header
 from fassd.core.labels import CAMVID
 from fassd.core.types import Sample
 from fassd.data.open_dataset import open_dataset
-from fassd.networks.build import fresh_network
+from fassd.networks.build import init_network
 from fassd.networks.specs import network_by_name
 from fassd.training import validation as judge
-from fassd.training.distributed import Engine
+from fassd.training.distributed import Distributed
 
 
 class _SaysRoad:
@@ -38,10 +38,10 @@ def test_the_legend_of_a_sample_names_the_classes_of_answer_and_truth(monkeypatc
 
 
 def test_a_network_that_overflows_for_a_while_is_scored_all_the_same(camvid_root: Path, tmp_path: Path) -> None:
-    network = fresh_network(network_by_name("fassd-net-l2"), 11)
+    network = init_network(network_by_name("fassd-net-l2"), 11)
     assert network.classifier.bias is not None
     torch.nn.init.constant_(network.classifier.bias, torch.inf)
-    header = Header(network="fassd-net-l2", label_space=CAMVID, pixels=RGB_PIXELS)
+    header = Header(network="fassd-net-l2", label_space=CAMVID, normalization=RGB_NORMALIZATION)
     scored = open_dataset(f"camvid:{camvid_root}", "val")
-    verdict = judge.Judge([scored], header, Engine(torch.device("cpu")), tmp_path)(network, 1)
+    verdict = judge.Validator([scored], header, Distributed(torch.device("cpu")), tmp_path)(network, 1)
     assert 0 <= verdict.score < 0.1

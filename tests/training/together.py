@@ -15,60 +15,62 @@ import torch
 from torch import Tensor
 
 from fassd.core.catalog import locate_weights
-from fassd.core.checkpoint import Pixels, read_checkpoint
+from fassd.core.checkpoint import Normalization, read_checkpoint
 from fassd.core.errors import FassdError
 from fassd.core.recipe import recipe_from
 from fassd.core.types import Event
 from fassd.data.batches import Batch, Samples, training_batches
 from fassd.data.open_dataset import open_dataset
 from fassd.networks import inference
-from fassd.networks.build import fresh_network, network_from_checkpoint
+from fassd.networks.build import init_network, network_from_checkpoint
 from fassd.networks.specs import network_by_name
 from fassd.tasks.train import train
 from fassd.training import train_step as descent
 from fassd.training.curves import Curves
-from fassd.training.distributed import Engine
-from fassd.training.setup import TrainingOrder, gather_material, header_of
-from fassd.training.train_step import Update
-from fassd.training.validation import ForgivingRuntime, Judge
+from fassd.training.distributed import Distributed
+from fassd.training.setup import TrainConfig, gather_training_data, header_of
+from fassd.training.train_step import SegmentationTrainStep
+from fassd.training.validation import NanTolerantRuntime, Validator
 
 VALUES = {
     "network": "fassd-net-l2",
     "iterations": 3,
-    "batch": 4,
+    "batch_size": 4,
     "precision": "float32",
-    "average": 0.9,
+    "ema_decay": 0.9,
     "validate_every": 3,
-    "augmentation": {"crop": (96, 128), "scale": (0.9, 1.5)},
-    "loss": {"kept": 512, "auxiliary": 0.3, "class_weights": "inverse-log"},
-    "optimiser": {"clip": 10.0},
+    "augmentation": {"crop_size": (96, 128), "scale": (0.9, 1.5)},
+    "loss": {"min_kept": 512, "aux_weight": 0.3, "class_weights": "inverse-log"},
+    "optimizer": {"clip_grad_norm": 10.0},
 }
 
 
 def exact_updates(data: str, out: Path) -> dict[str, object]:
     """Updates in float64, in which nothing is lost but by a fault: each of fresh weights, and one after the other."""
 
-    def normalise(images: Tensor, pixels: Pixels) -> Tensor:
-        return inference.normalise(images, pixels).double()
+    def normalize(images: Tensor, pixels: Normalization) -> Tensor:
+        return inference.normalize(images, pixels).double()
 
-    descent.normalise = normalise  # type: ignore[attr-defined]
+    descent.normalize = normalize  # type: ignore[attr-defined]
     recipe = recipe_from(VALUES, "test")
     samples = Samples([open_dataset(data, "train")])
-    engine = Engine(torch.device("cpu"))
+    engine = Distributed(torch.device("cpu"))
     torch.set_default_dtype(torch.float64)
 
-    def begun(seed: int) -> Update:
-        return Update(fresh_network(network_by_name(recipe.network), 11, seed=seed), recipe, samples, engine)
+    def begun(seed: int) -> SegmentationTrainStep:
+        return SegmentationTrainStep(
+            init_network(network_by_name(recipe.network), 11, seed=seed), recipe, samples, engine
+        )
 
     batches = list(training_batches(samples, recipe, 0, 0, (engine.rank, engine.processes)))
     alone = [_moved(begun(step), [batch], step) for step, batch in enumerate(batches)]
     found = {"alone": alone, "in_a_row": [_moved(begun(0), batches, 0)]}
     torch.set_default_dtype(torch.float32)
-    descent.normalise = inference.normalise  # type: ignore[attr-defined]
+    descent.normalize = inference.normalize  # type: ignore[attr-defined]
     return {name: engine.gather(value) for name, value in found.items()}
 
 
-def _moved(update: Update, batches: list[Batch], first: int) -> dict[str, list[float]]:
+def _moved(update: SegmentationTrainStep, batches: list[Batch], first: int) -> dict[str, list[float]]:
     """What updates said, and what they made of the weights, momenta, means and statistics."""
     outcomes = [update(batch, step) for step, batch in enumerate(batches, first)]
     tensors = {name: value for name, value in update.tensors().items() if value.is_floating_point()}
@@ -83,7 +85,7 @@ def whole_training(data: str, out: Path) -> dict[str, object]:
     """A training with its validation, as users start it."""
     Curves.draw = lambda self: None  # type: ignore[method-assign]
     events: list[Event] = []
-    order = TrainingOrder(recipe_from(VALUES, "test"), [data], out / "run", workers=0, trackers=())
+    order = TrainConfig(recipe_from(VALUES, "test"), [data], out / "run", workers=0, trackers=())
     progress = train(order, events.append)
     return {"step": progress.step, "kinds": [event.kind for event in events]}
 
@@ -91,11 +93,11 @@ def whole_training(data: str, out: Path) -> dict[str, object]:
 def scores(data: str, out: Path) -> dict[str, object]:
     """What weights that ship score, pixel by pixel."""
     path = locate_weights("fassd-net-l2-camvid")
-    order = TrainingOrder(recipe_from(VALUES, "test"), [data], out)
-    material = gather_material(order)
+    order = TrainConfig(recipe_from(VALUES, "test"), [data], out)
+    material = gather_training_data(order)
     network = network_from_checkpoint(read_checkpoint(path), path)
-    judge = Judge(material.scored, header_of(order, material), Engine(torch.device("cpu")), out / "samples")
-    with ForgivingRuntime(network, judge.header, "cpu") as runtime:
+    judge = Validator(material.scored, header_of(order, material), Distributed(torch.device("cpu")), out / "samples")
+    with NanTolerantRuntime(network, judge.header, "cpu") as runtime:
         (report,) = judge.reports(runtime)
     verdict = judge(network, 0)
     return {
@@ -110,7 +112,7 @@ def endless_training(data: str, out: Path) -> object:
     """Trains until something stops it."""
     Curves.draw = lambda self: None  # type: ignore[method-assign]
     endless = recipe_from({**VALUES, "iterations": 100_000, "validate_every": 100_000}, "test")
-    train(TrainingOrder(endless, [data], out / "run", workers=0, trackers=()))
+    train(TrainConfig(endless, [data], out / "run", workers=0, trackers=()))
     return None
 
 

@@ -12,14 +12,14 @@ import torch
 from fassd.core.recipe import Recipe
 from fassd.core.types import Event
 from fassd.data.batches import Samples, training_batches
-from fassd.networks.build import fresh_network
+from fassd.networks.build import init_network
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.specs import network_by_name
-from fassd.training.distributed import Engine
-from fassd.training.fit import Setting, Verdict, fit
-from fassd.training.run import Beginning, Run
-from fassd.training.state import Progress, State
-from fassd.training.train_step import Update
+from fassd.training.distributed import Distributed
+from fassd.training.fit import TrainerConfig, ValidationResult, fit
+from fassd.training.run import Run, RunInfo
+from fassd.training.state import State, TrainerState
+from fassd.training.train_step import SegmentationTrainStep
 
 
 class Interrupted(Exception):
@@ -27,7 +27,7 @@ class Interrupted(Exception):
 
 
 @dataclass
-class Sitting:
+class TrainerRun:
     """One sitting of a run: collects what happens, and can stop it or meddle at an event."""
 
     recipe: Recipe
@@ -42,22 +42,22 @@ class Sitting:
     tracked: list[tuple[int, dict[str, float]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.network = fresh_network(network_by_name(self.recipe.network), 11, seed=self.network_seed)
+        self.network = init_network(network_by_name(self.recipe.network), 11, seed=self.network_seed)
 
-    def go(self, resume: bool = False) -> Progress:
+    def go(self, resume: bool = False) -> TrainerState:
         """Trains to the end, or as far as `at` lets it."""
 
         def watch(event: Event) -> None:
             self.events.append(event)
             self.at(event, self.network)
 
-        def validate(network: SegmentationNetwork, step: int) -> Verdict:
+        def validate(network: SegmentationNetwork, step: int) -> ValidationResult:
             assert self.scores is not None
             self.judged.append(network)
-            return Verdict({"mean_iou": self.scores(step)}, {"Sky": self.scores(step), "Car": None})
+            return ValidationResult({"mean_iou": self.scores(step)}, {"Sky": self.scores(step), "Car": None})
 
         run = Run(self.folder)
-        setting = Setting(
+        setting = TrainerConfig(
             batches=lambda first: training_batches(self.samples, self.recipe, first, 0),
             samples=len(self.samples),
             data="digest",
@@ -69,13 +69,13 @@ class Sitting:
         )
         if resume:
             state = run.states.load()
-            run.go_back_to(state.progress.step, state.progress.validated)
+            run.truncate_logs(state.progress.step, state.progress.validated)
             return fit(self._update(state), setting, state)
-        run.begin(self.recipe, Beginning("test", {}, [], "0"), "a test")
+        run.begin(self.recipe, RunInfo("test", {}, [], "0"), "a test")
         return fit(self._update(None), setting)
 
-    def _update(self, state: State | None) -> Update:
-        return Update(self.network, self.recipe, self.samples, Engine(torch.device("cpu")), state)
+    def _update(self, state: State | None) -> SegmentationTrainStep:
+        return SegmentationTrainStep(self.network, self.recipe, self.samples, Distributed(torch.device("cpu")), state)
 
     def seen(self, kind: str, name: str) -> list[Any]:
         """One value of all events of a kind."""

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL.Image import Transpose
 
-from fassd.checks.image_hash import Grey
+from fassd.checks.image_hash import Gray
 from fassd.core.arrays import Codes
 
 SIDE = 256
@@ -29,7 +29,7 @@ FLIPS = (
 )
 """What may have become of a mask; quarter turns, the last two, of square ones only."""
 _FEWEST = 120
-"""Border pixels from which a judgement is possible. By fewer, such as a small object's, 5 of 164 sound masks look
+"""Border pixels from which a judgment is possible. By fewer, such as a small object's, 5 of 164 sound masks look
 flipped and every sixth shifted; by more, none of 1158 looks flipped."""
 _FARTHEST = 0.25
 """Share of width and height by which masks are shifted at most; what fits by chance fits anywhere."""
@@ -73,11 +73,11 @@ class Alignment:
         return near and self.best >= max(7.5, self.here + 3.0, 1.4 * self.here)
 
 
-def alignment(grey: Grey, codes: Codes, factor: int) -> Alignment | None:
+def alignment(gray: Gray, codes: Codes, factor: int) -> Alignment | None:
     """Compares a picture with a mask.
 
     Args:
-        grey: the picture, reduced by `factor`.
+        gray: the picture, reduced by `factor`.
         codes: the mask, at full size.
         factor: of the reduction.
 
@@ -87,7 +87,7 @@ def alignment(grey: Grey, codes: Codes, factor: int) -> Alignment | None:
     borders = borders_of(codes, factor)
     if borders.sum() < _FEWEST:
         return None
-    edges = edge_spectrum(grey, borders.shape)
+    edges = edge_spectrum(gray, borders.shape)
     here, best, (down, right) = _agreement(edges, borders)
     height, width = borders.shape
     turned = borders[:, ::-1], borders[::-1], borders[::-1, ::-1], np.rot90(borders), np.rot90(borders, 3)
@@ -109,11 +109,11 @@ def borders_of(codes: Codes, factor: int) -> _Map:
     return borders.astype(np.float32)
 
 
-def edge_spectrum(grey: Grey, shape: tuple[int, ...]) -> Spectrum:
+def edge_spectrum(gray: Gray, shape: tuple[int, ...]) -> Spectrum:
     """The spectrum of a reduced picture's edges, cut to a shape or filled up to it."""
     edges = np.zeros(shape, np.float32)
-    height, width = np.minimum(shape, grey.shape)
-    brightness = grey[:height, :width].astype(np.float32)
+    height, width = np.minimum(shape, gray.shape)
+    brightness = gray[:height, :width].astype(np.float32)
     edges[:height, : width - 1] = np.abs(np.diff(brightness, axis=1))
     down = edges[: height - 1, :width]
     np.maximum(down, np.abs(np.diff(brightness, axis=0)), out=down)

@@ -1,7 +1,7 @@
 """Images whose red and blue look exchanged, as when one program writes BGR and the next reads RGB.
 
 Two things tell. A sky is never much redder than the rest of its picture: at sunset everything is red. And where all
-images of a split are of one colour class by class, one that fits its siblings only with red and blue exchanged stands
+images of a split are of one color class by class, one that fits its siblings only with red and blue exchanged stands
 out.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from fassd.checks.findings import FINDING_KINDS, Finding
 from fassd.checks.pair_facts import UNSEEN
-from fassd.checks.split_tally import SplitTally
+from fassd.checks.split_tally import SplitStats
 
 _PLAIN = 10
 """Levels of red - blue that are more than chance."""
@@ -26,7 +26,7 @@ _LEAST_SPREAD = 6.0
 _FAR = 9.0
 
 
-def exchanged_channels(tally: SplitTally) -> Iterator[Finding]:
+def exchanged_channels(tally: SplitStats) -> Iterator[Finding]:
     """One finding for the images with a red sky, one for those that differ from their siblings."""
     redness = tally.redness.astype(np.float32)
     redness[tally.redness == UNSEEN] = np.nan
@@ -37,7 +37,7 @@ def exchanged_channels(tally: SplitTally) -> Iterator[Finding]:
     remedy = "look at them; save them as RGB (OpenCV reads and writes BGR)"
     for which, text in (
         (by_sky, "a sky that is redder than the rest"),
-        (by_siblings, "colours that fit the other images with red and blue exchanged"),
+        (by_siblings, "colors that fit the other images with red and blue exchanged"),
     ):
         files = tuple(tally.dataset.pairs[index].image for index in np.flatnonzero(which))
         if files:
@@ -55,7 +55,7 @@ def _red_skies(redness: Any, fits: Any, names: tuple[str, ...]) -> Any:
     with np.errstate(invalid="ignore"):
         red = (sky > _PLAIN) & (sky - redness[:, -1] > _PLAIN)
         blue = sky < -_PLAIN
-    # Where skies are red or grey and never blue, the whole split went the same way.
+    # Where skies are red or gray and never blue, the whole split went the same way.
     known = int(np.isfinite(sky).sum())
     if known >= _FEWEST and red.sum() >= 0.2 * known and not blue.any():
         return np.isfinite(redness[:, -1])

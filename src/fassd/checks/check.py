@@ -18,7 +18,7 @@ from fassd.checks.misaligned import misplaced_masks, owners, usual_flip
 from fassd.checks.missing_splits import empty_splits, unmatched_partials
 from fassd.checks.pair_facts import PairFacts, inspect
 from fassd.checks.split_findings import lone_mask_findings, notes
-from fassd.checks.split_tally import SplitTally
+from fassd.checks.split_tally import SplitStats
 from fassd.checks.value_causes import value_findings
 from fassd.core.errors import DataError
 from fassd.core.files import with_home
@@ -113,10 +113,10 @@ def check_dataset(spec: str, splits: Sequence[str] = (), processes: int = 1, wat
     return Checked(spec, tuple(map(_summary, scans, tallies)), tuple(findings))
 
 
-def _tallies(scans: Iterable[Scan], spread: Spread, total: int, watch: Watch) -> Iterator[SplitTally]:
+def _tallies(scans: Iterable[Scan], spread: Spread, total: int, watch: Watch) -> Iterator[SplitStats]:
     done = 0
     for scan in scans:
-        tally = SplitTally(scan.dataset)
+        tally = SplitStats(scan.dataset)
         begin = 0
         for chunk in spread(_inspect_all, _chunks(scan.dataset)):
             for index, facts in enumerate(chunk, begin):
@@ -127,7 +127,7 @@ def _tallies(scans: Iterable[Scan], spread: Spread, total: int, watch: Watch) ->
         yield tally
 
 
-def _values(scans: Sequence[Scan], tallies: Sequence[SplitTally]) -> list[list[Finding]]:
+def _values(scans: Sequence[Scan], tallies: Sequence[SplitStats]) -> list[list[Finding]]:
     """What the values of each split's masks tell; nothing where labels are hidden."""
     shown = [place for place, scan in enumerate(scans) if not _hides_labels(scan.dataset)]
     told = dict(zip(shown, value_findings([tallies[place] for place in shown]), strict=True))
@@ -135,7 +135,7 @@ def _values(scans: Sequence[Scan], tallies: Sequence[SplitTally]) -> list[list[F
 
 
 def _of_split(
-    scan: Scan, tally: SplitTally, values: list[Finding], flip: Transpose | None, spread: Spread
+    scan: Scan, tally: SplitStats, values: list[Finding], flip: Transpose | None, spread: Spread
 ) -> list[Finding]:
     findings = tally.findings
     findings.add(file_findings(scan))
@@ -197,6 +197,6 @@ def _nothing(spec: str, findings: Sequence[Finding]) -> str:
     return f"holds no data set of the kind '{kind}': no split has images{f' ({why})' if why else ''}"
 
 
-def _summary(scan: Scan, tally: SplitTally) -> SplitSummary:
+def _summary(scan: Scan, tally: SplitStats) -> SplitSummary:
     images = len(scan.dataset) + len(scan.lacking) + len(scan.repeated)
     return SplitSummary(scan.dataset.split, images, dict(tally.sizes), tally.shares(), tally.ignored_share)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fassd.checks.findings import FINDING_KINDS, Finding
-from fassd.core.errors import FassdError, PictureError
+from fassd.core.errors import FassdError, ImageError
 from fassd.data.cityscapes import instance_map_of
 from fassd.data.dataset import Pair, Scan
 from fassd.media.formats import SUFFIXES, opened
@@ -128,7 +128,7 @@ def _picture_all_the_same(path: Path) -> str:
     try:
         with opened(path) as header:
             return f"{header.format.name} content under the name {path.suffix or path.name}"
-    except PictureError as error:
+    except ImageError as error:
         return error.problem.partition(",")[0] if "which cannot be read" in error.problem else ""
     except FassdError:
         return ""

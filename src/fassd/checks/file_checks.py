@@ -11,18 +11,18 @@ import PIL.Image
 from PIL.Image import Transpose
 
 from fassd.checks.findings import Finding, finding
-from fassd.checks.mask_values import Table, explain_colours, explain_greys
+from fassd.checks.mask_values import Table, explain_colors, explain_grays
 from fassd.core.arrays import Codes, Image
-from fassd.core.errors import DataError, FileError, PictureError
+from fassd.core.errors import DataError, FileError, ImageError
 from fassd.data.dataset import Dataset
 from fassd.data.mask_encoding import code_of
 from fassd.media.formats import Header, opened
 from fassd.media.images import read_image
-from fassd.media.masks import read_colours, read_values
+from fassd.media.masks import read_colors, read_values
 
 _COPY_AGAIN = "copy it again from its source; if that is damaged too, remove the pair"
 _SAVE_AS_PNG = "export the mask again from the annotation tool, as PNG; what JPEG changed cannot be undone"
-_MAX_COLOURS = 256
+_MAX_COLORS = 256
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def read_picture(path: Path, split: str) -> ReadFile:
             turn, (width, height) = header.turn, header.picture.size
         image = read_image(path)
         if _is_blank(image):
-            text, wanted = "one colour at every pixel", "a picture"
+            text, wanted = "one color at every pixel", "a picture"
             found.append(finding("blank-image", split, path, text, wanted, _COPY_AGAIN))
         return ReadFile(tuple(found), image, turn, (height, width))
-    except PictureError as error:
+    except ImageError as error:
         remedy = "convert it to PNG" if "cannot be read; convert" in error.problem else _COPY_AGAIN
         return ReadFile((finding("unreadable-image", split, path, _fact(error), "a whole picture", remedy),))
 
@@ -88,13 +88,13 @@ def read_mask(path: Path, dataset: Dataset) -> ReadFile:
         if mode == "1" and len(dataset.label_space) > 2:
             found.append(_one_bit(path, dataset))
         wrong_channels = _wrong_channels(path, dataset, mode)
-        if mode == "LA" or wrong_channels or any(one.kind.name == "colours-for-values" for one in found):
+        if mode == "LA" or wrong_channels or any(one.kind.name == "colors-for-values" for one in found):
             return ReadFile((*found, *wrong_channels))
         return ReadFile(tuple(found), dataset.coding.read(path), turn, (height, width))
-    except PictureError as error:
+    except ImageError as error:
         return ReadFile((finding("unreadable-mask", split, path, _fact(error), "a whole mask", _COPY_AGAIN),))
     except DataError as error:
-        remedy = "save the mask as PNG with 8 or 16 bits of grey"
+        remedy = "save the mask as PNG with 8 or 16 bits of gray"
         return ReadFile((finding("unreadable-mask", split, path, _fact(error), "class values", remedy),))
 
 
@@ -138,7 +138,7 @@ def _is_transparent(header: Header) -> bool:
 
 def _alpha(path: Path, split: str, transparent: bool) -> Finding:
     text = "transparent pixels, whose class is uncertain" if transparent else "a channel for transparency"
-    return finding("alpha-mask", split, path, text, "values or colours alone", "save the mask without transparency")
+    return finding("alpha-mask", split, path, text, "values or colors alone", "save the mask without transparency")
 
 
 def _one_bit(path: Path, dataset: Dataset) -> Finding:
@@ -148,52 +148,48 @@ def _one_bit(path: Path, dataset: Dataset) -> Finding:
 
 
 def _wrong_channels(path: Path, dataset: Dataset, mode: str) -> tuple[Finding, ...]:
-    """Colours in place of values, or the reverse."""
-    coloured = mode in ("RGB", "RGBA", "RGBX")
-    if dataset.coding.by_colour and mode in ("L", "1", "I;16", "I;16B"):
-        return (_values_for_colours(path, dataset),)
-    if not dataset.coding.by_colour and coloured:
-        return (_colours_for_values(path, dataset),)
+    """Colors in place of values, or the reverse."""
+    colored = mode in ("RGB", "RGBA", "RGBX")
+    if dataset.coding.by_color and mode in ("L", "1", "I;16", "I;16B"):
+        return (_values_for_colors(path, dataset),)
+    if not dataset.coding.by_color and colored:
+        return (_colors_for_values(path, dataset),)
     return ()
 
 
 def palette_of(picture: PIL.Image.Image) -> dict[int, int]:
-    """The colour, as a code, of each index; nothing for a picture without a palette."""
+    """The color, as a code, of each index; nothing for a picture without a palette."""
     numbers = picture.getpalette("RGB") or [] if picture.mode == "P" else []
-    colours = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=False)
-    return {index: code_of(colour) for index, colour in enumerate(colours)}
+    colors = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=False)
+    return {index: code_of(color) for index, color in enumerate(colors)}
 
 
 def contradicting_palette(path: Path, dataset: Dataset, header: Header) -> list[Finding]:
-    """A palette that shows the classes' own colours, but at other indices than the classes'; at most one finding."""
-    coding, colours = dataset.coding, palette_of(header.picture)
-    if coding.by_colour or not colours:
+    """A palette that shows the classes' own colors, but at other indices than the classes'; at most one finding."""
+    coding, colors = dataset.coding, palette_of(header.picture)
+    if coding.by_color or not colors:
         return []
     counts = enumerate(header.upright().histogram())
-    palette = {index: colours[index] for index, count in counts if count and index in colours}
+    palette = {index: colors[index] for index, count in counts if count and index in colors}
     if len(set(palette.values())) < 2:
         return []
-    owner, table = explain_colours(frozenset(palette.values()), coding, dataset.label_space)
-    if owner in ("", "grey") or all(coding.classes.get(i) == coding.classes[table[c]] for i, c in palette.items()):
+    owner, table = explain_colors(frozenset(palette.values()), coding, dataset.label_space)
+    if owner in ("", "gray") or all(coding.classes.get(i) == coding.classes[table[c]] for i, c in palette.items()):
         return []
-    text = f"a palette with the colours of {owner}, whose indices are no classes"
-    remedy = (
-        'write the classes\' values, or colours with coding = "colours", in place of a palette; --fix writes values'
-    )
-    right = {index: table[colour] for index, colour in palette.items()}
-    return [_with_table("colours-for-values", path, dataset, text, "indices that are the classes", remedy, right)]
+    text = f"a palette with the colors of {owner}, whose indices are no classes"
+    remedy = 'write the classes\' values, or colors with coding = "colors", in place of a palette; --fix writes values'
+    right = {index: table[color] for index, color in palette.items()}
+    return [_with_table("colors-for-values", path, dataset, text, "indices that are the classes", remedy, right)]
 
 
-def _colours_for_values(path: Path, dataset: Dataset) -> Finding:
-    colours = np.unique(read_colours(path))
-    few = frozenset(map(int, colours[:_MAX_COLOURS]))
-    owner, table = (
-        ("", {}) if len(colours) > _MAX_COLOURS else explain_colours(few, dataset.coding, dataset.label_space)
-    )
+def _colors_for_values(path: Path, dataset: Dataset) -> Finding:
+    colors = np.unique(read_colors(path))
+    few = frozenset(map(int, colors[:_MAX_COLORS]))
+    owner, table = ("", {}) if len(colors) > _MAX_COLORS else explain_colors(few, dataset.coding, dataset.label_space)
     wanted = f"one channel of values {dataset.coding.spell_all()}"
-    if owner == "grey":
+    if owner == "gray":
         return _with_table(
-            "colours-for-values",
+            "colors-for-values",
             path,
             dataset,
             "three equal channels",
@@ -203,30 +199,30 @@ def _colours_for_values(path: Path, dataset: Dataset) -> Finding:
         )
     if table:
         return _with_table(
-            "colours-for-values",
+            "colors-for-values",
             path,
             dataset,
-            f"the colours of {owner}",
+            f"the colors of {owner}",
             wanted,
-            'say coding = "colours" in dataset.toml, or write the values; --fix writes them',
+            'say coding = "colors" in dataset.toml, or write the values; --fix writes them',
             table,
         )
-    if len(colours) > _MAX_COLOURS:
-        text = f"{len(colours):,} colours, as a photo or an overlay has"
+    if len(colors) > _MAX_COLORS:
+        text = f"{len(colors):,} colors, as a photo or an overlay has"
         remedy = "find out what became of the mask, and export the mask again in place of this picture"
-        return finding("colours-for-values", dataset.split, path, text, wanted, remedy)
-    remedy = 'say coding = "colours" and give the classes their colours in dataset.toml, or export the values'
-    text = f"{len(few)} colours, of no known table"
-    return finding("colours-for-values", dataset.split, path, text, wanted, remedy)
+        return finding("colors-for-values", dataset.split, path, text, wanted, remedy)
+    remedy = 'say coding = "colors" and give the classes their colors in dataset.toml, or export the values'
+    text = f"{len(few)} colors, of no known table"
+    return finding("colors-for-values", dataset.split, path, text, wanted, remedy)
 
 
-def _values_for_colours(path: Path, dataset: Dataset) -> Finding:
+def _values_for_colors(path: Path, dataset: Dataset) -> Finding:
     values = frozenset(map(int, np.unique(read_values(path))))
-    table: Table = explain_greys(values, dataset.coding, dataset.label_space)
-    remedy = 'say coding = "values" in dataset.toml, or save the colours'
+    table: Table = explain_grays(values, dataset.coding, dataset.label_space)
+    remedy = 'say coding = "values" in dataset.toml, or save the colors'
     text = "one channel of class indices" if table else "one channel"
     more = "; --fix paints them" if table else ""
-    return _with_table("values-for-colours", path, dataset, text, "a colour for each class", remedy + more, table)
+    return _with_table("values-for-colors", path, dataset, text, "a color for each class", remedy + more, table)
 
 
 def _with_table(

@@ -83,8 +83,8 @@ FINDING_KINDS = {
         FindingKind("swapped-mask", "fault", "masks that fit another image better than their own"),
         # Masks whose values mean something else than the description says.
         FindingKind("foreign-values", "fault", "values that mean no class"),
-        FindingKind("colours-for-values", "fault", "colours where class indices were expected"),
-        FindingKind("values-for-colours", "fault", "class indices where colours were expected"),
+        FindingKind("colors-for-values", "fault", "colors where class indices were expected"),
+        FindingKind("values-for-colors", "fault", "class indices where colors were expected"),
         FindingKind("black-and-white", "fault", "black and white (0 and 255) where 0 and 1 were expected"),
         FindingKind("one-bit", "fault", "1-bit masks, which hold two classes at most"),
         FindingKind("off-by-one", "fault", "values one too high or one too low"),
@@ -99,7 +99,7 @@ FINDING_KINDS = {
         FindingKind("mostly-ignored", "fault", "masks in which nearly everything is ignored"),
         FindingKind("constant-mask", "fault", "masks with one value everywhere"),
         # Images.
-        FindingKind("blank-image", "fault", "images of one colour"),
+        FindingKind("blank-image", "fault", "images of one color"),
         FindingKind("channel-order", "fault", "images whose red and blue look exchanged"),
         FindingKind("leak", "fault", "the same picture in two splits"),
         FindingKind("near-leak", "fault", "nearly the same picture in two splits"),

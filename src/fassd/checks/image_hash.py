@@ -15,7 +15,7 @@ from PIL.Image import Resampling
 from fassd.core.arrays import Codes, Image
 from fassd.media.images import read_image
 
-Grey: TypeAlias = UInt8[np.ndarray[Any, Any], "height width"]
+Gray: TypeAlias = UInt8[np.ndarray[Any, Any], "height width"]
 
 HASH_BYTES = 32
 _HASH_SIDE = 16
@@ -24,12 +24,12 @@ _SIZE = (96, 64)
 
 
 @dataclass(frozen=True)
-class Likeness:
+class ImageHash:
     """A picture in 40 bytes.
 
     Attributes:
         digest: 8 bytes; equal for equal pixels.
-        brighter: 32 bytes; whether a place is brighter than its neighbour on the left, at 16 x 16 places (the
+        brighter: 32 bytes; whether a place is brighter than its neighbor on the left, at 16 x 16 places (the
             difference hash, dHash). Compression and scaling change up to 15 of the 256 bits; strangers differ in half.
     """
 
@@ -37,16 +37,16 @@ class Likeness:
     brighter: bytes
 
 
-def likeness(image: Image, grey: Grey) -> Likeness:
-    """What a picture is recognised by.
+def likeness(image: Image, gray: Gray) -> ImageHash:
+    """What a picture is recognized by.
 
     Args:
         image: all its pixels.
-        grey: the same, reduced.
+        gray: the same, reduced.
     """
-    small = PIL.Image.fromarray(grey).resize((_HASH_SIDE + 1, _HASH_SIDE), Resampling.BOX)
+    small = PIL.Image.fromarray(gray).resize((_HASH_SIDE + 1, _HASH_SIDE), Resampling.BOX)
     places = np.asarray(small, np.int16)
-    return Likeness(pixel_digest(image), np.packbits(places[:, 1:] > places[:, :-1]).tobytes())
+    return ImageHash(pixel_digest(image), np.packbits(places[:, 1:] > places[:, :-1]).tobytes())
 
 
 def pixel_digest(pixels: Image | Codes) -> bytes:
@@ -62,13 +62,13 @@ def difference(first: Path, second: Path) -> float:
     second is off by 3 to 12, strangers by 12 to 60.
 
     Raises:
-        PictureError: one of them cannot be read any more.
+        ImageError: one of them cannot be read any more.
     """
-    one, other = (_normalised(path) for path in (first, second))
+    one, other = (_normalized(path) for path in (first, second))
     return float(np.abs(one - other).mean())
 
 
-def _normalised(path: Path) -> Any:
+def _normalized(path: Path) -> Any:
     picture = PIL.Image.fromarray(read_image(path)).resize(_SIZE, Resampling.BOX)
     values = np.asarray(picture, np.float32)
     deviation = float(values.std()) or 1.0

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fassd.checks.findings import FINDING_KINDS, Finding
-from fassd.checks.split_tally import SplitTally
+from fassd.checks.split_tally import SplitStats
 from fassd.data.dataset import Pair
 
 NEAR_BITS = 40
@@ -40,7 +40,7 @@ Compare = Callable[[Sequence[tuple[Path, Path]]], Iterable[float]]
 class _Pictures:
     """The readable images of all splits in one row."""
 
-    tallies: Sequence[SplitTally]
+    tallies: Sequence[SplitStats]
     split: Any
     index: Any
     digests: Any
@@ -54,7 +54,7 @@ class _Pictures:
         return self.tallies[int(self.split[place])].dataset.split
 
 
-def repeated_pictures(tallies: Sequence[SplitTally], compare: Compare) -> Iterator[Finding]:
+def repeated_pictures(tallies: Sequence[SplitStats], compare: Compare) -> Iterator[Finding]:
     """Pictures that occur more than once, and drives that several splits share.
 
     Args:
@@ -67,7 +67,7 @@ def repeated_pictures(tallies: Sequence[SplitTally], compare: Compare) -> Iterat
     yield from _shared_drives(pictures)
 
 
-def _pictures(tallies: Sequence[SplitTally]) -> _Pictures:
+def _pictures(tallies: Sequence[SplitStats]) -> _Pictures:
     known = [np.flatnonzero(tally.digests) for tally in tallies]
     split = np.concatenate([np.full(len(one), number, np.int32) for number, one in enumerate(known)])
 
@@ -215,13 +215,13 @@ def _shared_drives(pictures: _Pictures) -> Iterator[Finding]:
 
 
 def _related(pictures: _Pictures, one: list[tuple[int, int]], other: list[tuple[int, int]]) -> bool:
-    """Whether numbers follow each other because time went by: neighbours look alike, at least within a split."""
-    apart = (_neighbours_bits(pictures, sorted(frames)) for frames in (one, other))
-    across = _neighbours_bits(pictures, sorted(one + other), only_across=True)
+    """Whether numbers follow each other because time went by: neighbors look alike, at least within a split."""
+    apart = (_neighbors_bits(pictures, sorted(frames)) for frames in (one, other))
+    across = _neighbors_bits(pictures, sorted(one + other), only_across=True)
     return any(len(bits) > 1 and np.median(bits) <= _RELATED_BITS for bits in (*apart, [*across, *across]))
 
 
-def _neighbours_bits(pictures: _Pictures, frames: list[tuple[int, int]], only_across: bool = False) -> list[int]:
+def _neighbors_bits(pictures: _Pictures, frames: list[tuple[int, int]], only_across: bool = False) -> list[int]:
     """In how many bits each frame differs from the next, in the order of their numbers."""
     return [
         int(np.unpackbits(pictures.hashes[first] ^ pictures.hashes[second]).sum())

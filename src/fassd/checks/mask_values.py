@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from math import gcd
 
 from fassd.core.arrays import IGNORE
-from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES, CITYSCAPES_RAW, LabelSpace
-from fassd.data.mask_encoding import Coding, code_of, colour_of
+from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES, CITYSCAPES_CLASSES, LabelSpace
+from fassd.data.mask_encoding import MaskEncoding, code_of, color_of
 
 Table = Mapping[int, int]
 """The right code for each that masks hold."""
 
 _TELLING = 4
-"""Greys that are hardly those of the classes' colours by chance."""
+"""Grays that are hardly those of the classes' colors by chance."""
 _UNLIKELY = 0.02
 """The chance below which values that all are multiples are not so by chance."""
 _INSTANCES = 1000
@@ -39,7 +39,7 @@ class Explanation:
     table: Table = field(default_factory=dict)
 
 
-def explain_values(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Explanation | None:
+def explain_values(codes: frozenset[int], coding: MaskEncoding, space: LabelSpace) -> Explanation | None:
     """The likeliest reason for values outside the table.
 
     Args:
@@ -50,16 +50,16 @@ def explain_values(codes: frozenset[int], coding: Coding, space: LabelSpace) -> 
     Returns:
         None where nothing known explains them all.
     """
-    reasons: tuple[Callable[[frozenset[int], Coding, LabelSpace], Explanation | None], ...]
-    if coding.by_colour:
+    reasons: tuple[Callable[[frozenset[int], MaskEncoding, LabelSpace], Explanation | None], ...]
+    if coding.by_color:
         reasons = (_exchanged_channels, _other_palette)
     else:
-        reasons = (black_and_white, _instance_ids, train_ids, _raw_ids, _off_by_one, _stretched, _luminances)
+        reasons = (black_and_white, _instance_ids, train_ids, _label_ids, _off_by_one, _stretched, _luminances)
     return next((found for reason in reasons if (found := reason(codes, coding, space))), None)
 
 
-def explain_greys(values: frozenset[int], coding: Coding, space: LabelSpace) -> Table:
-    """The right colour for each value of a mask that should hold colours; empty where values are no classes."""
+def explain_grays(values: frozenset[int], coding: MaskEncoding, space: LabelSpace) -> Table:
+    """The right color for each value of a mask that should hold colors; empty where values are no classes."""
     if not all(value < len(space) or value == IGNORE for value in values):
         return {}
     places = code_of_class(coding)
@@ -67,29 +67,29 @@ def explain_greys(values: frozenset[int], coding: Coding, space: LabelSpace) -> 
     return {**table, IGNORE: places[IGNORE]} if IGNORE in places else table
 
 
-def explain_colours(colours: frozenset[int], coding: Coding, space: LabelSpace) -> tuple[str, Table]:
-    """What colours mean where values were expected: whose colours they are, and the right value for each."""
+def explain_colors(colors: frozenset[int], coding: MaskEncoding, space: LabelSpace) -> tuple[str, Table]:
+    """What colors mean where values were expected: whose colors they are, and the right value for each."""
     places = code_of_class(coding)
     for owner, palette in _palettes(space):
-        if colours <= palette.keys():
-            return owner, {colour: places[label] for colour, label in palette.items() if label in places}
-    greys = {colour & 255 for colour in colours}
-    if all(len(set(colour_of(colour))) == 1 for colour in colours) and greys <= coding.classes.keys():
-        return "grey", {code_of((value, value, value)): value for value in coding.classes if value < 256}
+        if colors <= palette.keys():
+            return owner, {color: places[label] for color, label in palette.items() if label in places}
+    grays = {color & 255 for color in colors}
+    if all(len(set(color_of(color))) == 1 for color in colors) and grays <= coding.classes.keys():
+        return "gray", {code_of((value, value, value)): value for value in coding.classes if value < 256}
     return "", {}
 
 
-def code_of_class(coding: Coding) -> dict[int, int]:
+def code_of_class(coding: MaskEncoding) -> dict[int, int]:
     """The first code of each class, IGNORE included."""
     places: dict[int, int] = {}
     for code, label in sorted(coding.classes.items()):
         places.setdefault(label, code)
-    if coding.classes.get(IGNORE) == IGNORE and not coding.by_colour:
+    if coding.classes.get(IGNORE) == IGNORE and not coding.by_color:
         places[IGNORE] = IGNORE
     return places
 
 
-def black_and_white(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Explanation | None:
+def black_and_white(codes: frozenset[int], coding: MaskEncoding, space: LabelSpace) -> Explanation | None:
     """0 and 255, of which 255 means "ignored"; also where both are in the table."""
     if not {IGNORE} <= codes <= {0, IGNORE} or len(space) < 2 or 0 not in coding.classes:
         return None
@@ -106,40 +106,40 @@ def black_and_white(codes: frozenset[int], coding: Coding, space: LabelSpace) ->
     return Explanation("black-and-white", "only 0 and 255", "export the masks again with one value for each class")
 
 
-def _instance_ids(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Explanation | None:
-    raw = {row.raw_id for row in CITYSCAPES_RAW if row.raw_id >= 0}
+def _instance_ids(codes: frozenset[int], coding: MaskEncoding, space: LabelSpace) -> Explanation | None:
+    raw = {row.label_id for row in CITYSCAPES_CLASSES if row.label_id >= 0}
     if max(codes) < _INSTANCES or space.names != CITYSCAPES.names:
         return None
     classes = {code: code // _INSTANCES if code >= _INSTANCES else code for code in codes}
     if not set(classes.values()) <= raw:
         return None
-    raw_to_code = _codes_by_raw_id(coding)
-    table = {code: raw_to_code[raw_id] for code, raw_id in classes.items()}
+    raw_to_code = _codes_by_label_id(coding)
+    table = {code: raw_to_code[label_id] for code, label_id in classes.items()}
     remedy = "name the labelIds or labelTrainIds files as masks; --fix takes the class out of each value"
     return Explanation("instance-ids", "instanceIds of Cityscapes (class x 1000 + number)", remedy, table)
 
 
-def train_ids(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Explanation | None:
+def train_ids(codes: frozenset[int], coding: MaskEncoding, space: LabelSpace) -> Explanation | None:
     """Train ids where Cityscapes' own ids were expected."""
-    wanted = {row.raw_id: row.train_id for row in CITYSCAPES_RAW if not row.ignored}
-    if space.names != CITYSCAPES.names or not holds_raw_ids(coding) or not codes <= {*range(len(space)), IGNORE}:
+    wanted = {row.label_id: row.train_id for row in CITYSCAPES_CLASSES if not row.ignored}
+    if space.names != CITYSCAPES.names or not holds_label_ids(coding) or not codes <= {*range(len(space)), IGNORE}:
         return None
     table = {train: raw for raw, train in wanted.items()} | {IGNORE: 0}
     remedy = "name the files labelTrainIds, or describe them as train ids; --fix translates them"
     return Explanation("train-ids", "train ids of Cityscapes (0-18, 255)", remedy, table)
 
 
-def _raw_ids(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Explanation | None:
-    raw = {row.raw_id for row in CITYSCAPES_RAW if row.raw_id >= 0}
-    unknown = codes - {IGNORE}  # licence plates, -1, become 255 in 8 bits
-    if space.names != CITYSCAPES.names or holds_raw_ids(coding) or not unknown <= raw or max(unknown) <= len(space):
+def _label_ids(codes: frozenset[int], coding: MaskEncoding, space: LabelSpace) -> Explanation | None:
+    raw = {row.label_id for row in CITYSCAPES_CLASSES if row.label_id >= 0}
+    unknown = codes - {IGNORE}  # license plates, -1, become 255 in 8 bits
+    if space.names != CITYSCAPES.names or holds_label_ids(coding) or not unknown <= raw or max(unknown) <= len(space):
         return None
-    table = _codes_by_raw_id(coding) | {IGNORE: code_of_class(coding).get(IGNORE, IGNORE)}
-    remedy = "make labelTrainIds of them, or describe the raw ids under [codes]; --fix translates them"
+    table = _codes_by_label_id(coding) | {IGNORE: code_of_class(coding).get(IGNORE, IGNORE)}
+    remedy = "make labelTrainIds of them, or describe the label ids under [codes]; --fix translates them"
     return Explanation("raw-ids", "labelIds of Cityscapes (0-33)", remedy, table)
 
 
-def _off_by_one(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Explanation | None:
+def _off_by_one(codes: frozenset[int], coding: MaskEncoding, space: LabelSpace) -> Explanation | None:
     # The ignored values in line with the classes (CamVid's 11) are shifted with them, 255 is not.
     table = shifted_table(coding)
     top = max(table)
@@ -148,7 +148,7 @@ def _off_by_one(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Exp
     return one_too_high(coding, f"values 1 to {top}, never 0")
 
 
-def one_too_high(coding: Coding, found: str) -> Explanation:
+def one_too_high(coding: MaskEncoding, found: str) -> Explanation:
     """Values that count from 1; 0, where it occurs, means "no class" then."""
     table = {**shifted_table(coding), IGNORE: IGNORE}
     if IGNORE in code_of_class(coding):
@@ -156,25 +156,25 @@ def one_too_high(coding: Coding, found: str) -> Explanation:
     return Explanation("off-by-one", found, "subtract 1 from every value below 255; --fix does it", table)
 
 
-def shifted_table(coding: Coding) -> dict[int, int]:
+def shifted_table(coding: MaskEncoding) -> dict[int, int]:
     """Each code plus 1 to itself, without 255."""
     return {code + 1: code for code in coding.classes if code != IGNORE}
 
 
-def one_too_low(coding: Coding, found: str) -> Explanation:
+def one_too_low(coding: MaskEncoding, found: str) -> Explanation:
     """Values that count from 0 where the table counts from 1."""
     table = lowered_table(coding)
     return Explanation("off-by-one", found, "add 1 to every value below 255; --fix does it", table)
 
 
-def lowered_table(coding: Coding) -> dict[int, int]:
+def lowered_table(coding: MaskEncoding) -> dict[int, int]:
     """Each class's code less 1 to itself; 255 stays what it is, unless 0 is a class and may have become 255."""
     table = {code - 1: code for code, label in coding.classes.items() if code not in (0, IGNORE) and label != IGNORE}
     kept = IGNORE in coding.classes and coding.classes.get(0, IGNORE) == IGNORE
     return {**table, IGNORE: IGNORE} if kept else table
 
 
-def _stretched(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Explanation | None:
+def _stretched(codes: frozenset[int], coding: MaskEncoding, space: LabelSpace) -> Explanation | None:
     small = sorted(code for code in coding.classes if code != IGNORE)
     fitting = [
         (factor, table)
@@ -216,82 +216,79 @@ def _stretches(codes: frozenset[int], small: list[int]) -> Iterable[tuple[float,
                 yield top / last, back | table
 
 
-def _luminances(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Explanation | None:
-    """The classes' colours as a picture in grey shows them."""
+def _luminances(codes: frozenset[int], coding: MaskEncoding, space: LabelSpace) -> Explanation | None:
+    """The classes' colors as a picture in gray shows them."""
     places = code_of_class(coding)
     for owner, palette in _palettes(space):
         behind = defaultdict[int, set[int]](set)
-        for colour, label in palette.items():
-            behind[_luminance(colour)].add(label)
+        for color, label in palette.items():
+            behind[_luminance(color)].add(label)
         if len(codes) < _TELLING or not codes <= behind.keys():
             continue
-        found = f"the colours of {owner}, turned into grey"
-        table = {grey: places[label] for grey, (label, *others) in behind.items() if not others and label in places}
+        found = f"the colors of {owner}, turned into gray"
+        table = {gray: places[label] for gray, (label, *others) in behind.items() if not others and label in places}
         if codes <= table.keys():
-            remedy = "write the classes' values, or the colours, in place of their greys; --fix writes values"
-            return Explanation("colours-for-values", found, remedy, table)
-        return Explanation("colours-for-values", found, "export the masks again; some classes have the same grey")
+            remedy = "write the classes' values, or the colors, in place of their grays; --fix writes values"
+            return Explanation("colors-for-values", found, remedy, table)
+        return Explanation("colors-for-values", found, "export the masks again; some classes have the same gray")
     return None
 
 
-def _luminance(colour: int) -> int:
-    """As Pillow makes grey of a colour (ITU-R BT.601, in steps of 1/65536)."""
-    red, green, blue = colour_of(colour)
+def _luminance(color: int) -> int:
+    """As Pillow makes gray of a color (ITU-R BT.601, in steps of 1/65536)."""
+    red, green, blue = color_of(color)
     return (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
 
 
-def _exchanged_channels(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Explanation | None:
+def _exchanged_channels(codes: frozenset[int], coding: MaskEncoding, space: LabelSpace) -> Explanation | None:
     table = {_reversed(code): code for code in coding.classes}
     if not codes <= table.keys():
         return None
     remedy = "save the masks as RGB, not BGR; --fix exchanges the channels"
-    return Explanation("foreign-values", "the classes' colours with red and blue exchanged", remedy, table)
+    return Explanation("foreign-values", "the classes' colors with red and blue exchanged", remedy, table)
 
 
-def _other_palette(codes: frozenset[int], coding: Coding, space: LabelSpace) -> Explanation | None:
+def _other_palette(codes: frozenset[int], coding: MaskEncoding, space: LabelSpace) -> Explanation | None:
     places = code_of_class(coding)
     for owner, palette in _palettes(space):
         if codes <= palette.keys() and set(palette.values()) <= places.keys():
-            table = {colour: places[label] for colour, label in palette.items()}
-            remedy = "name these colours under [codes]; --fix translates them"
-            return Explanation("foreign-values", f"colours of {owner}", remedy, table)
+            table = {color: places[label] for color, label in palette.items()}
+            remedy = "name these colors under [codes]; --fix translates them"
+            return Explanation("foreign-values", f"colors of {owner}", remedy, table)
     return None
 
 
-def holds_raw_ids(coding: Coding) -> bool:
+def holds_label_ids(coding: MaskEncoding) -> bool:
     """Cityscapes' own ids, as opposed to train ids."""
-    return not coding.by_colour and coding.classes.get(7) == 0 and coding.classes.get(26) == 13
+    return not coding.by_color and coding.classes.get(7) == 0 and coding.classes.get(26) == 13
 
 
-def _codes_by_raw_id(coding: Coding) -> dict[int, int]:
+def _codes_by_label_id(coding: MaskEncoding) -> dict[int, int]:
     places = code_of_class(coding)
-    rows = [row for row in CITYSCAPES_RAW if row.raw_id >= 0]
-    if holds_raw_ids(coding):
-        return {row.raw_id: row.raw_id for row in rows if row.raw_id in coding.classes}
-    return {row.raw_id: places[IGNORE if row.ignored else row.train_id] for row in rows}
+    rows = [row for row in CITYSCAPES_CLASSES if row.label_id >= 0]
+    if holds_label_ids(coding):
+        return {row.label_id: row.label_id for row in rows if row.label_id in coding.classes}
+    return {row.label_id: places[IGNORE if row.ignored else row.train_id] for row in rows}
 
 
 def _palettes(space: LabelSpace) -> Iterable[tuple[str, dict[int, int]]]:
-    """The colours that a label space is painted in: whose they are, and the class of each that is one class's alone."""
-    classes = Counter(code_of(label.colour) for label in space.classes)
-    own = {code_of(label.colour): index for index, label in enumerate(space.classes)}
+    """The colors that a label space is painted in: whose they are, and the class of each that is one class's alone."""
+    classes = Counter(code_of(label.color) for label in space.classes)
+    own = {code_of(label.color): index for index, label in enumerate(space.classes)}
     black = {0: IGNORE} if 0 not in classes else {}
-    yield f"'{space.name}'", black | {colour: index for colour, index in own.items() if classes[colour] == 1}
+    yield f"'{space.name}'", black | {color: index for color, index in own.items() if classes[color] == 1}
     if space.names == CITYSCAPES.names:
-        rows = (row for row in CITYSCAPES_RAW if row.raw_id >= 0)
-        drawn = {code_of(row.colour): IGNORE for row in rows if row.ignored}
-        known = {code_of(label.colour): index for index, label in enumerate(space.classes)}
+        rows = (row for row in CITYSCAPES_CLASSES if row.label_id >= 0)
+        drawn = {code_of(row.color): IGNORE for row in rows if row.ignored}
+        known = {code_of(label.color): index for index, label in enumerate(space.classes)}
         yield "Cityscapes' annotators", drawn | known
     if space.names == CAMVID.names:
         yield (
             "CamVid's annotators",
-            {
-                code_of(colour): IGNORE if merged == "ignore" else space.index(merged)
-                for _, colour, merged in CAMVID_RAW
-            },
+            {code_of(color): IGNORE if merged == "ignore" else space.index(merged) for _, color, merged in CAMVID_RAW},
         )
 
 
 def _reversed(code: int) -> int:
-    red, green, blue = colour_of(code)
+    red, green, blue = color_of(code)
     return code_of((blue, green, red))

@@ -14,7 +14,7 @@ from PIL.Image import Transpose
 from fassd.checks.alignment import FLIPS, SIDE, agreement, borders_of, edge_spectrum
 from fassd.checks.findings import FINDING_KINDS, Finding, finding
 from fassd.checks.pair_facts import Size
-from fassd.checks.split_tally import SplitTally
+from fassd.checks.split_tally import SplitStats
 from fassd.core.errors import FassdError
 from fassd.data.dataset import Dataset
 from fassd.media.images import read_image
@@ -39,7 +39,7 @@ Suspects = tuple[Dataset, list[int]]
 FindOwners = Callable[[Suspects], Sequence[tuple[int, int]]]
 
 
-def usual_flip(tallies: Sequence[SplitTally]) -> Transpose | None:
+def usual_flip(tallies: Sequence[SplitStats]) -> Transpose | None:
     """The flip that most masks of all splits need, if they do."""
     flips = Counter(fit.flip for tally in tallies for fit in tally.misplaced.values() if fit.flip is not None)
     judged = sum(int(np.isfinite(tally.fits).sum()) for tally in tallies)
@@ -47,7 +47,7 @@ def usual_flip(tallies: Sequence[SplitTally]) -> Transpose | None:
 
 
 def misplaced_masks(
-    tally: SplitTally, unclear: Collection[Path], usual: Transpose | None, find_owners: FindOwners
+    tally: SplitStats, unclear: Collection[Path], usual: Transpose | None, find_owners: FindOwners
 ) -> Iterator[Finding]:
     """Masks that fit their image better after a flip or a shift, fit another image, or have another size.
 
@@ -71,7 +71,7 @@ def misplaced_masks(
 
 
 def _others_masks(
-    tally: SplitTally, explained: Collection[int], unclear: Collection[Path], find_owners: FindOwners
+    tally: SplitStats, explained: Collection[int], unclear: Collection[Path], find_owners: FindOwners
 ) -> Iterator[Finding]:
     """Masks of another size than their image or that hardly fit it, with the image that they fit if there is one."""
     dataset, pairs = tally.dataset, tally.dataset.pairs
@@ -103,8 +103,8 @@ def owners(suspects: Suspects) -> list[tuple[int, int]]:
         borders[place] = codes.shape, borders_of(codes, _factor(codes.shape))
         factor = _factor(image.shape)
         shape = tuple(len(range(factor // 2, side, factor)) for side in image.shape[:2])
-        grey = np.asarray(PIL.Image.fromarray(image).reduce(factor).convert("L"))
-        edges[place] = image.shape[:2], edge_spectrum(grey, shape)
+        gray = np.asarray(PIL.Image.fromarray(image).reduce(factor).convert("L"))
+        edges[place] = image.shape[:2], edge_spectrum(gray, shape)
     found = []
     for place, (size, lines) in borders.items():
         fits = {other: agreement(one, lines) for other, (its, one) in edges.items() if its == size}
@@ -134,7 +134,7 @@ def _shifted(dataset: Dataset, index: int, shift: tuple[float, float]) -> Findin
 
 
 def _size_differs(dataset: Dataset, index: int, image: Size, mask: Size) -> Finding:
-    remedy = "export the mask at its image's size; enlarging one without smoothing (nearest neighbour) is second best"
+    remedy = "export the mask at its image's size; enlarging one without smoothing (nearest neighbor) is second best"
     if mask == image[::-1]:
         remedy = "turn the mask by a quarter; it seems to lie on its side"
     wanted = f"{_spell_size(image)}, as its image"

@@ -1,7 +1,7 @@
 """Masks whose pixels were averaged: by smooth resizing, anti-aliasing or JPEG.
 
 Between two classes such a mask holds values that lie between theirs. Real masks have few such places: a narrow region
-whose number happens to lie between its neighbours' numbers.
+whose number happens to lie between its neighbors' numbers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ JPEG of quality 50 to 98 has 1.27 to 1.77 in the median."""
 _NOISE = 0.5
 """Share of pixels unlike the one before them from which nothing is left of regions."""
 _WIDE = 0.15
-"""Median step from which neighbours are independent: 0.29 in noise, 0.02 where JPEG has altered most pixels."""
+"""Median step from which neighbors are independent: 0.29 in noise, 0.02 where JPEG has altered most pixels."""
 _SMALLEST = 8
 
 
@@ -33,9 +33,9 @@ class Mixture:
 
     Attributes:
         narrow: runs of one or two pixels.
-        between: narrow runs whose code lies between those of their neighbours, in each channel.
+        between: narrow runs whose code lies between those of their neighbors, in each channel.
         changing: of the pixels, those that begin a run.
-        step: the median one between neighbouring runs, of the range of values in the mask.
+        step: the median one between neighboring runs, of the range of values in the mask.
     """
 
     narrow: float = 0.0
@@ -58,7 +58,7 @@ def mixing_of(codes: Codes) -> str:
     """The row of `FINDING_KINDS` that a mask of mixed values belongs to; "" for a sound one.
 
     Args:
-        codes: (H, W); colours as red * 65536 + green * 256 + blue.
+        codes: (H, W); colors as red * 65536 + green * 256 + blue.
     """
     found = mixture(codes)
     if found.is_noise:
@@ -86,7 +86,7 @@ def mixture(codes: Codes) -> Mixture:
         )
         between &= (np.minimum(low, high) <= middle) & (middle <= np.maximum(low, high))
     between &= before != after
-    # Of colours, the change in red.
+    # Of colors, the change in red.
     levels = values >> 16 if codes.dtype == np.uint32 else values
     steps = np.abs(np.diff(levels))
     return Mixture(
@@ -100,7 +100,7 @@ def mixture(codes: Codes) -> Mixture:
 def _blockiness(codes: Codes) -> float:
     """How many more blocks hold a change when their grid is laid half a block beside JPEG's than when on it.
 
-    JPEG alters a block that a border crosses as a whole, and no other; smoothing knows no blocks. Colours are mostly
+    JPEG alters a block that a border crosses as a whole, and no other; smoothing knows no blocks. Colors are mostly
     stored with half the resolution, in blocks of 16 x 16, and smoothed across their edges by a pixel.
     """
     found = _off_grid(codes, 8, 0)

@@ -58,7 +58,7 @@ class FindingPictures:
         if finding.partner is not None:
             both = ((file, self._photo(file)), (finding.partner, self._photo(finding.partner)))
             return [jpeg(_place(path), drawn) for path, drawn in both if drawn is not None]
-        return [jpeg(caption, drawn, colours_matter=caption == "mask") for caption, drawn in self._views(file)]
+        return [jpeg(caption, drawn, colors_matter=caption == "mask") for caption, drawn in self._views(file)]
 
     def _add(self, scan: Scan) -> None:
         dataset = scan.dataset
@@ -234,24 +234,24 @@ def _classes(splits: Sequence[SplitSummary], space: LabelSpace) -> Iterator[str]
     """The palette, and the share of each class in each split as a bar."""
     yield "<h2>Classes</h2>"
     largest = max((share for one in splits for share in one.shares.values()), default=0.0)
-    head = "".join(f"<th>{plain_text(one.split)}, share of labelled pixels</th>" for one in splits)
+    head = "".join(f"<th>{plain_text(one.split)}, share of labeled pixels</th>" for one in splits)
     yield f'<div class="scroll"><table>\n<tr><th>class</th>{head}</tr>'
     for label in space.classes:
-        colour = "#{:02x}{:02x}{:02x}".format(*label.colour)
-        cells = "".join(f"<td>{_bar(one.shares.get(label.name, 0.0), largest, colour)}</td>" for one in splits)
-        swatch = f'<span class="swatch" style="background:{colour}"></span>'
+        color = "#{:02x}{:02x}{:02x}".format(*label.color)
+        cells = "".join(f"<td>{_bar(one.shares.get(label.name, 0.0), largest, color)}</td>" for one in splits)
+        swatch = f'<span class="swatch" style="background:{color}"></span>'
         yield f"<tr><td>{swatch}{plain_text(label.name)}</td>{cells}</tr>"
     for name, text in (("ignored", "ignored: neither learned from nor scored"), ("foreign", "a value without a class")):
         yield f'<tr><td colspan="{len(splits) + 1}"><span class="swatch {name}"></span>{text}</td></tr>'
     yield "</table></div>"
 
 
-def _bar(share: float, largest: float, colour: str) -> str:
+def _bar(share: float, largest: float, color: str) -> str:
     if not share:
         return '<span class="share absent"><span></span><span>none</span></span>'
     width = max(1.0, 100 * share / largest)
     return (
-        f'<span class="share"><span><i style="width:{width:.1f}%;background:{colour}"></i></span>'
+        f'<span class="share"><span><i style="width:{width:.1f}%;background:{color}"></i></span>'
         f"<span>{_percent(share)}</span></span>"
     )
 

@@ -13,7 +13,7 @@ from PIL.Image import Transpose
 from fassd.checks.alignment import SIDE, Alignment, alignment
 from fassd.checks.file_checks import ReadFile, read_mask, read_picture
 from fassd.checks.findings import Finding, finding
-from fassd.checks.image_hash import Likeness, likeness, pixel_digest
+from fassd.checks.image_hash import ImageHash, likeness, pixel_digest
 from fassd.checks.mixed_values import mixing_of
 from fassd.core.arrays import Codes, Image, Labels
 from fassd.data.dataset import Dataset, Pair
@@ -30,7 +30,7 @@ Size: TypeAlias = tuple[int, int]
 _INVERSE = {Transpose.ROTATE_90: Transpose.ROTATE_270, Transpose.ROTATE_270: Transpose.ROTATE_90}
 """The turns that are not their own inverse."""
 
-_EXPORT_AGAIN = "export the mask again, as PNG, and resize it without smoothing (nearest neighbour)"
+_EXPORT_AGAIN = "export the mask again, as PNG, and resize it without smoothing (nearest neighbor)"
 _MIXED = {
     "jpeg-mask": ("values between classes along borders, as JPEG leaves them", _EXPORT_AGAIN),
     "blurred-mask": ("values between classes along borders, as smooth resizing leaves them", _EXPORT_AGAIN),
@@ -78,7 +78,7 @@ class PairFacts:
 
     findings: tuple[Finding, ...]
     size: Size | None = None
-    likeness: Likeness | None = None
+    likeness: ImageHash | None = None
     mask: MaskFacts | None = None
     alignment: Alignment | None = None
     redness: Redness | None = None
@@ -91,9 +91,9 @@ class PairFacts:
 
 def inspect(dataset: Dataset, pair: Pair) -> PairFacts:
     """Reads a pair and says what it is like; nothing in its files makes this fail."""
-    picture, labelled = read_picture(pair.image, dataset.split), read_mask(pair.mask, dataset)
-    found = (*picture.findings, *labelled.findings)
-    image, codes = picture.pixels, labelled.pixels
+    picture, labeled = read_picture(pair.image, dataset.split), read_mask(pair.mask, dataset)
+    found = (*picture.findings, *labeled.findings)
+    image, codes = picture.pixels, labeled.pixels
     mask = None if codes is None else _mask_facts(codes, dataset)
     if mask is not None and mask.mixed:
         found = (*found, _mixed(dataset, pair, mask.mixed))
@@ -101,19 +101,19 @@ def inspect(dataset: Dataset, pair: Pair) -> PairFacts:
         return PairFacts(found, mask=mask)
     factor = max(1, round(max(image.shape[:2]) / SIDE))
     small = PIL.Image.fromarray(image).reduce(factor)
-    grey = np.asarray(small.convert("L"))
-    size, look = (image.shape[0], image.shape[1]), likeness(image, grey)
+    gray = np.asarray(small.convert("L"))
+    size, look = (image.shape[0], image.shape[1]), likeness(image, gray)
     if codes is None:
         return PairFacts(found, size, look)
     if image.shape[:2] != codes.shape:
-        if _differs_by_exif(picture, labelled):
-            found = (*found, _turned(dataset, pair, picture, labelled))
+        if _differs_by_exif(picture, labeled):
+            found = (*found, _turned(dataset, pair, picture, labeled))
         return PairFacts(found, size, look, mask)
     if mask and mask.mixed:
         return PairFacts(found, size, look, mask)
-    fit = alignment(grey, codes, factor)
-    if fit is not None and fit.flip is not None and fit.flip in {picture.turn, _back(labelled.turn)}:
-        return PairFacts((*found, _turned(dataset, pair, picture, labelled)), size, look, mask)
+    fit = alignment(gray, codes, factor)
+    if fit is not None and fit.flip is not None and fit.flip in {picture.turn, _back(labeled.turn)}:
+        return PairFacts((*found, _turned(dataset, pair, picture, labeled)), size, look, mask)
     labels = dataset.coding.labels(codes)[factor // 2 :: factor, factor // 2 :: factor]
     redness = _redness(np.asarray(small), labels, len(dataset.label_space))
     return PairFacts(found, size, look, mask, fit, redness)

@@ -15,14 +15,14 @@ from fassd.media.formats import EXCHANGING, Header, opened
 _SAMPLE = 24
 """Masks whose values are read, evenly over the data set."""
 _THREADS = 4
-_COLOURED = ("RGB", "RGBA", "RGBX")
+_COLORED = ("RGB", "RGBA", "RGBX")
 
 
 def quick_check(dataset: Dataset) -> None:
     """Looks at the headers of all files and at the values of some masks; seconds for thousands of pairs.
 
     Raises:
-        PictureError, DataError: about the first pair that training or evaluation could not read; says how many more
+        ImageError, DataError: about the first pair that training or evaluation could not read; says how many more
             there are.
     """
     # Headers are read in threads: on a slow disk or a network drive, waiting takes longer than parsing.
@@ -56,7 +56,7 @@ def _problem(dataset: Dataset, pair: Pair) -> FileError | None:
             problem = f"is {mask[0]}x{mask[1]} but its image {pair.image.name} is {image[0]}x{image[1]}"
             return DataError(pair.mask, problem)
         # Palettes are good for both.
-        if altered or (mode != "P" and (mode in _COLOURED) != dataset.coding.by_colour):
+        if altered or (mode != "P" and (mode in _COLORED) != dataset.coding.by_color):
             dataset.coding.read(pair.mask)
     except FileError as error:
         return error
@@ -64,16 +64,16 @@ def _problem(dataset: Dataset, pair: Pair) -> FileError | None:
 
 
 def _shows_other_classes(header: Header, dataset: Dataset) -> bool:
-    """Whether the palette, which lies in the header, has a class's colour at another class's index."""
-    if header.picture.mode != "P" or dataset.coding.by_colour:
+    """Whether the palette, which lies in the header, has a class's color at another class's index."""
+    if header.picture.mode != "P" or dataset.coding.by_color:
         return False
     classes, places = (
         dataset.coding.classes,
-        {code_of(one.colour): at for at, one in enumerate(dataset.label_space.classes)},
+        {code_of(one.color): at for at, one in enumerate(dataset.label_space.classes)},
     )
     palette = palette_of(header.picture)
     return any(
-        places.get(colour, own) != own for index, colour in palette.items() if (own := classes.get(index)) is not None
+        places.get(color, own) != own for index, color in palette.items() if (own := classes.get(index)) is not None
     )
 
 

@@ -10,13 +10,13 @@ from PIL.Image import Transpose
 
 from fassd.checks.mask_values import Table
 from fassd.core.arrays import Codes
-from fassd.data.mask_encoding import Coding
+from fassd.data.mask_encoding import MaskEncoding
 from fassd.media.formats import opened
 from fassd.media.images import read_image
-from fassd.media.masks import read_colours, read_values
+from fassd.media.masks import read_colors, read_values
 
 
-def rewrite_mask(mask: Path, place: Path, coding: Coding, table: Table | None, turn: Transpose | None) -> None:
+def rewrite_mask(mask: Path, place: Path, coding: MaskEncoding, table: Table | None, turn: Transpose | None) -> None:
     """Writes a mask as PNG.
 
     Args:
@@ -39,12 +39,12 @@ def rewrite_picture(picture: Path, place: Path) -> None:
     PIL.Image.fromarray(read_image(picture)).save(place, "PNG")
 
 
-def _codes(mask: Path, coding: Coding, table: Table | None) -> Codes:
-    """Values or colours, whichever the file holds."""
+def _codes(mask: Path, coding: MaskEncoding, table: Table | None) -> Codes:
+    """Values or colors, whichever the file holds."""
     with opened(mask) as header:
-        coloured = header.picture.mode in ("RGB", "RGBA", "RGBX")
-    if table is not None and coloured != coding.by_colour and header.picture.mode != "P":
-        return read_colours(mask) if coloured else read_values(mask)
+        colored = header.picture.mode in ("RGB", "RGBA", "RGBX")
+    if table is not None and colored != coding.by_color and header.picture.mode != "P":
+        return read_colors(mask) if colored else read_values(mask)
     return coding.read(mask)
 
 
@@ -56,7 +56,7 @@ def _translated(codes: Codes, table: Table) -> Codes:
 
 
 def _turned(codes: Codes, turn: Transpose) -> Codes:
-    """As `PIL.Image.Image.transpose`, which takes no 32-bit colours."""
+    """As `PIL.Image.Image.transpose`, which takes no 32-bit colors."""
     place = {
         Transpose.FLIP_LEFT_RIGHT: codes[:, ::-1],
         Transpose.FLIP_TOP_BOTTOM: codes[::-1],
@@ -70,8 +70,8 @@ def _turned(codes: Codes, turn: Transpose) -> Codes:
     return turned
 
 
-def _save(codes: Codes, place: Path, coding: Coding) -> None:
-    if coding.by_colour:
+def _save(codes: Codes, place: Path, coding: MaskEncoding) -> None:
+    if coding.by_color:
         channels = [(codes >> shift & 255).astype(np.uint8) for shift in (16, 8, 0)]
         pixels = np.stack(channels, -1)
     else:

@@ -7,14 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fassd.checks.findings import FINDING_KINDS, Finding
-from fassd.checks.split_tally import MOSTLY, SplitTally
+from fassd.checks.split_tally import MOSTLY, SplitStats
 
 _NAMED = 12
 """Classes that are named where more are not seen."""
 _NO_TABLE: Mapping[int, int] = MappingProxyType({})
 
 
-def lone_mask_findings(tally: SplitTally, explained: Collection[Path]) -> Iterator[Finding]:
+def lone_mask_findings(tally: SplitStats, explained: Collection[Path]) -> Iterator[Finding]:
     """Masks that say next to nothing: one value, or nearly everything ignored.
 
     Args:
@@ -38,7 +38,7 @@ def lone_mask_findings(tally: SplitTally, explained: Collection[Path]) -> Iterat
         yield about_masks("constant-mask", tally, constant, "one value at every pixel", "several classes", remedy)
 
 
-def notes(tally: SplitTally, wrong: int) -> Iterator[Finding]:
+def notes(tally: SplitStats, wrong: int) -> Iterator[Finding]:
     """What is worth knowing of a split; `wrong` is the number of masks whose values mean something else."""
     dataset = tally.dataset
     unseen = [name for name, share in tally.shares().items() if share == 0]
@@ -56,7 +56,7 @@ def notes(tally: SplitTally, wrong: int) -> Iterator[Finding]:
 
 def about_masks(
     name: str,
-    tally: SplitTally,
+    tally: SplitStats,
     pairs: Sequence[int],
     found: str,
     expected: str,

@@ -52,7 +52,7 @@ def _merged(alike: Sequence[Finding]) -> Finding:
     )
 
 
-class SplitTally:
+class SplitStats:
     """Adds up a split.
 
     Attributes:
@@ -73,7 +73,7 @@ class SplitTally:
         flips: (pairs, 5) float32, the same after each of `alignment.FLIPS`.
         digests: (pairs,) uint64, equal for equal images; 0 where there is none.
         masks: (pairs,) uint64, equal for equal masks; 0 where there is none.
-        hashes: (pairs, 32) uint8, `Likeness.brighter`.
+        hashes: (pairs, 32) uint8, `ImageHash.brighter`.
         redness: (pairs, classes + 1) int8, see `PairFacts`.
     """
 
@@ -118,7 +118,7 @@ class SplitTally:
                 self.misplaced[index] = facts.alignment
 
     def forget_classes(self, masks: Iterable[Path]) -> None:
-        """Forgets what colour classes have where the masks name the wrong classes."""
+        """Forgets what color classes have where the masks name the wrong classes."""
         wrong = set(masks)
         places = [index for index, pair in enumerate(self.dataset.pairs) if pair.mask in wrong] if wrong else []
         self.redness[[*places, *self.misplaced]] = UNSEEN

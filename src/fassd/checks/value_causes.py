@@ -20,16 +20,16 @@ from fassd.checks.mask_values import (
     Table,
     black_and_white,
     explain_values,
-    holds_raw_ids,
+    holds_label_ids,
     one_too_high,
     one_too_low,
     train_ids,
 )
 from fassd.checks.split_findings import about_masks
-from fassd.checks.split_tally import SplitTally
+from fassd.checks.split_tally import SplitStats
 from fassd.core.arrays import IGNORE
 from fassd.core.labels import LabelSpace
-from fassd.data.mask_encoding import Coding
+from fassd.data.mask_encoding import MaskEncoding
 
 _FEWEST = 3
 """Masks from which a habit can be told."""
@@ -39,11 +39,11 @@ _ABOVE = {"sky", "building", "vegetation", "tree"}
 """Classes that the upper middle of a street's picture shows."""
 
 
-def habit(tally: SplitTally) -> Explanation | None:
+def habit(tally: SplitStats) -> Explanation | None:
     """What was done to all masks, told by what they hold together and by where they show road."""
     coding, space = tally.dataset.coding, tally.dataset.label_space
     total = sum(map(len, tally.codes.values()))
-    if coding.by_colour or not total:
+    if coding.by_color or not total:
         return None
     codes = frozenset[int]().union(*tally.codes)
     plain = black_and_white(codes, coding, space)
@@ -61,7 +61,7 @@ def habit(tally: SplitTally) -> Explanation | None:
     return reason if once_mended > as_it_is + total / 10 and once_mended > total / 2 else None
 
 
-def places_speak(tally: SplitTally, table: Table, masks: Sequence[int]) -> int:
+def agrees_with_street_prior(tally: SplitStats, table: Table, masks: Sequence[int]) -> int:
     """What the places where streets show road, sky and buildings say of masks led through a table.
 
     Returns:
@@ -76,7 +76,7 @@ def places_speak(tally: SplitTally, table: Table, masks: Sequence[int]) -> int:
     return -1 if gain < 0 else int(gain > len(masks) / 10)
 
 
-def _from_road(tally: SplitTally, road: int, total: int) -> Explanation | None:
+def _from_road(tally: SplitStats, road: int, total: int) -> Explanation | None:
     """What would explain that streets have another value than road's where road is."""
     coding, space = tally.dataset.coding, tally.dataset.label_space
     reasons = (
@@ -92,11 +92,11 @@ def _from_road(tally: SplitTally, road: int, total: int) -> Explanation | None:
     return None
 
 
-def train_ids_at_road(tally: SplitTally) -> Iterator[tuple[Explanation, list[int]]]:
+def train_ids_at_road(tally: SplitStats) -> Iterator[tuple[Explanation, list[int]]]:
     """Single masks of train ids among labelIds, with the reason: 0 where the others have road."""
     coding, space, road = tally.dataset.coding, tally.dataset.label_space, _road_code(tally)
     total = sum(map(len, tally.codes.values()))
-    if road is None or not holds_raw_ids(coding) or (tally.middles == road).sum() <= total / 2:
+    if road is None or not holds_label_ids(coding) or (tally.middles == road).sum() <= total / 2:
         return
     for codes, pairs in tally.codes.items():
         reason = train_ids(codes, coding, space) if codes <= coding.classes.keys() else None
@@ -105,7 +105,7 @@ def train_ids_at_road(tally: SplitTally) -> Iterator[tuple[Explanation, list[int
             yield reason, at_road
 
 
-def _above(tally: SplitTally, table: Table, masks: Sequence[int]) -> int:
+def _above(tally: SplitStats, table: Table, masks: Sequence[int]) -> int:
     """How many masks, led through a table, have at their upper middle what streets have there."""
     coding, names, tops = tally.dataset.coding, tally.dataset.label_space.names, tally.tops[masks]
     fitting = {
@@ -116,15 +116,15 @@ def _above(tally: SplitTally, table: Table, masks: Sequence[int]) -> int:
     return int(np.isin(tops, list(fitting)).sum())
 
 
-def _has_sky(tally: SplitTally) -> bool:
+def _has_sky(tally: SplitStats) -> bool:
     return any(name.lower() == "sky" for name in tally.dataset.label_space.names)
 
 
-def _road_code(tally: SplitTally) -> int | None:
+def _road_code(tally: SplitStats) -> int | None:
     """The code of road, which the lower middle of a street's picture shows."""
     coding, names = tally.dataset.coding, tally.dataset.label_space.names
     roads = [code for code, label in coding.classes.items() if label != IGNORE and names[label].lower() == "road"]
-    return roads[0] if len(roads) == 1 and not coding.by_colour else None
+    return roads[0] if len(roads) == 1 and not coding.by_color else None
 
 
 _SPELLED = 6
@@ -142,7 +142,7 @@ class _Reading:
     everywhere: bool
 
 
-def value_findings(tallies: Sequence[SplitTally]) -> list[list[Finding]]:
+def value_findings(tallies: Sequence[SplitStats]) -> list[list[Finding]]:
     """For each split, the values that mean something else than the description says; one finding for each cause."""
     readings = [_own_reading(tally) for tally in tallies]
     if tells_apart := _tell_second_from_ignored(tallies):
@@ -159,13 +159,13 @@ def value_findings(tallies: Sequence[SplitTally]) -> list[list[Finding]]:
     return [list(_told(tally, reading, tells_apart)) for tally, reading in zip(tallies, readings, strict=True)]
 
 
-def _tell_second_from_ignored(tallies: Sequence[SplitTally]) -> bool:
+def _tell_second_from_ignored(tallies: Sequence[SplitStats]) -> bool:
     """Whether the second of two classes and 255 are met in one mask: 255 is no other way to write that class then."""
     of_two = [tally for tally in tallies if len(tally.dataset.label_space) == 2]
     return any({1, IGNORE} <= codes for tally in of_two for codes in tally.codes)
 
 
-def _own_reading(tally: SplitTally) -> _Reading | None:
+def _own_reading(tally: SplitStats) -> _Reading | None:
     """What a split shows by itself."""
     usual = habit(tally)
     if usual is not None:
@@ -188,9 +188,9 @@ def _own_reading(tally: SplitTally) -> _Reading | None:
     return _Reading(reason, everywhere=once_mended > as_it_is)
 
 
-def _is_credible(tally: SplitTally, reason: Explanation, groups: Mapping[frozenset[int], Sequence[int]]) -> bool:
+def _is_credible(tally: SplitStats, reason: Explanation, groups: Mapping[frozenset[int], Sequence[int]]) -> bool:
     """Whether masks are more likely to have this fault than to hold some value that nobody described."""
-    word = places_speak(tally, reason.table, [index for masks in groups.values() for index in masks])
+    word = agrees_with_street_prior(tally, reason.table, [index for masks in groups.values() for index in masks])
     if word or reason.kind not in _GUESSED:
         return word >= 0
     if reason.kind == "off-by-one":
@@ -200,7 +200,7 @@ def _is_credible(tally: SplitTally, reason: Explanation, groups: Mapping[frozens
     return bool(once_mended[-1] < as_it_is[-1])
 
 
-def _most_alike(tally: SplitTally, own: _Reading | None, others: Sequence[_Reading], shares: Any) -> _Reading | None:
+def _most_alike(tally: SplitStats, own: _Reading | None, others: Sequence[_Reading], shares: Any) -> _Reading | None:
     """The split's own reading, or that of another under which it resembles the split that knows more."""
     best, likeness = own, _likeness(_shares(tally, own), shares)
     if own is None and not tally.foreign_amounts:
@@ -215,7 +215,7 @@ def _most_alike(tally: SplitTally, own: _Reading | None, others: Sequence[_Readi
     return best
 
 
-def _told(tally: SplitTally, reading: _Reading | None, tells_apart: bool) -> Iterator[Finding]:
+def _told(tally: SplitStats, reading: _Reading | None, tells_apart: bool) -> Iterator[Finding]:
     coding, space = tally.dataset.coding, tally.dataset.label_space
     foreign, told = _foreign(tally), set[frozenset[int]]()
     if reading is not None:
@@ -233,19 +233,19 @@ def _told(tally: SplitTally, reading: _Reading | None, tells_apart: bool) -> Ite
             yield _about(tally, reason, left[codes])
     for codes, masks in _together({codes: left[codes] for codes in left if reasons[codes] is None}, coding):
         yield _about(tally, _unexplained(codes, coding, len(space)), masks)
-    if reading is None and not coding.by_colour:
+    if reading is None and not coding.by_color:
         yield from _lone_habits(tally, tells_apart)
 
 
-def _reason_of_few(tally: SplitTally, codes: frozenset[int], masks: Sequence[int]) -> Explanation | None:
+def _reason_of_few(tally: SplitStats, codes: frozenset[int], masks: Sequence[int]) -> Explanation | None:
     """Why masks hold these values, though most of the split do not have that fault."""
     reason = explain_values(codes, tally.dataset.coding, tally.dataset.label_space)
-    word = 0 if reason is None else places_speak(tally, reason.table, masks)
+    word = 0 if reason is None else agrees_with_street_prior(tally, reason.table, masks)
     return None if word < 0 or (not word and reason is not None and reason.kind in _GUESSED) else reason
 
 
 def _together(
-    groups: Mapping[frozenset[int], Sequence[int]], coding: Coding
+    groups: Mapping[frozenset[int], Sequence[int]], coding: MaskEncoding
 ) -> Iterator[tuple[frozenset[int], list[int]]]:
     """Masks that share foreign values, be it through others, with all of these."""
     found: list[tuple[frozenset[int], list[int]]] = []
@@ -263,32 +263,32 @@ def _stays(codes: frozenset[int], table: Table) -> bool:
     return bool(table) and all(table[code] == code for code in codes)
 
 
-def _foreign(tally: SplitTally) -> dict[frozenset[int], Sequence[int]]:
+def _foreign(tally: SplitStats) -> dict[frozenset[int], Sequence[int]]:
     """The masks with values outside the table, by the set of their values."""
     allowed = tally.dataset.coding.classes.keys()
     return {codes: pairs for codes, pairs in tally.codes.items() if not codes <= allowed}
 
 
-def _shares(tally: SplitTally, reading: _Reading | None) -> Any:
+def _shares(tally: SplitStats, reading: _Reading | None) -> Any:
     """The share of each class and, last, of ignored pixels, read in this way."""
     coding, classes = tally.dataset.coding, len(tally.dataset.label_space)
     table = {} if reading is None else reading.reason.table
     plain = _class_amounts(tally.amounts, table if reading and reading.everywhere else {}, coding, classes)
-    return _normalised(plain + _class_amounts(tally.foreign_amounts, table, coding, classes))
+    return _normalized(plain + _class_amounts(tally.foreign_amounts, table, coding, classes))
 
 
-def _class_shares(amounts: Mapping[int, int], table: Table, coding: Coding, classes: int) -> Any:
-    return _normalised(_class_amounts(amounts, table, coding, classes))
+def _class_shares(amounts: Mapping[int, int], table: Table, coding: MaskEncoding, classes: int) -> Any:
+    return _normalized(_class_amounts(amounts, table, coding, classes))
 
 
-def _class_amounts(amounts: Mapping[int, int], table: Table, coding: Coding, classes: int) -> Any:
+def _class_amounts(amounts: Mapping[int, int], table: Table, coding: MaskEncoding, classes: int) -> Any:
     found = np.zeros(classes + 1)
     for code, amount in amounts.items():
         found[min(coding.classes.get(table.get(code, code), IGNORE), classes)] += amount
     return found
 
 
-def _normalised(amounts: Any) -> Any:
+def _normalized(amounts: Any) -> Any:
     return amounts / max(1.0, float(amounts.sum()))
 
 
@@ -297,14 +297,14 @@ def _likeness(one: Any, other: Any) -> float:
     return float(np.sqrt(one * other).sum())
 
 
-def _common_reason(tally: SplitTally, foreign: Mapping[frozenset[int], Sequence[int]]) -> Explanation | None:
+def _common_reason(tally: SplitStats, foreign: Mapping[frozenset[int], Sequence[int]]) -> Explanation | None:
     """One reason for all masks with values outside the table, or for most of them."""
     coding, space = tally.dataset.coding, tally.dataset.label_space
     together = frozenset[int]().union(*foreign)
     if not together:
         return None
     reason = explain_values(together, coding, space)
-    if reason is None and 0 in together and not coding.by_colour:
+    if reason is None and 0 in together and not coding.by_color:
         # Counted from 1, with 0 for pixels of no class; these are rarer than a class would be.
         masks = sum(map(len, tally.codes.values()))
         with_zero = sum(len(pairs) for codes, pairs in tally.codes.items() if 0 in codes)
@@ -315,7 +315,7 @@ def _common_reason(tally: SplitTally, foreign: Mapping[frozenset[int], Sequence[
 
 
 def _reason_of_most(
-    foreign: Mapping[frozenset[int], Sequence[int]], coding: Coding, space: LabelSpace
+    foreign: Mapping[frozenset[int], Sequence[int]], coding: MaskEncoding, space: LabelSpace
 ) -> Explanation | None:
     reasons = (explain_values(codes, coding, space) for codes in foreign)
     tables = [reason for reason in reasons if reason is not None and reason.table]
@@ -327,7 +327,7 @@ def _reason_of_most(
     return best if best is not None and 2 * covered(best) > sum(map(len, foreign.values())) else None
 
 
-def _lone_habits(tally: SplitTally, tells_apart: bool) -> Iterator[Finding]:
+def _lone_habits(tally: SplitStats, tells_apart: bool) -> Iterator[Finding]:
     """Masks of allowed values that are unlike all others."""
     coding, space = tally.dataset.coding, tally.dataset.label_space
     total = sum(map(len, tally.codes.values()))
@@ -343,14 +343,14 @@ def _lone_habits(tally: SplitTally, tells_apart: bool) -> Iterator[Finding]:
         yield _about(tally, reason, masks)
 
 
-def _unexplained(codes: frozenset[int], coding: Coding, classes: int) -> Explanation:
+def _unexplained(codes: frozenset[int], coding: MaskEncoding, classes: int) -> Explanation:
     foreign = sorted(codes - coding.classes.keys())
-    what = "colour" if coding.by_colour else "value"
-    spelled = ("  " if coding.by_colour else ", ").join(map(coding.spell, foreign[:_SPELLED]))
+    what = "color" if coding.by_color else "value"
+    spelled = ("  " if coding.by_color else ", ").join(map(coding.spell, foreign[:_SPELLED]))
     more = f" and {len(foreign) - _SPELLED} more" if len(foreign) > _SPELLED else ""
     text = f"the {what}{'s' * (len(foreign) > 1)} {spelled}{more}"
     remedy = f"correct the masks; if the {what} has a meaning, give it under [codes] in dataset.toml"
-    if len(foreign) == 1 and not coding.by_colour:
+    if len(foreign) == 1 and not coding.by_color:
         taken = [code for code, label in coding.classes.items() if label == IGNORE and code != IGNORE]
         advice = f"write {taken[0]} in its place" if taken else f"say ignore = {foreign[0]} in dataset.toml"
         remedy = f"correct the masks; if {foreign[0]} means no class, {advice}"
@@ -359,6 +359,6 @@ def _unexplained(codes: frozenset[int], coding: Coding, classes: int) -> Explana
     return Explanation("foreign-values", text, remedy)
 
 
-def _about(tally: SplitTally, reason: Explanation, pairs: Sequence[int]) -> Finding:
+def _about(tally: SplitStats, reason: Explanation, pairs: Sequence[int]) -> Finding:
     expected = tally.dataset.coding.spell_all()
     return about_masks(reason.kind, tally, pairs, reason.found, expected, reason.remedy, reason.table)

@@ -14,7 +14,7 @@ from fassd.core.errors import FileError, UsageError
 if TYPE_CHECKING:
     from fassd.core.types import Event
     from fassd.speed.report import Report
-    from fassd.speed.variants import Order
+    from fassd.speed.variants import BenchmarkConfig
 
 _INTERRUPTED = 130
 
@@ -44,7 +44,7 @@ _file = click.Path(path_type=Path)
     multiple=True,
     metavar="PACKAGE.MODULE:FUNCTION",
     help="Measure a network of your own. This imports and runs your code: FUNCTION() returns a torch.nn.Module that "
-    "gives logits for (N, 3, H, W) float32 RGB images with ImageNet's normalisation. May be repeated.",
+    "gives logits for (N, 3, H, W) float32 RGB images with ImageNet's normalization. May be repeated.",
 )
 @click.option(
     "--runtime",
@@ -74,7 +74,7 @@ _file = click.Path(path_type=Path)
 @click.option(
     "--data",
     metavar="KIND:PATH",
-    help="Score --weights on these labelled images as well, for table and picture, and time on them if there are no "
+    help="Score --weights on these labeled images as well, for table and picture, and time on them if there are no "
     "--images.",
 )
 @click.option("--split", default="val", show_default=True, help="Which part of --data.")
@@ -158,13 +158,13 @@ def benchmark_command(
         if networks or own or picture or out or any(choices[name] for name in ("weights", "images", "data")):
             raise UsageError("--compare measures nothing and writes nothing: give it the two reports alone")
         return _compare(*compare, as_json)
-    from fassd.speed.variants import Order
+    from fassd.speed.variants import BenchmarkConfig
 
-    order = Order(networks=networks, own=own, rounds=iterations, memory=not no_memory, **choices)
+    order = BenchmarkConfig(networks=networks, own=own, rounds=iterations, memory=not no_memory, **choices)
     return _measure(order, picture, out, as_json)
 
 
-def _measure(order: Order, picture: Path | None, out: Path | None, as_json: bool) -> int:
+def _measure(order: BenchmarkConfig, picture: Path | None, out: Path | None, as_json: bool) -> int:
     from fassd.core.files import check_writable
     from fassd.speed.plot import check_picture, draw_speed
     from fassd.speed.report import write_report

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from fassd.speed.report import Comparison, Measured, Report
 
 _BAR_WIDTH = 27
-# To be told apart without colours, too.
-_SHADES = {"normalisation": "░", "network": "█", "upsampling": "▓", "argmax": "▒", "class map": "▚"}
+# To be told apart without colors, too.
+_SHADES = {"normalization": "░", "network": "█", "upsampling": "▓", "argmax": "▒", "class map": "▚"}
 _OTHER_SHADE = "▞"
 # Below this many columns Table IV leaves out what `fassd networks` prints as well.
 _WIDE = 104
@@ -54,7 +54,7 @@ def print_comparison(comparison: Comparison) -> None:
             (
                 one.variant.way,
                 *(_ms(one.before_ms), _ms(one.after_ms)),
-                *(f"{one.times_as_fast.value:.2f}", _bounds(one.times_as_fast, ".2f")),
+                *(f"{one.speedup.value:.2f}", _bounds(one.speedup, ".2f")),
                 *(_optional(one.before_ratio, ".2f"), _optional(one.after_ratio, ".2f")),
             ),
         )
@@ -105,7 +105,7 @@ def _print_times(console: Console, measured: Sequence[Measured], scored: bool) -
         "p99,\nms": [_ms(one.latency_ms.p99) for one in measured],
         "frames/s": [_fps(one.frames_per_second.value) for one in measured],
         "95 %": [_bounds(one.frames_per_second, _fps_format(one.frames_per_second.value)) for one in measured],
-        "ratio": [_optional(one.times_as_fast.value if one.times_as_fast else None, ".2f") for one in measured],
+        "ratio": [_optional(one.speedup.value if one.speedup else None, ".2f") for one in measured],
         "mIoU,\n%": [_optional(one.mean_iou if scored and one.variant.weights else None, ".2f") for one in measured],
         "peak,\nMiB": [_optional(one.peak_device_memory_mib or one.peak_memory_mib, ".0f") for one in measured],
     }
@@ -124,7 +124,7 @@ def _print_times(console: Console, measured: Sequence[Measured], scored: bool) -
 def _print_legend(console: Console, report: Report) -> None:
     """What the columns that are there mean."""
     lines = []
-    if any(one.times_as_fast for one in report.measured):
+    if any(one.speedup for one in report.measured):
         lines.append("ratio: times as fast as the same network the authors' way, round by round")
     if report.scored_on:
         lines.append(f"mIoU: of {report.scored_on.images} images of {report.scored_on.name}, each at its own size")
@@ -188,7 +188,7 @@ def _print_table_iv(console: Console, report: Report) -> None:
             row.gpu,
             *((_optional(row.gflops, ".1f"), _optional(row.parameters_m, ".2f")) if wide else ()),
             f"{row.fps:.1f}{'*' if row.tensorrt else ' '}",
-            f"{row.fps_normalised:.1f}",
+            f"{row.fps_normalized:.1f}",
             *_figures(report, measured),
             style="" if measured else "bright_black",
         )
@@ -198,11 +198,11 @@ def _print_table_iv(console: Console, report: Report) -> None:
         table.add_row(name, accuracy, _size(PAPER_SIZE), *blank, *_figures(report, measured))
     console.print("Table IV as published, and this machine", style="bold")
     console.print(table)
-    console.print("mIoU on Cityscapes val; normalised: as on a GTX 1080 Ti; * with TensorRT", style="dim")
+    console.print("mIoU on Cityscapes val; normalized: as on a GTX 1080 Ti; * with TensorRT", style="dim")
     if report.machine_factor is not None:
         console.print(
             f"This machine is {report.machine_factor:.3g} of a GTX 1080 Ti (geometric mean over the networks of Table "
-            "IV measured here); its normalised speeds are divided by that.",
+            "IV measured here); its normalized speeds are divided by that.",
             style="dim",
         )
     console.print()
@@ -218,8 +218,8 @@ def _figures(report: Report, measured: Sequence[Measured]) -> tuple[str, str]:
         return "", ""
     best = max(measured, key=lambda one: one.frames_per_second.value)
     if report.protocol == "paper":
-        normalised = best.frames_per_second_normalised
-        return _fps(best.frames_per_second.value), "" if normalised is None else f"{normalised:.1f}"
+        normalized = best.frames_per_second_normalized
+        return _fps(best.frames_per_second.value), "" if normalized is None else f"{normalized:.1f}"
     plain = [one for one in measured if one.variant.runtime == "authors"]
     return _fps(plain[0].frames_per_second.value) if plain else "", _fps(best.frames_per_second.value)
 

@@ -88,7 +88,7 @@ def _class_table(splits: Sequence[SplitSummary]) -> RenderableType:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("share of labelled pixels, %")
+    table.add_column("share of labeled pixels, %")
     for one in splits:
         table.add_column(one.split, justify="right")
     for name in splits[0].shares:

@@ -15,7 +15,7 @@ from fassd.core.errors import UsageError
 
 @click.group("data")
 def data_command() -> None:
-    """Make and look after labelled images."""
+    """Make and look after labeled images."""
 
 
 data_command.add_command(check_command)
@@ -30,8 +30,8 @@ data_command.add_command(check_command)
 def synthesize_command(out: Path, images: int, size: str, seed: int, split: str) -> None:
     """Render street scenes with perfect labels into OUT, in the layout of Cityscapes.
 
-    OUT/leftImg8bit/SPLIT/rendered holds the images, OUT/gtFine/SPLIT/rendered their labels: raw ids, train ids,
-    instance ids, colours. OUT must be new, empty, or hold other splits of rendered streets. Where a run was
+    OUT/leftImg8bit/SPLIT/rendered holds the images, OUT/gtFine/SPLIT/rendered their labels: label ids, train ids,
+    instance ids, colors. OUT must be new, empty, or hold other splits of rendered streets. Where a run was
     interrupted, the same command goes on with what is missing.
     """
     from fassd.synthesis.write import Streets
@@ -57,9 +57,9 @@ def synthesize_command(out: Path, images: int, size: str, seed: int, split: str)
     help="PNG or JPEG, overwritten.  [default: NAME_SPLIT.png in this folder]",
 )
 def show_command(data: str, split: str | None, images: int, seed: int, out: Path | None) -> int:
-    """Draw a contact sheet: image, mask in colour and overlay of some frames, over a legend.
+    """Draw a contact sheet: image, mask in color and overlay of some frames, over a legend.
 
-    Ignored pixels are hatched in grey, values that mean nothing in magenta. Damaged frames are shown as far as they can
+    Ignored pixels are hatched in gray, values that mean nothing in magenta. Damaged frames are shown as far as they can
     be read; then the exit code is 1.
     """
     from fassd.tasks.show import show

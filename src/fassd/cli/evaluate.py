@@ -1,4 +1,4 @@
-"""`fassd evaluate`: weights, or a folder of predictions, on labelled images -> scores."""
+"""`fassd evaluate`: weights, or a folder of predictions, on labeled images -> scores."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from fassd.runtimes.runtime import Runtime
     from fassd.scoring.conventions import Convention, GivenNumber
     from fassd.scoring.count import Report
-    from fassd.scoring.evaluate import NetworkAnswers
+    from fassd.scoring.evaluate import NetworkPredictions
     from fassd.scoring.prediction_files import FileAnswers
-    from fassd.scoring.tta import Averaging
+    from fassd.scoring.tta import TestTimeAugmentation
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -32,7 +32,7 @@ class _Order:
 
     weights: str | None
     predictions: Path | None
-    ids: Literal["raw", "train"] | None
+    ids: Literal["label", "train"] | None
     save_predictions: Path | None
     scales: str
     flip: bool
@@ -43,15 +43,15 @@ class _Order:
     precision: str
 
 
-@click.command("evaluate", short_help="Score weights, or a folder of predictions, on labelled images.")
+@click.command("evaluate", short_help="Score weights, or a folder of predictions, on labeled images.")
 @click.argument("weights", metavar="[WEIGHTS]", required=False)
 @options.data
 @click.option("--split", default="val", show_default=True, help="Which part of the data.")
 @click.option("--predictions", type=_FOLDER, metavar="FOLDER", help="Score these PNGs instead of WEIGHTS.")
 @click.option(
     "--ids",
-    type=click.Choice(["raw", "train"]),
-    help="What --predictions for cityscapes: hold.  [default: what predictions.json says, or raw ids, and a sentence "
+    type=click.Choice(["label", "train"]),
+    help="What --predictions for cityscapes: hold.  [default: what predictions.json says, or label ids, and a sentence "
     "if they look like train ids]",
 )
 @click.option(
@@ -83,7 +83,7 @@ class _Order:
 def evaluate_command(
     data: tuple[str, ...], split: str, report: Path | None, explain: str | None, as_json: bool, **order: Any
 ) -> int:
-    """Score WEIGHTS (a shipped name or a checkpoint file), or a folder of predictions, on labelled images.
+    """Score WEIGHTS (a shipped name or a checkpoint file), or a folder of predictions, on labeled images.
 
     One integer confusion matrix over the whole split, at the labels' own resolution; each picture is looked at once,
     as it is, unless --scales or --flip say otherwise. Ignored pixels never count; classes that occur neither in labels
@@ -135,7 +135,7 @@ def _check(order: _Order, data: int, folder_or_number: bool) -> None:
         raise UsageError("--predictions, --save-predictions, --report and --explain take a single --data")
 
 
-_Answering = Callable[["Dataset", "Watch"], tuple["Report", "NetworkAnswers | FileAnswers"]]
+_Answering = Callable[["Dataset", "Watch"], tuple["Report", "NetworkPredictions | FileAnswers"]]
 
 
 @contextmanager
@@ -173,21 +173,21 @@ def _score_folder(order: _Order, dataset: Dataset, watch: Watch) -> tuple[Report
 
 
 def _score_network(
-    order: _Order, runtime: Runtime, averaging: Averaging, dataset: Dataset, watch: Watch
-) -> tuple[Report, NetworkAnswers]:
-    from fassd.scoring.evaluate import NetworkAnswers, evaluate_answers
+    order: _Order, runtime: Runtime, averaging: TestTimeAugmentation, dataset: Dataset, watch: Watch
+) -> tuple[Report, NetworkPredictions]:
+    from fassd.scoring.evaluate import NetworkPredictions, evaluate_answers
     from fassd.scoring.prediction_files import SavedPredictions, order_of
 
     saved = None
     if order.save_predictions is not None:
         assert order.weights is not None
         saved = SavedPredictions(order.save_predictions, dataset, order_of(order.weights, runtime, averaging))
-    answers = NetworkAnswers(runtime, dataset, averaging, saved)
+    answers = NetworkPredictions(runtime, dataset, averaging, saved)
     return evaluate_answers(answers, watch, order.borders), answers
 
 
 def _write_report(
-    folder: Path, report: Report, order: _Order, answers: NetworkAnswers | FileAnswers, watch: Watch
+    folder: Path, report: Report, order: _Order, answers: NetworkPredictions | FileAnswers, watch: Watch
 ) -> None:
     from fassd.scoring.report import write_report
 
@@ -195,7 +195,7 @@ def _write_report(
 
 
 def _explain(
-    number: GivenNumber, report: Report, answers: NetworkAnswers | FileAnswers, watch: Watch
+    number: GivenNumber, report: Report, answers: NetworkPredictions | FileAnswers, watch: Watch
 ) -> list[Convention]:
     from fassd.scoring.conventions import explain
 

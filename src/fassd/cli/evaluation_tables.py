@@ -69,7 +69,7 @@ def _print_part(console: Console, part: Mapping[str, Any], official: Mapping[str
         names = escape(", ".join(part["absent"]))
         console.print(f"left out of the mean, for neither labels nor answers have them: {names}", soft_wrap=True)
     if part["answered_no_class"]:
-        console.print(f"answered with no class, which counts as a miss: {part['answered_no_class']:,} pixels")
+        console.print(f"answered with no class, which counts as a miss: {part['predicted_no_class']:,} pixels")
     console.print()
 
 
@@ -136,7 +136,7 @@ def print_explained(number: GivenNumber, found: list[Convention]) -> None:
 
 
 def _percent(value: float | None) -> str:
-    return "none (no labelled pixel)" if value is None else f"{value * 100:.2f} %"
+    return "none (no labeled pixel)" if value is None else f"{value * 100:.2f} %"
 
 
 def _short(value: float | None, digits: int = 1) -> str:

@@ -70,7 +70,7 @@ def export_command(as_json: bool, **choices: Any) -> int:
     from rich.console import Console
 
     from fassd.exports.report import as_json as values_of
-    from fassd.exports.result import Order
+    from fassd.exports.result import ExportConfig
     from fassd.tasks.export import export
 
     console = Console(stderr=True)
@@ -79,7 +79,7 @@ def export_command(as_json: bool, **choices: Any) -> int:
         def show(event: Event) -> None:
             status.update(_moment(event))
 
-        done = export(Order(**choices), show)
+        done = export(ExportConfig(**choices), show)
     if as_json:
         click.echo(json.dumps(values_of(done), indent=2))
     else:
@@ -133,7 +133,7 @@ def _print(done: Exported) -> None:
     )
     if agreement.source_iou is not None and agreement.export_iou is not None:
         click.echo(
-            f"mean IoU {agreement.export_iou:.2%}, the source's {agreement.source_iou:.2%} ({done.labelled_images})"
+            f"mean IoU {agreement.export_iou:.2%}, the source's {agreement.source_iou:.2%} ({done.labeled_images})"
         )
     if floating := done.facts.get("floating_layers"):
         click.echo(f"in floating point: {', '.join(floating)}")

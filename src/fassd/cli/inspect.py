@@ -11,7 +11,7 @@ from fassd.cli import options
 if TYPE_CHECKING:
     from fassd.core.checkpoint import Header
     from fassd.tasks.inspect import Inspected
-    from fassd.training.state import Progress
+    from fassd.training.state import TrainerState
 
 Rows = list[tuple[str, str]]
 
@@ -79,7 +79,7 @@ def _of_header(header: Header) -> Rows:
     return [*rows, ("written by", f"fassd {header.version}" if header.version else "unknown")]
 
 
-def _of_progress(progress: Progress) -> Rows:
+def _of_progress(progress: TrainerState) -> Rows:
     import msgspec
 
     recipe = progress.recipe
@@ -102,10 +102,10 @@ def _network(name: str, alpha: int) -> str:
 
 
 def _input(header: Header) -> str:
-    pixels = header.pixels
-    mean, deviation = (" ".join(f"{one:g}" for one in of) for of in (pixels.mean, pixels.deviation))
+    pixels = header.normalization
+    mean, std = (" ".join(f"{one:g}" for one in of) for of in (pixels.mean, pixels.std))
     side = f"; longer side at most {header.input_side}" if header.input_side else ""
-    return f"{pixels.channel_order.upper()}, mean {mean}, deviation {deviation}{side}"
+    return f"{pixels.channel_order.upper()}, mean {mean}, deviation {std}{side}"
 
 
 def _in_short(recipe: dict[str, Any]) -> str:
@@ -114,7 +114,7 @@ def _in_short(recipe: dict[str, Any]) -> str:
         height, width = recipe["augmentation"]["crop"]
         return (
             f"{recipe['iterations']} updates of {recipe['batch']} images, crops of {width}x{height}, rate "
-            f"{recipe['optimiser']['rate']}, seed {recipe['seed']}; every value with --json"
+            f"{recipe['optimizer']['rate']}, seed {recipe['seed']}; every value with --json"
         )
     except (KeyError, TypeError, ValueError):
         return "of another version of fassd; every value with --json"

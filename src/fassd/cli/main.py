@@ -36,7 +36,7 @@ def cli(debug: bool) -> None:
     """Label every pixel of a street photo: road, pavement, person, car ...
 
     \b
-    fassd predict street.jpg          writes the labelled picture to predictions/
+    fassd predict street.jpg          writes the labeled picture to predictions/
     fassd evaluate WEIGHTS --data camvid:PATH
     fassd train camvid --data camvid:PATH --out runs/first
     """

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from fassd.core.catalog import DEFAULT_WEIGHTS, WEIGHTS
+from fassd.core.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,4 +55,23 @@ def out(default: str | None, text: str) -> Callable[[F], F]:
         metavar="FOLDER",
         type=click.Path(path_type=Path),
         help=text,
+    )
+
+
+def renamed(old: str, new: str, takes_value: bool = True) -> Callable[[F], F]:
+    """A hidden option under a name that options had before; whoever gives it is told the new name.
+
+    Args:
+        old: "--at-most".
+        new: "--max-iou-drop".
+        takes_value: whether the old option was followed by a value.
+    """
+
+    def refuse(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value not in (None, False, ()) and not context.resilient_parsing:
+            raise UsageError(f"the option {old} is called {new} now")
+
+    kind: dict[str, Any] = {"default": None, "multiple": True} if takes_value else {"is_flag": True}
+    return click.option(
+        old, f"renamed_{old.strip('-').replace('-', '_')}", hidden=True, expose_value=False, callback=refuse, **kind
     )

@@ -1,4 +1,4 @@
-"""`fassd predict`: pictures -> labelled pictures."""
+"""`fassd predict`: pictures -> labeled pictures."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def predict_command(
     if as_json:
         click.echo(json.dumps([_as_json(one) for one in report.done], indent=2))
     elif report.failed:
-        click.echo(f"{len(report.done)} labelled, {len(report.failed)} could not be read", err=True)
+        click.echo(f"{len(report.done)} labeled, {len(report.failed)} could not be read", err=True)
     return 1 if report.failed else 0
 
 

@@ -27,13 +27,13 @@ def pretrain_command(recipe: str | None, data: str | None, dry_run: bool, **give
     """
     chosen = choose(recipe, (data,) if data else (), "FOLDER", {**given, "dry_run": dry_run})
     from fassd.core.files import with_home
-    from fassd.training.setup import PretrainingOrder
+    from fassd.training.setup import PretrainConfig
 
-    order = PretrainingOrder(data=with_home(chosen.data[0]), **chosen.common)
+    order = PretrainConfig(data=with_home(chosen.data[0]), **chosen.common)
     if dry_run:
-        from fassd.training.dry_run import rehearse_pretraining
+        from fassd.training.dry_run import dry_run_pretraining
 
-        print_rehearsal(order.recipe, lambda: rehearse_pretraining(order))
+        print_rehearsal(order.recipe, lambda: dry_run_pretraining(order))
         return
     from fassd.tasks.pretrain import pretrain
 

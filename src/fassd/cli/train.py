@@ -25,16 +25,16 @@ def train_command(recipe: str | None, data: tuple[str, ...], dry_run: bool, **gi
     trains with several processes.
     """
     chosen = choose(recipe, data, "KIND:PATH", {**given, "dry_run": dry_run})
-    from fassd.training.setup import TrainingOrder
+    from fassd.training.setup import TrainConfig
 
     start, encoder = given["start"], given["encoder"]
     if chosen.beginning is not None:
         start, encoder = chosen.beginning.start, chosen.beginning.encoder and Path(chosen.beginning.encoder)
-    order = TrainingOrder(data=chosen.data, start=start, encoder=encoder, **chosen.common)
+    order = TrainConfig(data=chosen.data, start=start, encoder=encoder, **chosen.common)
     if dry_run:
-        from fassd.training.dry_run import rehearse
+        from fassd.training.dry_run import dry_run as estimate
 
-        print_rehearsal(order.recipe, lambda: rehearse(order))
+        print_rehearsal(order.recipe, lambda: estimate(order))
         return
     from fassd.tasks.train import train
 

@@ -15,15 +15,15 @@ import click
 from fassd.cli import options
 
 if TYPE_CHECKING:
-    from fassd.core.recipe import Recipe, Trained
+    from fassd.core.recipe import Recipe, Task
     from fassd.core.types import Watch
-    from fassd.training.dry_run import Rehearsal
-    from fassd.training.run import Beginning
-    from fassd.training.state import Progress
+    from fassd.training.dry_run import DryRunEstimate
+    from fassd.training.run import RunInfo
+    from fassd.training.state import TrainerState
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_TRAINED: dict[str | None, Trained] = {"train": "network", "pretrain": "encoder"}
+_TRAINED: dict[str | None, Task] = {"train": "segmentation", "pretrain": "classification"}
 
 
 def _list_recipes(context: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -35,9 +35,9 @@ def _list_recipes(context: click.Context, option: click.Parameter, wanted: bool)
     found = {name: read_recipe(path) for name, path in shipped_recipes().items()}
     rows = [("recipe", "network", "updates", "batch", "crop")]
     for name, recipe in found.items():
-        if recipe.trains == _TRAINED[context.info_name]:
-            height, width = recipe.augmentation.crop
-            rows.append((name, recipe.network, f"{recipe.iterations:,}", str(recipe.batch), f"{width}x{height}"))
+        if recipe.task == _TRAINED[context.info_name]:
+            height, width = recipe.augmentation.crop_size
+            rows.append((name, recipe.network, f"{recipe.iterations:,}", str(recipe.batch_size), f"{width}x{height}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [
@@ -67,9 +67,7 @@ _OPTIONS = (
     click.option("--iterations", type=int, default=None, help="Override the recipe's number of updates."),
     click.option("--batch", type=int, default=None, help="Override the recipe's images an update."),
     click.option("--seed", type=int, default=None, help="Override the recipe's seed."),
-    click.option(
-        "--set", "values", multiple=True, metavar="KEY=VALUE", help="Override any value: optimiser.rate=0.01."
-    ),
+    click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override any value: optimizer.lr=0.01."),
     click.option("--resume", is_flag=True, help="Go on from the run's last training state; --out alone is enough."),
     click.option("--dry-run", is_flag=True, help="Write nothing; print recipe, sizes, measured time and memory."),
     click.option(
@@ -102,7 +100,7 @@ class Chosen:
 
     recipe: Recipe
     data: tuple[str, ...]
-    beginning: Beginning | None
+    beginning: RunInfo | None
     common: dict[str, Any]
 
 
@@ -188,7 +186,7 @@ def _signals_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def carry_out(task: Callable[[Watch], Progress], score: str, then: str) -> None:
+def carry_out(task: Callable[[Watch], TrainerState], score: str, then: str) -> None:
     """Trains while a display shows it, and says what came of it.
 
     Args:
@@ -212,7 +210,7 @@ def carry_out(task: Callable[[Watch], Progress], score: str, then: str) -> None:
     click.echo(then)
 
 
-def print_rehearsal(recipe: Recipe, rehearsed: Callable[[], Rehearsal]) -> None:
+def print_rehearsal(recipe: Recipe, rehearsed: Callable[[], DryRunEstimate]) -> None:
     """The effective recipe, and what its training would take.
 
     Args:
@@ -231,19 +229,19 @@ def print_rehearsal(recipe: Recipe, rehearsed: Callable[[], Rehearsal]) -> None:
     table.add_column()
     table.add_row("network", f"{recipe.network}, {found.parameters:,} parameters")
     table.add_row("images", f"{found.learned:,} to learn from, {found.scored:,} to score on")
-    table.add_row("updates", f"{recipe.iterations:,} of {recipe.batch} images: {found.passes:.1f} passes")
+    table.add_row("updates", f"{recipe.iterations:,} of {recipe.batch_size} images: {found.passes:.1f} passes")
     if found.memory is not None:
         room = f" of {found.available / 2**30:.1f} GiB" if found.available else ""
         table.add_row("memory", f"about {found.memory / 2**30:.1f} GiB{room}")
     table.add_row(
-        "an update", f"{found.update_s:.2f} s in {found.precision}, {recipe.batch / found.update_s:.1f} images/s"
+        "an update", f"{found.update_s:.2f} s in {found.precision}, {recipe.batch_size / found.update_s:.1f} images/s"
     )
     table.add_row("a validation", f"{_duration(found.validation_s)}")
     table.add_row("the whole run", f"about {_duration(found.total_s)} on {found.device} with one process")
     console = Console(highlight=False)
     console.print(table)
     if found.memory and found.available and found.memory > found.available:
-        console.print("this does not fit: raise accumulate, or lower batch or augmentation.crop", style="bold")
+        console.print("this does not fit: raise accumulate, or lower batch or augmentation.crop_size", style="bold")
     click.echo("measured on a few updates of one and two images; nothing was written")
 
 

@@ -18,6 +18,7 @@ from fassd.core.digest import NO_DIGEST, has_digest, with_digest
 from fassd.core.errors import CheckpointError
 from fassd.core.files import written_whole
 from fassd.core.labels import LabelSpace
+from fassd.core.renamed import HEADER_KEYS, recipe_with_new_keys, with_new_keys
 
 METADATA_KEY = "fassd"
 STATE_KEY = "fassd-training-state"
@@ -27,23 +28,23 @@ _DIGEST_KEY = "sha256"
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-class Pixels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How 8-bit pixels become a network's input: (value / 255 - mean) / deviation, channel by channel.
+class Normalization(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How 8-bit pixels become a network's input: (value / 255 - mean) / std, channel by channel.
 
     Attributes:
-        channel_order: order of the network's input planes; mean and deviation follow it.
+        channel_order: order of the network's input planes; mean and std follow it.
         mean: of each plane, on the scale 0..1.
-        deviation: of each plane, on the scale 0..1.
+        std: of each plane, on the scale 0..1.
     """
 
     channel_order: Literal["rgb", "bgr"]
     mean: tuple[float, float, float]
-    deviation: tuple[float, float, float]
+    std: tuple[float, float, float]
 
 
 # The usual ImageNet constants; the published networks were trained on planes in the order blue, green, red.
-RGB_PIXELS = Pixels("rgb", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-BGR_PIXELS = Pixels("bgr", RGB_PIXELS.mean[::-1], RGB_PIXELS.deviation[::-1])
+RGB_NORMALIZATION = Normalization("rgb", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+BGR_NORMALIZATION = Normalization("bgr", RGB_NORMALIZATION.mean[::-1], RGB_NORMALIZATION.std[::-1])
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -69,7 +70,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         network: name of the row.
         alpha: the DAPF's divisor.
         label_space: classes in the order of the outputs; None in an encoder-only file.
-        pixels: what the network expects as input.
+        normalization: of its input.
         input_side: longer image side, pixels, to which prediction shrinks larger pictures; None leaves them alone.
         recipe: the values it was trained with; None where unknown.
         data: the data sets it was trained on, each with its counts.
@@ -83,7 +84,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     network: str
     alpha: int = 2
     label_space: LabelSpace | None
-    pixels: Pixels
+    normalization: Normalization
     input_side: int | None = None
     recipe: dict[str, Any] | None = None
     data: list[dict[str, Any]] = []
@@ -91,6 +92,18 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     terms: str = ""
     origin: str = ""
     version: str = ""
+
+
+def header_from(values: Any) -> Header:
+    """A header from its JSON values, as this or an earlier version wrote them.
+
+    Raises:
+        msgspec.ValidationError: they are no header.
+    """
+    renamed = with_new_keys(values, HEADER_KEYS)
+    if isinstance(renamed, dict) and isinstance(renamed.get("recipe"), dict):
+        renamed["recipe"] = recipe_with_new_keys(renamed["recipe"])
+    return msgspec.convert(renamed, Header)
 
 
 @dataclass(frozen=True)
@@ -186,6 +199,6 @@ def _checked(path: Path, opened: Any) -> dict[str, Any]:
 
 def _decode_header(path: Path, said: dict[str, Any]) -> Header:
     try:
-        return msgspec.convert({key: value for key, value in said.items() if key != _DIGEST_KEY}, Header)
+        return header_from({key: value for key, value in said.items() if key != _DIGEST_KEY})
     except (msgspec.MsgspecError, ValueError) as error:
         raise CheckpointError(path, f"its fassd header is damaged or from another version ({error})") from None

@@ -4,7 +4,7 @@ FassdError                     one sentence: what was found, what was expected, 
 ├── UsageError                 an option, a name or an argument that cannot be
 │   └── UnknownName            a name that is in no table; offers the nearest ones
 ├── FileError                  a file or folder that cannot be used as asked; names it
-│   ├── PictureError           not a picture, damaged, too large or too small
+│   ├── ImageError           not a picture, damaged, too large or too small
 │   ├── CheckpointError        not a checkpoint, damaged, or made for another network
 │   └── DataError              a data set whose files contradict its description
 │       └── MissingSplit       a split that a data set does not have
@@ -68,7 +68,7 @@ class FileError(FassdError):
         self.problem = problem
 
 
-class PictureError(FileError):
+class ImageError(FileError):
     """A file that is not a picture, is damaged, or is too large or too small."""
 
 

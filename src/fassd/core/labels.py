@@ -1,4 +1,4 @@
-"""Label spaces: the classes a network answers with, their colours, and the tables that lead into them."""
+"""Label spaces: the classes a network answers with, their colors, and the tables that lead into them."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from fassd.core.errors import UnknownName, UsageError
 
 @dataclass(frozen=True)
 class LabelClass:
-    """One class: its name, its colour (red, green, blue) and its id in the original label files."""
+    """One class: its name, its color (red, green, blue) and its id in the original label files."""
 
     name: str
-    colour: tuple[int, int, int]
-    raw_id: int
+    color: tuple[int, int, int]
+    label_id: int
 
 
 @dataclass(frozen=True)
-class RawClass:
+class CityscapesClass:
     """One of the 35 classes that Cityscapes' annotators drew; `CITYSCAPES` keeps the 19 that are learned and scored.
 
     Attributes:
         name: as the owners write it.
-        raw_id: its value in labelIds files, and a thousandth of its values in instanceIds files; -1: never written.
+        label_id: its value in labelIds files, and a thousandth of its values in instanceIds files; -1: never written.
         train_id: its place in `CITYSCAPES`; 255, or -1 of the class that is never written, where it has none.
         category: the coarser class that it belongs to, one of 8.
         has_instances: single objects are told apart.
         ignored: pixels of this true class are not scored.
-        colour: red, green, blue; several classes may share one.
+        color: red, green, blue; several classes may share one.
     """
 
     name: str
-    raw_id: int
+    label_id: int
     train_id: int
     category: str
     has_instances: bool
     ignored: bool
-    colour: tuple[int, int, int]
+    color: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class LabelSpace:
             raise UnknownName(f"class of label space '{self.name}'", name, self.names)
         return self.names.index(name)
 
-    def colour_table(self) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-        """(256, 3) uint8: the colour of each value; black beyond the classes, so also for IGNORE."""
+    def color_table(self) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+        """(256, 3) uint8: the color of each value; black beyond the classes, so also for IGNORE."""
         table = np.zeros((256, 3), np.uint8)
-        table[: len(self)] = [label.colour for label in self.classes]
+        table[: len(self)] = [label.color for label in self.classes]
         return table
 
     def identity_table(self) -> LookupTable:
@@ -87,11 +87,11 @@ class LabelSpace:
         table[: len(self)] = np.arange(len(self))
         return table
 
-    def raw_id_table(self) -> LookupTable:
+    def label_id_table(self) -> LookupTable:
         """The table for files that hold the original (raw) ids."""
         table = np.full(256, IGNORE, np.uint8)
         for train_id, label in enumerate(self.classes):
-            table[label.raw_id] = train_id
+            table[label.label_id] = train_id
         return table
 
     def table_into(self, other: LabelSpace, names: Mapping[str, str]) -> LookupTable:
@@ -117,10 +117,10 @@ def _space(name: str, rows: list[tuple[str, tuple[int, int, int], int]]) -> Labe
     return LabelSpace(name, tuple(LabelClass(*row) for row in rows))
 
 
-# Every class of Cityscapes (Cordts et al., CVPR 2016) with the owners' ids and colours, in their order:
-# name, raw id, train id, category, has instances, ignored when scored, colour.
-CITYSCAPES_RAW = tuple(
-    RawClass(*row)
+# Every class of Cityscapes (Cordts et al., CVPR 2016) with the owners' ids and colors, in their order:
+# name, label id, train id, category, has instances, ignored when scored, color.
+CITYSCAPES_CLASSES = tuple(
+    CityscapesClass(*row)
     for row in [
         ("unlabeled", 0, 255, "void", False, True, (0, 0, 0)),
         ("ego vehicle", 1, 255, "void", False, True, (0, 0, 0)),
@@ -163,8 +163,8 @@ CITYSCAPES_RAW = tuple(
 CITYSCAPES = LabelSpace(
     "cityscapes",
     tuple(
-        LabelClass(row.name, row.colour, row.raw_id)
-        for row in sorted(CITYSCAPES_RAW, key=lambda row: row.train_id)
+        LabelClass(row.name, row.color, row.label_id)
+        for row in sorted(CITYSCAPES_CLASSES, key=lambda row: row.train_id)
         if not row.ignored
     ),
 )
@@ -187,7 +187,7 @@ CAMVID = _space(
     ],
 )
 
-# The 32 classes that CamVid's annotators drew, by the colour that stands for each in their files, and the class of
+# The 32 classes that CamVid's annotators drew, by the color that stands for each in their files, and the class of
 # `CAMVID` that the literature merges it into. What the literature gives no home is ignored.
 CAMVID_RAW: tuple[tuple[str, tuple[int, int, int], str], ...] = (
     ("Animal", (64, 128, 64), "ignore"),

@@ -11,7 +11,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def side_by_side(work: Callable[[T], R], things: Iterable[T], workers: int) -> Generator[R]:
+def parallel_map(work: Callable[[T], R], things: Iterable[T], workers: int) -> Generator[R]:
     """`work` of each thing, in the order of the things; what it raises is raised in its place.
 
     Args:

@@ -16,12 +16,13 @@ from msgspec import Meta
 
 from fassd.core.catalog import shipped_or_file
 from fassd.core.errors import FileError, UnknownName, UsageError
+from fassd.core.renamed import key_of_today, recipe_with_new_keys
 
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 AboveZero = Annotated[float, Meta(gt=0, lt=1e6)]
-Trained: TypeAlias = Literal["network", "encoder"]
+Task: TypeAlias = Literal["segmentation", "classification"]
 """What a recipe is for: `fassd train` or `fassd pretrain`."""
 
 
@@ -29,106 +30,110 @@ class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Flip, scale, pad, crop, in the order of the published code.
 
     Attributes:
-        crop: height and width, pixels, that a network sees while training.
+        crop_size: height and width, pixels, that a network sees while training.
         scale: smallest and largest factor by which an image is resized, drawn uniformly.
-        flip: probability of mirroring left and right.
-        jitter: strength of random brightness, contrast, saturation and tint, 0 (published: none) to 1.
+        hflip: probability of mirroring left and right.
+        color_jitter: strength of random brightness, contrast, saturation and tint, 0 (published: none) to 1.
     """
 
-    crop: tuple[Positive, Positive]
+    crop_size: tuple[Positive, Positive]
     scale: tuple[AboveZero, AboveZero] = (0.5, 2.0)
-    flip: Fraction = 0.5
-    jitter: Fraction = 0.0
+    hflip: Fraction = 0.5
+    color_jitter: Fraction = 0.0
 
 
 class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bootstrapped cross entropy.
 
     Attributes:
-        kept: pixels of an image that always count (K).
+        min_kept: pixels of an image that always count (K).
         threshold: loss above which a pixel counts.
         class_weights: "none" as published, or "inverse-log": 1 / ln(1.02 + share of the class) of the training
             labels (Paszke et al., ENet, 2016), which gives thin and rare classes their due.
-        auxiliary: weight of the same loss on each decoder step but the last, through a 1x1 convolution of its own
+        aux_weight: weight of the same loss on each decoder step but the last, through a 1x1 convolution of its own
             that training alone has (Zhao et al., PSPNet, 2017); 0 as published: none.
     """
 
-    kept: Positive = 4096
+    min_kept: Positive = 4096
     threshold: Annotated[float, Meta(ge=0)] = 0.3
     class_weights: Literal["none", "inverse-log"] = "none"
-    auxiliary: Fraction = 0.0
+    aux_weight: Fraction = 0.0
 
 
-class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Optimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Stochastic gradient descent with the "poly" rate. What is left out is as published.
 
     Attributes:
-        rate: learning rate at the start.
+        lr: learning rate at the start.
         momentum: without Nesterov.
-        decay: weight decay.
+        weight_decay: weight decay.
         power: of the poly schedule.
-        warmup: updates over which the rate rises linearly to the schedule's; 0 as published.
-        clip: the gradient is shortened to this length where it is longer; 0 as published: never.
-        decay_all: decay on every parameter, as published; false spares norms, slopes and biases.
-        encoder_rate: factor on the rate of the encoder; 0 freezes it, its norms' statistics included.
+        warmup_iterations: updates over which the rate rises linearly to the schedule's; 0 as published.
+        clip_grad_norm: the gradient is shortened to this length where it is longer; 0 as published: never.
+        decay_norm_and_bias: decay on every parameter, as published; false spares norms, slopes and biases.
+        encoder_lr_mult: factor on the rate of the encoder; 0 freezes it, its norms' statistics included.
     """
 
-    rate: AboveZero = 0.02
+    lr: AboveZero = 0.02
     momentum: Fraction = 0.9
-    decay: Annotated[float, Meta(ge=0)] = 5e-4
+    weight_decay: Annotated[float, Meta(ge=0)] = 5e-4
     power: AboveZero = 0.9
-    warmup: Count = 0
-    clip: Annotated[float, Meta(ge=0)] = 0.0
-    decay_all: bool = True
-    encoder_rate: Fraction = 1.0
+    warmup_iterations: Count = 0
+    clip_grad_norm: Annotated[float, Meta(ge=0)] = 0.0
+    decay_norm_and_bias: bool = True
+    encoder_lr_mult: Fraction = 1.0
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole recipe.
 
     Attributes:
-        trains: "network", by `fassd train`, or "encoder", by `fassd pretrain`.
+        task: "segmentation", by `fassd train`, or "classification", by `fassd pretrain`.
         network: name of the row.
         alpha: the DAPF's divisor.
         iterations: updates of the whole run.
-        batch: images an update, over all processes together.
-        accumulate: parts into which the images of an update are cut, one after the other, where memory is short;
-            norms then see a part at a time.
-        seed: of initialisation, order and augmentation.
+        batch_size: images an update, over all processes together.
+        accumulation_steps: parts into which the images of an update are cut, one after the other, where memory is
+            short; BatchNorm layers then see a part at a time.
+        seed: of initialization, order and augmentation.
         channel_order: order of the input planes; the published networks take "bgr".
         precision: arithmetic of forward and backward pass; "auto" takes bfloat16 where the processor has it, float16
             scales its loss.
         compile: PyTorch turns the network into code of its own before the first update, which takes minutes.
-        average: weights are averaged over the updates, each mean keeping this share of the one before (0.999, say);
+        ema_decay: weights are averaged over the updates, each mean keeping this share of the one before (0.999, say);
             the mean is what is validated and kept (Polyak, 1992). 0 as published: none.
-        sync_norms: several processes share the statistics of their norms, so that their number changes nothing.
+        sync_batchnorm: several processes share the statistics of their norms, so that their number changes nothing.
         validate_every: iterations between two validations, each of which may become the best checkpoint.
         save_every: iterations between two training states: what a dead machine costs at most.
         keep_every: training states of these iterations are kept for good; 0 keeps the last two alone.
     """
 
-    trains: Trained = "network"
+    task: Task = "segmentation"
     network: str
     alpha: Positive = 2
     iterations: Positive
-    batch: Positive
-    accumulate: Positive = 1
+    batch_size: Positive
+    accumulation_steps: Positive = 1
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     channel_order: Literal["rgb", "bgr"] = "rgb"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     compile: bool = False
-    average: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    sync_norms: bool = True
+    ema_decay: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    sync_batchnorm: bool = True
     validate_every: Positive = 500
     save_every: Positive = 100
     keep_every: Count = 0
     augmentation: Augmentation
     loss: Loss = Loss()
-    optimiser: Optimiser = Optimiser()
+    optimizer: Optimizer = Optimizer()
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path, earlier: bool = False) -> Recipe:
     """A recipe from its file.
+
+    Args:
+        path: a TOML file.
+        earlier: take the keys of earlier versions as well, for files that fassd itself wrote.
 
     Raises:
         FileError: missing, or not TOML.
@@ -140,7 +145,7 @@ def read_recipe(path: Path) -> Recipe:
         raise FileError(path, f"the recipe cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FileError(path, f"the recipe is not valid TOML ({error})") from None
-    return recipe_from(values, str(path))
+    return recipe_from(recipe_with_new_keys(values) if earlier else values, str(path))
 
 
 def recipe_from(values: dict[str, Any], source: str) -> Recipe:
@@ -153,6 +158,10 @@ def recipe_from(values: dict[str, Any], source: str) -> Recipe:
     Raises:
         UsageError: an unknown key (the nearest is offered), a wrong type, a value out of range.
     """
+    for key in _keys_of(values):
+        today = key_of_today(key)
+        if today != key:
+            raise UsageError(f"{source}: the key {key} is called {today} now; rename it")
     try:
         recipe = msgspec.convert(values, Recipe, strict=True)
     except msgspec.ValidationError as error:
@@ -160,26 +169,37 @@ def recipe_from(values: dict[str, Any], source: str) -> Recipe:
     low, high = recipe.augmentation.scale
     if low > high:
         raise UsageError(f"{source}: augmentation.scale runs from {low} to {high}; give the smaller factor first")
-    crop = recipe.augmentation.crop
+    crop = recipe.augmentation.crop_size
     # Pre-training knows no loss of pixels.
-    if recipe.trains == "network" and recipe.loss.kept >= crop[0] * crop[1]:
+    if recipe.task == "segmentation" and recipe.loss.min_kept >= crop[0] * crop[1]:
         raise UsageError(
-            f"{source}: loss.kept is {recipe.loss.kept} but a crop of {crop[0]}x{crop[1]} has {crop[0] * crop[1]} "
-            "pixels; keep fewer"
+            f"{source}: loss.min_kept is {recipe.loss.min_kept} but a crop of {crop[0]}x{crop[1]} has "
+            f"{crop[0] * crop[1]} pixels; keep fewer"
         )
-    if recipe.batch % recipe.accumulate:
+    if recipe.batch_size % recipe.accumulation_steps:
         raise UsageError(
-            f"{source}: accumulate is {recipe.accumulate}, which does not divide the batch of {recipe.batch} images"
+            f"{source}: accumulation_steps is {recipe.accumulation_steps}, which does not divide the batch of "
+            f"{recipe.batch_size} images"
         )
-    if recipe.optimiser.warmup >= recipe.iterations:
+    if recipe.optimizer.warmup_iterations >= recipe.iterations:
         raise UsageError(
-            f"{source}: optimiser.warmup is {recipe.optimiser.warmup} but there are {recipe.iterations} iterations; "
-            "warm up for fewer"
+            f"{source}: optimizer.warmup_iterations is {recipe.optimizer.warmup_iterations} but there are "
+            f"{recipe.iterations} iterations; warm up for fewer"
         )
     return recipe
 
 
-def check_trained(recipe: Recipe, wanted: Trained, name: str) -> None:
+def _keys_of(values: dict[str, Any]) -> list[str]:
+    """Every key, "section.key" inside a section, sections before what is inside them."""
+    found = []
+    for key, value in values.items():
+        found.append(key)
+        if isinstance(value, dict):
+            found += [f"{key}.{inside}" for inside in value]
+    return found
+
+
+def check_trained(recipe: Recipe, wanted: Task, name: str) -> None:
     """Refuses a recipe that is another verb's.
 
     Args:
@@ -190,11 +210,11 @@ def check_trained(recipe: Recipe, wanted: Trained, name: str) -> None:
     Raises:
         UsageError: it trains something else; the right command is said.
     """
-    if recipe.trains != wanted:
-        right = "pretrain {} --data FOLDER" if recipe.trains == "encoder" else "train {} --data KIND:PATH"
+    if recipe.task != wanted:
+        right = "pretrain {} --data FOLDER" if recipe.task == "classification" else "train {} --data KIND:PATH"
         raise UsageError(
-            f"the recipe {name} trains the {recipe.trains}, not the {wanted}: use fassd {right.format(name)} --out "
-            f'FOLDER, or set trains = "{wanted}" in a recipe of your own'
+            f"the recipe {name} trains the {recipe.task}, not the {wanted}: use fassd {right.format(name)} --out "
+            f'FOLDER, or set task = "{wanted}" in a recipe of your own'
         )
 
 
@@ -210,7 +230,7 @@ def recipe_as_toml(recipe: Recipe) -> str:
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
-    """The keys in which two recipes differ, sections spelled out ("loss.kept")."""
+    """The keys in which two recipes differ, sections spelled out ("loss.min_kept")."""
     found = []
     for name in Recipe.__struct_fields__:
         first, second = getattr(one, name), getattr(other, name)
@@ -228,7 +248,7 @@ def _explain(message: str) -> str:
     unknown = re.search(r"unknown field `(\w+)`", found)
     if not unknown:
         return f"{place}: {found[0].lower()}{found[1:]}" if place else message
-    keys = {name for struct in (Recipe, Augmentation, Loss, Optimiser) for name in struct.__struct_fields__}
+    keys = {name for struct in (Recipe, Augmentation, Loss, Optimizer) for name in struct.__struct_fields__}
     near = difflib.get_close_matches(unknown[1], keys, n=1)
     offer = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(sorted(keys))}"
     return f"{f'[{place}]' if place else 'a recipe'} has no key '{unknown[1]}'; {offer}"
@@ -261,6 +281,8 @@ def override_recipe(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
     """
     values = msgspec.to_builtins(recipe)
     for name, value in overrides.items():
+        if key_of_today(name) != name:
+            raise UsageError(f"the key {name} of recipes is called {key_of_today(name)} now")
         section, _, key = name.rpartition(".")
         inside = values.get(section, {}) if section else values
         if not isinstance(inside, dict) or (section and section not in values):
@@ -281,7 +303,7 @@ def parse_values(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         key, separator, value = text.partition("=")
         if not separator or not re.fullmatch(r"\w+(\.\w+)?", key.strip()):
-            raise UsageError(f"--set {text}: expected key=value, for example optimiser.rate=0.01")
+            raise UsageError(f"--set {text}: expected key=value, for example optimizer.lr=0.01")
         try:
             parsed[key.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:

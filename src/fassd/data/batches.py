@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from fassd.core.arrays import Image, Labels
-from fassd.core.errors import FassdError, PictureError
+from fassd.core.errors import FassdError, ImageError
 from fassd.core.recipe import Recipe
 from fassd.core.types import Marked, Sample
 from fassd.data.dataset import Dataset
@@ -118,7 +118,7 @@ class Samples(Sequence[Sample]):
         """Of an image and its labels; None if its header is damaged, which is for the one who needs it to say."""
         try:
             return read_size(image, self._factor), read_size(image)
-        except PictureError:
+        except ImageError:
             return None
 
 
@@ -154,7 +154,9 @@ def training_batches(
         FassdError: what reading a sample raises.
     """
     places = places_of(recipe, len(samples), start, share)
-    return load(partial(_crop, samples, recipe), places, workers, 4 * recipe.batch * prod(recipe.augmentation.crop))
+    return load(
+        partial(_crop, samples, recipe), places, workers, 4 * recipe.batch_size * prod(recipe.augmentation.crop_size)
+    )
 
 
 def _crop(samples: Samples, recipe: Recipe, place: Place) -> Example:
@@ -169,7 +171,7 @@ def places_of(recipe: Recipe, samples: int, start: int, share: tuple[int, int]) 
     """A process's share of each batch from update `start` to the last; see `training_batches`."""
     rank, processes = share
     for step in range(start, recipe.iterations):
-        positions = order_of(recipe.seed, step, recipe.batch, samples)
+        positions = order_of(recipe.seed, step, recipe.batch_size, samples)
         yield [(step, slot, position) for slot, position in enumerate(positions)][rank::processes]
 
 

@@ -1,4 +1,4 @@
-"""CamVid (Brostow et al., 2009) in 11 classes: as the SegNet authors resized it, or the original, coded by colour.
+"""CamVid (Brostow et al., 2009) in 11 classes: as the SegNet authors resized it, or the original, coded by color.
 
 The original has 32 classes. As in the literature (Sturgess et al., BMVC 2009; Badrinarayanan et al., SegNet, 2017), 26
 of them are merged into 11. The other six, animals, cones, trains, motorcycles, other moving things and void, are
@@ -32,20 +32,20 @@ _RESIZED = Description(
     ignore=11,
     terms=_TERMS,
 )
-# 960x720, a colour for each of the 32 classes; split into folders, as the set is passed around.
-_COLOURED = Description(
+# 960x720, a color for each of the 32 classes; split into folders, as the set is passed around.
+_COLORED = Description(
     name="camvid",
     images="{split}/*",
     masks="{split}_labels/{stem}_L.png",
     splits=_SPLITS,
-    coding="colours",
+    coding="colors",
     label_space=CAMVID.name,
-    codes={",".join(map(str, colour)): merged for _, colour, merged in CAMVID_RAW},
+    codes={",".join(map(str, color)): merged for _, color, merged in CAMVID_RAW},
     terms=_TERMS,
 )
 # The same as its owners distribute it, in one folder.
 _STILLS, _MARKED = "701_StillsRaw_full", "LabeledApproved_full"
-_OWNERS = msgspec.structs.replace(_COLOURED, images=f"{_STILLS}/*", masks=f"{_MARKED}/{{stem}}_L.png")
+_OWNERS = msgspec.structs.replace(_COLORED, images=f"{_STILLS}/*", masks=f"{_MARKED}/{{stem}}_L.png")
 
 # The SegNet authors' split of the owners' frames: drive, first and last frame.
 _SPLIT_OF_FRAMES = (
@@ -62,7 +62,7 @@ _SPLIT_OF_FRAMES = (
 def scan_camvid(spec: str, root: Path, split: str, into: LabelSpace | None) -> Scan:
     """CamVid from its folder, in one of three layouts.
 
-    `train` with `trainannot`: 11 classes by value. `train` with `train_labels`: 32 by colour. `701_StillsRaw_full` with
+    `train` with `trainannot`: 11 classes by value. `train` with `train_labels`: 32 by color. `701_StillsRaw_full` with
     `LabeledApproved_full`: the owners' files, split by frame as the SegNet authors did.
 
     Raises:
@@ -96,8 +96,8 @@ def camvid_splits(root: Path) -> list[str]:
 def _layout(root: Path) -> Description:
     if (root / _STILLS).is_dir():
         return _OWNERS
-    coloured = any((root / f"{split}_labels").is_dir() for split in _SPLITS)
-    return _COLOURED if coloured else _RESIZED
+    colored = any((root / f"{split}_labels").is_dir() for split in _SPLITS)
+    return _COLORED if colored else _RESIZED
 
 
 def _of_split(pairs: tuple[Pair, ...], split: str) -> tuple[Pair, ...]:

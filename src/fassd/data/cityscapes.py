@@ -12,20 +12,20 @@ from pathlib import Path
 
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError, MissingSplit, UsageError
-from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_RAW, CITYSCAPES_TO_CAMVID, LabelSpace
+from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_CLASSES, CITYSCAPES_TO_CAMVID, LabelSpace
 from fassd.data.dataset import Dataset, Pair, Scan, sort_out
-from fassd.data.mask_encoding import Coding, by_value
+from fassd.data.mask_encoding import MaskEncoding, by_value
 
 _IMAGES, _FINE, _COARSE = "leftImg8bit", "gtFine", "gtCoarse"
 _IMAGE_ENDING = f"_{_IMAGES}.png"
 _ONLY_COARSE = "train_extra"
 _COARSE_SPLIT = "_coarse"
-_TERMS = "Cityscapes licence: not commercial; research, teaching, own experiments; must not be passed on"
+_TERMS = "Cityscapes license: not commercial; research, teaching, own experiments; must not be passed on"
 
 
 _CODINGS = {
-    "labelIds": Coding(
-        {row.raw_id: IGNORE if row.ignored else row.train_id for row in CITYSCAPES_RAW if row.raw_id >= 0}
+    "labelIds": MaskEncoding(
+        {row.label_id: IGNORE if row.ignored else row.train_id for row in CITYSCAPES_CLASSES if row.label_id >= 0}
     ),
     "labelTrainIds": by_value(CITYSCAPES),
 }

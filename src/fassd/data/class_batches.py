@@ -38,14 +38,14 @@ def views_to_judge(
     """The central view of each picture, once; see `views_to_learn`. The last batch may be smaller."""
     rank, processes = share
     own = range(rank, len(pictures), processes)
-    size = max(1, recipe.batch // processes)
+    size = max(1, recipe.batch_size // processes)
     places = ([(0, 0, position) for position in own[first : first + size]] for first in range(0, len(own), size))
     return load(partial(_central_view, pictures, recipe), places, workers, _size(recipe))
 
 
 def _size(recipe: Recipe) -> int:
     """Bytes of a batch's images and classes."""
-    return recipe.batch * (3 * prod(recipe.augmentation.crop) + 8)
+    return recipe.batch_size * (3 * prod(recipe.augmentation.crop_size) + 8)
 
 
 def _random_view(pictures: ClassFolders, recipe: Recipe, place: Place) -> Example:
@@ -57,5 +57,5 @@ def _random_view(pictures: ClassFolders, recipe: Recipe, place: Place) -> Exampl
 
 def _central_view(pictures: ClassFolders, recipe: Recipe, place: Place) -> Example:
     _, _, position = place
-    image = central_view(pictures.image(position), recipe.augmentation.crop)
+    image = central_view(pictures.image(position), recipe.augmentation.crop_size)
     return Example(pictures.names[position], image, np.array(pictures.targets[position]))

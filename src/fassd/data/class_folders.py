@@ -61,12 +61,12 @@ class ClassFolders:
             views: what `random_view` will cut from it: JPEG is read no larger than that takes. None reads all of it.
 
         Raises:
-            PictureError: it is damaged, or gone.
+            ImageError: it is damaged, or gone.
         """
         path = self.path(index)
         if views is None:
             return read_image(path)
-        return read_image(path, views.scale[1] * _usual_factor(read_size(path), views.crop))
+        return read_image(path, views.scale[1] * _usual_factor(read_size(path), views.crop_size))
 
 
 def open_class_folders(folder: Path, split: str, classes: Sequence[str] | None = None) -> ClassFolders:
@@ -154,7 +154,7 @@ def digest_of_pictures(pictures: ClassFolders) -> str:
 
 
 def random_view(image: Image, augmentation: Augmentation, random: np.random.Generator) -> Image:
-    """What an update sees of a picture: flipped, resized, cropped, jittered at random, exactly `augmentation.crop`.
+    """What an iteration sees of an image: randomly flipped, resized, cropped to `augmentation.crop_size`, jittered.
 
     Pictures come in all sizes, so that `scale` counts from the size at which a crop shows `SHOWN` of the picture's
     shorter side: a scale of `SHOWN` fits the crop into the picture, one of 2.5 shows a third of the side.
@@ -164,11 +164,11 @@ def random_view(image: Image, augmentation: Augmentation, random: np.random.Gene
         augmentation: of the recipe.
         random: where chance comes from.
     """
-    usual = _usual_factor(image.shape, augmentation.crop)
+    usual = _usual_factor(image.shape, augmentation.crop_size)
     low, high = augmentation.scale
     own = msgspec.structs.replace(augmentation, scale=(low * usual, high * usual))
     view = draw_crop(image.shape[:2], own, random).of_image(image)
-    return jitter(view, augmentation.jitter, random, out=view) if augmentation.jitter else view
+    return jitter(view, augmentation.color_jitter, random, out=view) if augmentation.color_jitter else view
 
 
 def central_view(image: Image, crop: tuple[int, int]) -> Image:

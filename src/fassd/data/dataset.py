@@ -1,4 +1,4 @@
-"""The seam to labelled images: a data set is a list of pairs with a table for the values in its masks."""
+"""The seam to labeled images: a data set is a list of pairs with a table for the values in its masks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fassd.core.arrays import IGNORE, Codes, Labels
 from fassd.core.errors import DataError
 from fassd.core.labels import LabelSpace
 from fassd.core.types import Marked, Sample
-from fassd.data.mask_encoding import Coding, ReadValues
+from fassd.data.mask_encoding import MaskEncoding, ReadValues
 from fassd.media.images import read_image, read_size
 from fassd.media.masks import read_values
 
@@ -29,13 +29,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled images in a stable order.
+    """Labeled images in a stable order.
 
     Attributes:
         spec: how the user named it, "kind:PATH".
         split: which part of it this is.
         label_space: the classes of its samples.
-        coding: what the values or colours in masks mean; any other is refused.
+        coding: what the values or colors in masks mean; any other is refused.
         pairs: the files.
         terms: what its owners allow.
     """
@@ -43,7 +43,7 @@ class Dataset:
     spec: str
     split: str
     label_space: LabelSpace
-    coding: Coding
+    coding: MaskEncoding
     pairs: tuple[Pair, ...]
     terms: str = ""
 
@@ -68,7 +68,7 @@ class Dataset:
             values: reads a file of values.
 
         Raises:
-            PictureError: the image or the mask is damaged.
+            ImageError: the image or the mask is damaged.
             DataError: the sizes differ, or the mask holds a value outside the table.
         """
         pair = self.pairs[index]
@@ -105,7 +105,7 @@ class Dataset:
         """
         foreign = self.coding.foreign(codes)
         if foreign:
-            what = "colour" if self.coding.by_colour else "value"
+            what = "color" if self.coding.by_color else "value"
             raise DataError(
                 pair.mask,
                 f"holds the {what} {', '.join(map(self.coding.spell, foreign[:5]))}; allowed are "

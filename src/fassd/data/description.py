@@ -15,8 +15,9 @@ from msgspec import Meta
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError, FileError, UsageError
 from fassd.core.labels import LabelSpace, label_space_by_name
+from fassd.core.renamed import HEADER_KEYS, with_new_keys
 from fassd.data.label_file import ClassRow, label_space_of
-from fassd.data.mask_encoding import Coding, code_of
+from fassd.data.mask_encoding import MaskEncoding, code_of
 
 DESCRIPTION = "dataset.toml"
 WHOLE = "all"
@@ -44,11 +45,11 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
         pairs: in place of both, a file of lines "image,mask", paths below the folder; {split} is filled in.
         splits: the splits there are, or what the folder calls each of them, such as {train = "training"}; found on disk
             where not given. Without {split} in `pairs` or `images` there is one, called "all" unless it is named.
-        coding: whether masks hold a value or a colour for each class.
-        label_space: a known label space; masks hold its train ids, or its colours.
-        classes: or classes of one's own; masks hold their places, or their colours.
-        codes: where masks hold other values or colours: "7" or "128,64,128" -> class name, or "ignore".
-        ignore: the value or colour, as in `codes`, of pixels without a class; the value IGNORE (255) always means
+        coding: whether masks hold a value or a color for each class.
+        label_space: a known label space; masks hold its train ids, or its colors.
+        classes: or classes of one's own; masks hold their places, or their colors.
+        codes: where masks hold other values or colors: "7" or "128,64,128" -> class name, or "ignore".
+        ignore: the value or color, as in `codes`, of pixels without a class; the value IGNORE (255) always means
             that too.
         terms: what the owners allow.
         to: tables into other label spaces: class name -> class name there, or "ignore".
@@ -60,7 +61,7 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     masks: str = "masks/{split}/{stem}.png"
     pairs: str = ""
     splits: list[str] | dict[str, str] = []
-    coding: Literal["values", "colours"] = "values"
+    coding: Literal["values", "colors"] = "values"
     label_space: str | None = None
     classes: list[ClassRow] = []
     codes: dict[str, str] = {}
@@ -95,6 +96,8 @@ def read_description(root: Path) -> Description:
     path = root / DESCRIPTION
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "classes" in values:
+            values["classes"] = with_new_keys(values["classes"], HEADER_KEYS)
         description = msgspec.convert(values, Description, strict=True)
     except OSError as error:
         if not root.is_dir():
@@ -120,7 +123,7 @@ def _explain(message: str) -> str:
     """msgspec's message, with what would have been right where a key or a choice is unknown."""
     key, choice = re.search(r"unknown field `(.+?)`", message), re.search(r"Invalid enum value '(.*?)'", message)
     if choice:
-        return f"{message}; {_nearest(choice[1], ['values', 'colours'])}"
+        return f"{message}; {_nearest(choice[1], ['values', 'colors'])}"
     if not key:
         return message
     # msgspec names the place of all but the outermost tables: `$.partial[...]`.
@@ -154,7 +157,7 @@ def own_space(description: Description, root: Path) -> LabelSpace:
         raise FileError(path, str(error)) from None
 
 
-def coding_of(description: Description, space: LabelSpace, root: Path) -> Coding:
+def coding_of(description: Description, space: LabelSpace, root: Path) -> MaskEncoding:
     """What the masks hold.
 
     Args:
@@ -163,43 +166,43 @@ def coding_of(description: Description, space: LabelSpace, root: Path) -> Coding
         root: its folder, for messages.
 
     Raises:
-        FileError: a code cannot be read or names no class, two classes share a colour, or `ignore` is a class's code.
+        FileError: a code cannot be read or names no class, two classes share a color, or `ignore` is a class's code.
     """
-    path, by_colour = root / DESCRIPTION, description.coding == "colours"
-    classes = _classes(path, description, space, by_colour)
-    ignored = {} if by_colour else {IGNORE: IGNORE}
+    path, by_color = root / DESCRIPTION, description.coding == "colors"
+    classes = _classes(path, description, space, by_color)
+    ignored = {} if by_color else {IGNORE: IGNORE}
     if description.ignore is not None:
-        code = _code(path, "ignore", str(description.ignore), by_colour)
+        code = _code(path, "ignore", str(description.ignore), by_color)
         if classes.get(code, IGNORE) != IGNORE:
-            free = "" if by_colour else f"; a value that is no class is {len(space)} to {IGNORE}"
-            what = "colour" if by_colour else "value"
+            free = "" if by_color else f"; a value that is no class is {len(space)} to {IGNORE}"
+            what = "color" if by_color else "value"
             name = space.names[classes[code]]
             raise FileError(path, f"ignore = {description.ignore} is the {what} of the class '{name}'{free}")
         ignored[code] = IGNORE
-    return Coding({**ignored, **classes}, by_colour)
+    return MaskEncoding({**ignored, **classes}, by_color)
 
 
-def _classes(path: Path, description: Description, space: LabelSpace, by_colour: bool) -> dict[int, int]:
+def _classes(path: Path, description: Description, space: LabelSpace, by_color: bool) -> dict[int, int]:
     """The class of each code but `ignore`."""
     if description.codes:
         rows = description.codes.items()
-        return {_code(path, "[codes]", text, by_colour): _class(path, text, name, space) for text, name in rows}
-    if not by_colour:
+        return {_code(path, "[codes]", text, by_color): _class(path, text, name, space) for text, name in rows}
+    if not by_color:
         return {label: label for label in range(len(space))}
-    classes = {code_of(label.colour): index for index, label in enumerate(space.classes)}
+    classes = {code_of(label.color): index for index, label in enumerate(space.classes)}
     if len(classes) < len(space):
-        raise FileError(path, "gives two classes the same colour, so masks of colours cannot tell them apart")
+        raise FileError(path, "gives two classes the same color, so masks of colors cannot tell them apart")
     return classes
 
 
-def _code(path: Path, where: str, text: str, by_colour: bool) -> int:
-    """A value or colour in the description as a number."""
+def _code(path: Path, where: str, text: str, by_color: bool) -> int:
+    """A value or color in the description as a number."""
     numbers = [int(part) for part in text.split(",")] if re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text) else []
-    if by_colour and len(numbers) == 3 and max(numbers) < 256:
+    if by_color and len(numbers) == 3 and max(numbers) < 256:
         return code_of((numbers[0], numbers[1], numbers[2]))
-    if not by_colour and len(numbers) == 1 and numbers[0] < _VALUES:
+    if not by_color and len(numbers) == 1 and numbers[0] < _VALUES:
         return numbers[0]
-    coding, wanted = ("colours", 'a colour like "128,64,128"') if by_colour else ("values", f"0 to {_VALUES - 1}")
+    coding, wanted = ("colors", 'a color like "128,64,128"') if by_color else ("values", f"0 to {_VALUES - 1}")
     raise FileError(path, f"{where} names '{text}'; with coding = \"{coding}\" it is {wanted}")
 
 

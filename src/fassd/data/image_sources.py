@@ -7,17 +7,17 @@ from pathlib import Path
 from fassd.core.errors import FileError
 from fassd.core.files import with_home
 from fassd.data.open_dataset import names_dataset, scan_dataset, splits_of
-from fassd.media.source import Found, find_pictures
+from fassd.media.source import Found, find_images
 
 
-def pictures_of(source: str) -> list[Found]:
+def images_of(source: str) -> list[Found]:
     """The pictures of a file, a folder, a pattern or, "kind:PATH", all splits of a data set.
 
     Raises:
         FileError: there are none.
         UnknownName: there is no such kind, but one of nearly that name.
     """
-    return _of_dataset(source) if names_dataset(source) else find_pictures([source])
+    return _of_dataset(source) if names_dataset(source) else find_images([source])
 
 
 def _of_dataset(spec: str) -> list[Found]:

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from fassd.core.errors import FileError
 from fassd.core.labels import LabelClass, LabelSpace
+from fassd.core.renamed import HEADER_KEYS, with_new_keys
 
 Byte = Annotated[int, Meta(ge=0, le=255)]
 
@@ -19,7 +20,7 @@ class ClassRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A class; its value in masks and its output are its position, counted from 0."""
 
     name: str
-    colour: tuple[Byte, Byte, Byte]
+    color: tuple[Byte, Byte, Byte]
 
 
 class _LabelFile(msgspec.Struct, frozen=True):
@@ -33,7 +34,7 @@ def label_space_of(name: str, rows: list[ClassRow]) -> LabelSpace:
     Raises:
         UsageError: a name occurs twice, or there are more than 255 classes.
     """
-    return LabelSpace(name, tuple(LabelClass(row.name, row.colour, index) for index, row in enumerate(rows)))
+    return LabelSpace(name, tuple(LabelClass(row.name, row.color, index) for index, row in enumerate(rows)))
 
 
 def read_label_space(path: Path) -> LabelSpace:
@@ -44,11 +45,12 @@ def read_label_space(path: Path) -> LabelSpace:
         UsageError: a name occurs twice.
     """
     try:
-        described = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _LabelFile)
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        described = msgspec.convert(with_new_keys(values, HEADER_KEYS), _LabelFile)
     except OSError as error:
         raise FileError(path, f"the label space cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FileError(path, f"is not valid TOML ({error})") from None
     except msgspec.ValidationError as error:
-        raise FileError(path, f"names no classes: {error}; expected [[classes]] tables with name and colour") from None
+        raise FileError(path, f"names no classes: {error}; expected [[classes]] tables with name and color") from None
     return label_space_of(described.name or path.stem, described.classes)

@@ -1,4 +1,4 @@
-"""What the values or colours of masks mean."""
+"""What the values or colors of masks mean."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import numpy as np
 
 from fassd.core.arrays import IGNORE, Codes, Labels, LookupTable
 from fassd.core.labels import LabelSpace
-from fassd.media.masks import read_colours, read_values
+from fassd.media.masks import read_colors, read_values
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 ReadValues = Callable[[Path], Codes]
 """Reads a label file that holds values, as `read_values` does."""
 
 
 @dataclass(frozen=True)
-class Coding:
+class MaskEncoding:
     """The class behind each code of a mask.
 
     Attributes:
         classes: the class, or IGNORE, of every code that a mask may hold. A code is a stored value, 0..65535, or a
-            colour as red * 65536 + green * 256 + blue.
-        by_colour: which of the two.
+            color as red * 65536 + green * 256 + blue.
+        by_color: which of the two.
     """
 
     classes: Mapping[int, int]
-    by_colour: bool = False
+    by_color: bool = False
 
     def read(self, mask: Path, values: ReadValues = read_values) -> Codes:
         """The codes of a label file.
@@ -39,9 +39,9 @@ class Coding:
             values: reads a file of values.
 
         Raises:
-            PictureError, DataError: as `read_values` and `read_colours`.
+            ImageError, DataError: as `read_values` and `read_colors`.
         """
-        return read_colours(mask) if self.by_colour else values(mask)
+        return read_colors(mask) if self.by_color else values(mask)
 
     def labels(self, codes: Codes) -> Labels:
         """Every code as its class; IGNORE for those that mean none and for foreign ones, see `foreign`."""
@@ -63,17 +63,17 @@ class Coding:
             found = _runs(codes)[1]
         return [int(code) for code in found if int(code) not in self.classes]
 
-    def into(self, table: LookupTable) -> Coding:
+    def into(self, table: LookupTable) -> MaskEncoding:
         """The same codes with their classes led through a table."""
-        return Coding({code: int(table[label]) for code, label in self.classes.items()}, self.by_colour)
+        return MaskEncoding({code: int(table[label]) for code, label in self.classes.items()}, self.by_color)
 
     def spell(self, code: int) -> str:
-        """A code as people write it: 7, or 128,64,128 for a colour."""
-        return ",".join(map(str, colour_of(code))) if self.by_colour else str(code)
+        """A code as people write it: 7, or 128,64,128 for a color."""
+        return ",".join(map(str, color_of(code))) if self.by_color else str(code)
 
     def spell_all(self) -> str:
         """Every code that is allowed, values as ranges: 0-18, 255."""
-        if self.by_colour:
+        if self.by_color:
             shown = [self.spell(code) for code in list(self.classes)[:_SHOWN]]
             return "  ".join(shown) + (f" and {len(self.classes) - _SHOWN} more" if len(self.classes) > _SHOWN else "")
         return _ranges(sorted(self.classes))
@@ -90,19 +90,19 @@ class Coding:
 _SHOWN = 12
 
 
-def by_value(space: LabelSpace, ignore: int = IGNORE) -> Coding:
+def by_value(space: LabelSpace, ignore: int = IGNORE) -> MaskEncoding:
     """Masks that hold the classes' places, and one value more, beside IGNORE, for pixels of none."""
-    return Coding({**{label: label for label in range(len(space))}, ignore: IGNORE, IGNORE: IGNORE})
+    return MaskEncoding({**{label: label for label in range(len(space))}, ignore: IGNORE, IGNORE: IGNORE})
 
 
-def code_of(colour: Colour) -> int:
-    """A colour as a code."""
-    red, green, blue = colour
+def code_of(color: Color) -> int:
+    """A color as a code."""
+    red, green, blue = color
     return red << 16 | green << 8 | blue
 
 
-def colour_of(code: int) -> Colour:
-    """The colour behind a code."""
+def color_of(code: int) -> Color:
+    """The color behind a code."""
     return code >> 16, code >> 8 & 255, code & 255
 
 

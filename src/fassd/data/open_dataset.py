@@ -18,7 +18,7 @@ from fassd.data.folder import folder_splits, scan_folder
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to lay out labelled images on disk.
+    """One way to lay out labeled images on disk.
 
     Attributes:
         scan: what lies in a split, from how the user named the set, its folder, the split, and the label space to

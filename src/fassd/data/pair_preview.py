@@ -1,4 +1,4 @@
-"""Labelled frames as they are, whole or not: what contact sheets and reports draw."""
+"""Labeled frames as they are, whole or not: what contact sheets and reports draw."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class View:
+class PairPreview:
     """What can be read of a frame.
 
     Attributes:
@@ -39,7 +39,7 @@ class View:
     problem: str
 
 
-def view(dataset: Dataset, pair: Pair) -> View:
+def view(dataset: Dataset, pair: Pair) -> PairPreview:
     """Reads what can be read of a frame; damage becomes the view's problem and no error."""
     image, problem = _image(pair.image)
     labels = foreign = stored = None
@@ -53,24 +53,24 @@ def view(dataset: Dataset, pair: Pair) -> View:
         foreign = np.isin(codes, found)
         labels = only_marked(dataset.coding.labels(codes), pair, len(dataset.label_space))
         if found and not problem:
-            what = "colours" if dataset.coding.by_colour else "values"
+            what = "colors" if dataset.coding.by_color else "values"
             spelt = ", ".join(map(dataset.coding.spell, found[:5])) + (", ..." if len(found) > 5 else "")
             problem = f"{pair.mask.name} holds {what} that mean nothing: {spelt}"
     if image is not None and labels is not None and image.shape[:2] != labels.shape and not problem:
         sizes = f"{labels.shape[1]}x{labels.shape[0]}, its image {image.shape[1]}x{image.shape[0]}"
         problem = f"{pair.mask.name} is {sizes}"
-    return View(image, labels, foreign, stored, problem)
+    return PairPreview(image, labels, foreign, stored, problem)
 
 
 VIEWS = ("image", "mask", "overlay")
 """What `pictures` draws, in order."""
 
 Pictures: TypeAlias = "tuple[Picture | None, Picture | None, Picture | None]"
-"""Image, mask in colour and overlay, None for what there is not."""
+"""Image, mask in color and overlay, None for what there is not."""
 
 
-def pictures(seen: View, space: LabelSpace, side: int) -> Pictures:
-    """Image, mask in colour and overlay, each fitted into a square of `side` pixels."""
+def pictures(seen: PairPreview, space: LabelSpace, side: int) -> Pictures:
+    """Image, mask in color and overlay, each fitted into a square of `side` pixels."""
     image = mask = both = None
     if seen.image is not None:
         image = small_image(seen.image, side)

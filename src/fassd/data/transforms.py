@@ -10,7 +10,7 @@ import numpy as np
 from fassd.core.arrays import IGNORE, Image, Labels
 from fassd.core.recipe import Augmentation
 from fassd.core.types import Sample
-from fassd.kernels.crops import COLOUR_BITS, LEVEL_BITS, WEIGHT_BITS, change_colours, pick_window, resize_window
+from fassd.kernels.crops import COLOR_BITS, LEVEL_BITS, WEIGHT_BITS, change_colors, pick_window, resize_window
 from fassd.media.images import REDUCTIONS
 
 _Whole = np.ndarray[Any, np.dtype[np.int64]]
@@ -18,11 +18,11 @@ _Weights = np.ndarray[Any, np.dtype[np.int32]]
 
 
 def augment(sample: Sample, augmentation: Augmentation, random: np.random.Generator) -> Sample:
-    """A random crop of the flipped, resized and padded sample, of exactly `augmentation.crop`.
+    """A random crop of the flipped, resized and padded sample, of exactly `augmentation.crop_size`.
 
     The published order: flip; resize by a uniform factor, sides rounded down; where a side is below the crop, pad
     *both* its ends by the whole shortfall (image 0, labels ignored); crop at a uniform place. The crop is chosen
-    first here and only its window resized, which gives the same pixels for less work. Colours change before the
+    first here and only its window resized, which gives the same pixels for less work. Colors change before the
     padding, which stays 0.
 
     Args:
@@ -32,18 +32,18 @@ def augment(sample: Sample, augmentation: Augmentation, random: np.random.Genera
     """
     crop = draw_crop(sample.labels.shape, augmentation, random)
     image = crop.of_image(sample.image)
-    if augmentation.jitter:
+    if augmentation.color_jitter:
         part = image[crop.part]
-        jitter(part, augmentation.jitter, random, out=part)
+        jitter(part, augmentation.color_jitter, random, out=part)
     return Sample(sample.name, image, crop.of_labels(sample.labels), sample.marked)
 
 
 def draw_crop(size: tuple[int, ...], augmentation: Augmentation, random: np.random.Generator) -> Crop:
     """A random crop of an image of a size (height, width), chosen before any of its pixels is read."""
-    mirrored = bool(random.random() < augmentation.flip)
+    mirrored = bool(random.random() < augmentation.hflip)
     factor = random.uniform(*augmentation.scale)
-    rows, columns = (_draw_span(*sides, factor, random) for sides in zip(size, augmentation.crop, strict=True))
-    return Crop(augmentation.crop, rows, columns, mirrored)
+    rows, columns = (_draw_span(*sides, factor, random) for sides in zip(size, augmentation.crop_size, strict=True))
+    return Crop(augmentation.crop_size, rows, columns, mirrored)
 
 
 @dataclass(frozen=True)
@@ -137,19 +137,19 @@ def _reduction(found: tuple[int, ...], size: tuple[int, int]) -> int:
 def _weights(span: Span, reduction: int) -> tuple[_Whole, _Weights]:
     """For each pixel of the window where in the image it begins to read, and the weights of what it reads.
 
-    A triangle around its centre, one pixel of the coarser of both grids to each side; what lies outside the image
+    A triangle around its center, one pixel of the coarser of both grids to each side; what lies outside the image
     does not count.
     """
     side, step = -(-span.side // reduction), span.side / span.resized / reduction
     reach = max(1.0, step)
-    centres = (np.arange(span.first, span.first + span.length) + 0.5) * step
-    starts = np.floor(centres - reach + 0.5).astype(np.int64).clip(0, side - 1)
-    ends = np.floor(centres + reach + 0.5).astype(np.int64).clip(1, side)
+    centers = (np.arange(span.first, span.first + span.length) + 0.5) * step
+    starts = np.floor(centers - reach + 0.5).astype(np.int64).clip(0, side - 1)
+    ends = np.floor(centers + reach + 0.5).astype(np.int64).clip(1, side)
     places = starts[:, None] + np.arange(np.max(ends - starts))
-    shares = (1 - np.abs(places + 0.5 - centres[:, None]) / reach).clip(0)
+    shares = (1 - np.abs(places + 0.5 - centers[:, None]) / reach).clip(0)
     shares[places >= ends[:, None]] = 0
     weights = np.rint(shares * (1 << WEIGHT_BITS) / shares.sum(1, keepdims=True)).astype(np.int32)
-    # The largest weight takes what rounding left, so that a plain colour stays what it is.
+    # The largest weight takes what rounding left, so that a plain color stays what it is.
     weights[np.arange(span.length), weights.argmax(1)] += (1 << WEIGHT_BITS) - weights.sum(1)
     return starts, weights
 
@@ -178,8 +178,8 @@ def jitter(image: Image, strength: float, random: np.random.Generator, out: Imag
     levels = np.arange(256)[:, None] / 255
     curves = ((levels**exposure - 0.5) * contrast + 0.5) * tint
     tables = np.rint(curves.clip(0, 1) * (255 << LEVEL_BITS)).astype(np.int32)
-    # Away from grey, the mean of the three, or towards it.
-    rest = round((1 - saturation) / 3 * (1 << COLOUR_BITS))
+    # Away from gray, the mean of the three, or towards it.
+    rest = round((1 - saturation) / 3 * (1 << COLOR_BITS))
     result = np.empty_like(image) if out is None else out
-    change_colours(image, np.ascontiguousarray(tables.T), (1 << COLOUR_BITS) - 3 * rest, rest, result)
+    change_colors(image, np.ascontiguousarray(tables.T), (1 << COLOR_BITS) - 3 * rest, rest, result)
     return result

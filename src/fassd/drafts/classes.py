@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError
-from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES, CITYSCAPES_RAW, LABEL_SPACES, LabelSpace
-from fassd.data.mask_encoding import Colour, code_of, colour_of
+from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES, CITYSCAPES_CLASSES, LABEL_SPACES, LabelSpace
+from fassd.data.mask_encoding import Color, code_of, color_of
 from fassd.drafts.masks import Survey
 from fassd.drafts.tables import Row, Table
 
@@ -30,14 +30,14 @@ class Meaning:
 
     Attributes:
         names: the class of each code, or "ignore".
-        colours: of each class.
+        colors: of each class.
         space: the known label space that the classes are.
         why: how it was found, in a few words.
         unsure: what to look at, in sentences.
     """
 
     names: dict[int, str]
-    colours: dict[str, Colour] = field(default_factory=dict)
+    colors: dict[str, Color] = field(default_factory=dict)
     space: LabelSpace | None = None
     why: str = ""
     unsure: list[str] = field(default_factory=list)
@@ -62,11 +62,9 @@ def meaning_of(survey: Survey, tables: list[Table]) -> Meaning:
             survey.folder,
             f"holds masks with {len(meaning.classes)} classes by {meaning.why}; 1 to {_MOST_CLASSES} are possible",
         )
-    left = {code for code in survey.pixels if code not in meaning.names and (survey.by_colour or code != IGNORE)}
+    left = {code for code in survey.pixels if code not in meaning.names and (survey.by_color or code != IGNORE)}
     if left:
-        shown = ", ".join(spell(code, survey.by_colour) for code in sorted(left)[:6]) + (
-            " ..." if len(left) > 6 else ""
-        )
+        shown = ", ".join(spell(code, survey.by_color) for code in sorted(left)[:6]) + (" ..." if len(left) > 6 else "")
         meaning.unsure.append(
             f"masks also hold {shown} ({_percent(survey.share(left))} of the pixels), which {meaning.why} does not "
             "explain; name each under [codes], or correct the masks"
@@ -74,9 +72,9 @@ def meaning_of(survey: Survey, tables: list[Table]) -> Meaning:
     return meaning
 
 
-def spell(code: int, by_colour: bool) -> str:
+def spell(code: int, by_color: bool) -> str:
     """A code as `dataset.toml` writes it."""
-    return ",".join(map(str, colour_of(code))) if by_colour else str(code)
+    return ",".join(map(str, color_of(code))) if by_color else str(code)
 
 
 def _from_tables(survey: Survey, tables: list[Table]) -> Meaning | None:
@@ -84,23 +82,23 @@ def _from_tables(survey: Survey, tables: list[Table]) -> Meaning | None:
     found = []
     for table in tables:
         codes = _codes_of(table, survey)
-        seen = {code for code in survey.pixels if survey.by_colour or code != IGNORE}
+        seen = {code for code in survey.pixels if survey.by_color or code != IGNORE}
         covered = survey.share(seen & set(codes)) / max(1e-9, survey.share(seen)) if seen else 0.0
         classes = {row.name for row in codes.values() if not _no_class(row.name)}
         if covered >= _COVERED and 1 <= len(classes) <= _MOST_CLASSES:
-            found.append((covered, sum(row.colour is not None for row in table.rows), table, codes))
+            found.append((covered, sum(row.color is not None for row in table.rows), table, codes))
     if not found:
         return None
     _, _, table, codes = max(found, key=lambda one: one[:2])
-    ordered = codes if survey.by_colour else sorted(codes)  # colours come in the table's order, values in their own
+    ordered = codes if survey.by_color else sorted(codes)  # colors come in the table's order, values in their own
     names = {code: IGNORED if _no_class(codes[code].name) else codes[code].name for code in ordered}
     meaning = Meaning(names, {}, None, table.path.name)
     meaning.space = next((one for one in LABEL_SPACES.values() if list(one.names) == _in_order(names)), None)
-    palette = _colours(meaning.classes)
+    palette = _colors(meaning.classes)
     for code, row in codes.items():
-        own = colour_of(code) if survey.by_colour else survey.palette.get(code)
-        meaning.colours.setdefault(row.name, row.colour or own or palette.get(row.name, (0, 0, 0)))
-    if all(row.value is None for row in table.rows) and not survey.by_colour:
+        own = color_of(code) if survey.by_color else survey.palette.get(code)
+        meaning.colors.setdefault(row.name, row.color or own or palette.get(row.name, (0, 0, 0)))
+    if all(row.value is None for row in table.rows) and not survey.by_color:
         first = min(code for code, row in codes.items() if row in table.rows)
         meaning.unsure.append(f"{table.path.name} gives no values; its lines are taken in order, from {first} on")
     void = [row.name for row in codes.values() if _no_class(row.name)]
@@ -115,27 +113,27 @@ def _in_order(names: Mapping[int, str]) -> list[str]:
 
 def _codes_of(table: Table, survey: Survey) -> dict[int, Row]:
     """The row behind each code."""
-    if survey.by_colour:
-        return {code_of(row.colour): row for row in table.rows if row.colour is not None}
+    if survey.by_color:
+        return {code_of(row.color): row for row in table.rows if row.color is not None}
     values = sorted(value for value in survey.pixels if value != IGNORE)
     if any(row.value is not None for row in table.rows):
         named = {row.value: row for row in table.rows if row.value is not None and 0 <= row.value < _VALUES}
         from_one = 0 in values and sorted(named) == list(range(1, len(named) + 1))
-        return {0: Row("unlabelled", 0, None), **named} if from_one else named
-    if all(row.colour and len(set(row.colour)) == 1 for row in table.rows):
-        return {row.colour[0]: row for row in table.rows if row.colour}  # Greys are values written as colours.
-    if survey.palette and all(row.colour for row in table.rows):
+        return {0: Row("unlabeled", 0, None), **named} if from_one else named
+    if all(row.color and len(set(row.color)) == 1 for row in table.rows):
+        return {row.color[0]: row for row in table.rows if row.color}  # Grays are values written as colors.
+    if survey.palette and all(row.color for row in table.rows):
         in_order = dict(enumerate(table.rows))
-        if all(code in in_order and survey.palette.get(code) == in_order[code].colour for code in values):
+        if all(code in in_order and survey.palette.get(code) == in_order[code].color for code in values):
             return in_order
-        by_colour = {row.colour: row for row in table.rows}
-        through = {code: by_colour[colour] for code, colour in survey.palette.items() if colour in by_colour}
+        by_color = {row.color: row for row in table.rows}
+        through = {code: by_color[color] for code, color in survey.palette.items() if color in by_color}
         if set(survey.pixels) - {IGNORE} <= set(through):
             return {code: row for code, row in through.items() if code in survey.pixels}
     # As many names as the highest value: 0 was left out of the table, as background or as no class.
     first = 1 if values and values[-1] == len(table.rows) else 0
     codes = dict(enumerate(table.rows, first))
-    return codes if not first or 0 not in values else {0: Row("unlabelled", 0, None), **codes}
+    return codes if not first or 0 not in values else {0: Row("unlabeled", 0, None), **codes}
 
 
 def _no_class(name: str) -> bool:
@@ -143,10 +141,10 @@ def _no_class(name: str) -> bool:
 
 
 def _known(survey: Survey) -> Meaning | None:
-    if survey.by_colour:
-        return _known_by_colour(survey)
+    if survey.by_color:
+        return _known_by_color(survey)
     values = set(survey.pixels) - {IGNORE}
-    own = {row.raw_id: IGNORED if row.ignored else row.name for row in CITYSCAPES_RAW if row.raw_id >= 0}
+    own = {row.label_id: IGNORED if row.ignored else row.name for row in CITYSCAPES_CLASSES if row.label_id >= 0}
     look = "look at a contact sheet"
     if values <= set(range(12)) and IGNORE not in survey.pixels and _street(survey, road=3, sky=0):
         names = {**dict(enumerate(CAMVID.names)), 11: IGNORED}
@@ -172,21 +170,21 @@ def _street(survey: Survey, road: int, sky: int) -> bool:
     return below and above and survey.share({road}) > 0.05 and survey.share({sky}) > 0.005
 
 
-def _known_by_colour(survey: Survey) -> Meaning | None:
-    scored = {code_of(label.colour): label.name for label in CITYSCAPES.classes}
+def _known_by_color(survey: Survey) -> Meaning | None:
+    scored = {code_of(label.color): label.name for label in CITYSCAPES.classes}
     rows = (
-        (CITYSCAPES, {**{code_of(row.colour): IGNORED for row in CITYSCAPES_RAW}, **scored}, "Cityscapes' colours"),
-        (CAMVID, {code_of(colour): merged for _, colour, merged in CAMVID_RAW}, "CamVid's 32 colours"),
+        (CITYSCAPES, {**{code_of(row.color): IGNORED for row in CITYSCAPES_CLASSES}, **scored}, "Cityscapes' colors"),
+        (CAMVID, {code_of(color): merged for _, color, merged in CAMVID_RAW}, "CamVid's 32 colors"),
         (
             CAMVID,
-            {**{_BLACK: IGNORED}, **{code_of(one.colour): one.name for one in CAMVID.classes}},
-            "CamVid's 11 colours",
+            {**{_BLACK: IGNORED}, **{code_of(one.color): one.name for one in CAMVID.classes}},
+            "CamVid's 11 colors",
         ),
     )
     for space, names, why in rows:
         present = [code for code in survey.pixels if names.get(code, IGNORED) != IGNORED]
         if len(present) >= 3 and survey.share(set(names)) >= 0.99:
-            return Meaning(names, {}, space, why, [f"the colours are {why}, so its classes were taken"])
+            return Meaning(names, {}, space, why, [f"the colors are {why}, so its classes were taken"])
     return None
 
 
@@ -198,13 +196,13 @@ def _numbered(survey: Survey) -> Meaning:
     nameless = "nothing says what the classes are called; give them their names"
     if codes in ([0, 255], [_BLACK, _WHITE]):
         names = {codes[0]: "background", codes[1]: "foreground"}
-        colours = {"background": (40, 44, 52), "foreground": (255, 170, 40)}
+        colors = {"background": (40, 44, 52), "foreground": (255, 170, 40)}
         doubt = (
-            f"masks are black and white: {spell(codes[1], survey.by_colour)} is taken for a class and not for ignored"
+            f"masks are black and white: {spell(codes[1], survey.by_color)} is taken for a class and not for ignored"
         )
-        return Meaning(names, colours, None, "black and white", [doubt, nameless])
-    if survey.by_colour:
-        return _numbered_colours(codes, nameless)
+        return Meaning(names, colors, None, "black and white", [doubt, nameless])
+    if survey.by_color:
+        return _numbered_colors(codes, nameless)
     classes = [code for code in codes if code != IGNORE]
     unsure = [nameless]
     top = max(classes, default=0)
@@ -220,23 +218,23 @@ def _numbered(survey: Survey) -> Meaning:
     if IGNORE in codes:
         unsure.append("255 is taken for pixels without a class")
     names = {code: f"class {code}" for code in classes} or {0: "class 0"}
-    palette = _colours(list(names.values()))
-    colours = {name: survey.palette.get(code, palette[name]) for code, name in names.items()}
-    return Meaning(names, colours, None, "the values found", unsure)
+    palette = _colors(list(names.values()))
+    colors = {name: survey.palette.get(code, palette[name]) for code, name in names.items()}
+    return Meaning(names, colors, None, "the values found", unsure)
 
 
-def _numbered_colours(codes: list[int], nameless: str) -> Meaning:
+def _numbered_colors(codes: list[int], nameless: str) -> Meaning:
     unsure = [nameless]
     names = {code: f"class {place}" for place, code in enumerate(code for code in codes if code != _BLACK)}
     if _BLACK in codes and names:
         names[_BLACK] = IGNORED
         unsure.append("black, 0,0,0, is taken for pixels without a class; it may be a class such as background")
     names = names or {_BLACK: "class 0"}
-    return Meaning(names, {name: colour_of(code) for code, name in names.items()}, None, "the colours found", unsure)
+    return Meaning(names, {name: color_of(code) for code, name in names.items()}, None, "the colors found", unsure)
 
 
-def _colours(names: list[str]) -> dict[str, Colour]:
-    """Colours that can be told apart: steps of the golden angle around the circle, in three degrees of brightness."""
+def _colors(names: list[str]) -> dict[str, Color]:
+    """Colors that can be told apart: steps of the golden angle around the circle, in three degrees of brightness."""
     found = {}
     for place, name in enumerate(names):
         red, green, blue = colorsys.hsv_to_rgb(place * 0.618034 % 1, 0.72, (0.95, 0.72, 0.5)[place % 3])

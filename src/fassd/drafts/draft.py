@@ -116,7 +116,7 @@ def _files(root: Path) -> _Files:
     files.unsure += _by_folder(root, found).unsure
     left = len(found.pairs) - len({image for _, image, _ in named.pairs})
     if left:
-        files.unsure.append(f"{left} labelled images are in no list and were left out")
+        files.unsure.append(f"{left} labeled images are in no list and were left out")
     return files
 
 
@@ -124,8 +124,8 @@ def _by_folder(root: Path, found: Found) -> _Files:
     unsure = []
     if found.lacking:
         unsure.append(f"{found.lacking} images have no mask; fassd data check names them")
-    if found.unlabelled:
-        unsure.append(f"{found.unlabelled} images of splits without any mask were left out")
+    if found.unlabeled:
+        unsure.append(f"{found.unlabeled} images of splits without any mask were left out")
     if found.others:
         unsure.append(f"masks were also found as {', '.join(found.others[:4])}, which were left aside")
     if any(root.glob("gtFine/*/*/*_gtFine_label[IT]*ds.png")):
@@ -204,14 +204,14 @@ def _unread(survey: Survey) -> list[str]:
 def _decided(files: _Files, survey: Survey, meaning: Meaning) -> tuple[tuple[str, str], ...]:
     classes = meaning.classes
     shown = ", ".join(classes[:8]) + (f" and {len(classes) - 8} more" if len(classes) > 8 else "")
-    codes = [spell(code, survey.by_colour) for code, name in meaning.names.items() if name == IGNORED]
-    if not codes and not survey.by_colour and IGNORE not in meaning.names:
+    codes = [spell(code, survey.by_color) for code, name in meaning.names.items() if name == IGNORED]
+    if not codes and not survey.by_color and IGNORE not in meaning.names:
         codes = [str(IGNORE)]
     ignored = ", ".join(codes[:6]) + (" ..." if len(codes) > 6 else "")
     return (
         ("files", files.how),
         ("splits", ", ".join(f"{split} {len(files.of_split(place)):,}" for split, place in files.splits.items())),
-        ("coding", f"{'colours' if survey.by_colour else 'values'}, from {survey.read:,} of {survey.masks:,} masks"),
+        ("coding", f"{'colors' if survey.by_color else 'values'}, from {survey.read:,} of {survey.masks:,} masks"),
         ("classes", f"{len(classes)} by {meaning.why}: {shown}"),
         ("ignored", ignored or "nothing"),
     )
@@ -226,21 +226,21 @@ def _toml(root: Path, files: _Files, survey: Survey, meaning: Meaning, unsure: I
         lines.append("# No pattern says which files belong together; what is added later must be listed, too.")
     lines += [f"{key} = {_quoted(value)}" for key, value in files.keys.items()]
     lines += _splits(files)
-    if survey.by_colour:
-        lines.append('coding = "colours"')
+    if survey.by_color:
+        lines.append('coding = "colors"')
     if meaning.space:
         lines.append(f"label_space = {_quoted(meaning.space.name)}")
     ignored = [code for code, name in meaning.names.items() if name == IGNORED]
     if _needs_codes(survey, meaning, ignored):
-        rows = [f"{_quoted(spell(code, survey.by_colour))} = {_quoted(name)}" for code, name in meaning.names.items()]
+        rows = [f"{_quoted(spell(code, survey.by_color))} = {_quoted(name)}" for code, name in meaning.names.items()]
         lines += ["", "# What masks hold, and the class behind it.", "[codes]", *rows]
     elif ignored:
-        code = spell(ignored[0], survey.by_colour)
-        lines.append(f"ignore = {_quoted(code) if survey.by_colour else code}")
-    elif not survey.by_colour and IGNORE in survey.pixels:
+        code = spell(ignored[0], survey.by_color)
+        lines.append(f"ignore = {_quoted(code) if survey.by_color else code}")
+    elif not survey.by_color and IGNORE in survey.pixels:
         lines.append(f"ignore = {IGNORE}")
     for name in [] if meaning.space else meaning.classes:
-        lines += ["", "[[classes]]", f"name = {_quoted(name)}", f"colour = {list(meaning.colours[name])}"]
+        lines += ["", "[[classes]]", f"name = {_quoted(name)}", f"color = {list(meaning.colors[name])}"]
     return "\n".join(lines) + "\n"
 
 
@@ -257,13 +257,13 @@ def _splits(files: _Files) -> list[str]:
 
 
 def _needs_codes(survey: Survey, meaning: Meaning, ignored: list[int]) -> bool:
-    """Whether the codes are others than the classes' places or colours."""
+    """Whether the codes are others than the classes' places or colors."""
     classes = {code: name for code, name in meaning.names.items() if name != IGNORED}
     if len(ignored) > 1:
         return True
-    if not survey.by_colour:
+    if not survey.by_color:
         return classes != dict(enumerate(meaning.classes))
-    space = {label.name: label.colour for label in meaning.space.classes} if meaning.space else meaning.colours
+    space = {label.name: label.color for label in meaning.space.classes} if meaning.space else meaning.colors
     return classes != {code_of(space[name]): name for name in meaning.classes}
 
 

@@ -38,8 +38,8 @@ _SPLIT_PART = re.compile(
 _MASK_WORDS = re.findall(
     r"\w+",
     "mask masks label labels lbl annot annots annotation annotations ann anns gt groundtruth truth seg segs "
-    "segmentation target targets l labelids labeltrainids trainids gtfine gtcoarse classes color colour colored "
-    "coloured instanceids instances semantic overlay",
+    "segmentation target targets l labelids labeltrainids trainids gtfine gtcoarse classes color color colored "
+    "colored instanceids instances semantic overlay",
 )
 _IMAGE_WORDS = re.findall(r"\w+", "image images img imgs leftimg8bit photo photos rgb frame frames input inputs sat")
 _WORD = "|".join(sorted(_MASK_WORDS + _IMAGE_WORDS, key=len, reverse=True))
@@ -188,7 +188,7 @@ def _is_mask_word(affix: str) -> bool:
 
 
 def _looks_like(path: Path) -> Content:
-    """Masks have few codes, and neighbouring pixels mostly have the same."""
+    """Masks have few codes, and neighboring pixels mostly have the same."""
     try:
         with opened(path) as header:
             if header.format.name == "JPEG":

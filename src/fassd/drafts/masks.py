@@ -11,9 +11,9 @@ import numpy as np
 
 from fassd.core.arrays import Codes
 from fassd.core.errors import DataError, FassdError
-from fassd.data.mask_encoding import Colour
+from fassd.data.mask_encoding import Color
 from fassd.media.formats import opened
-from fassd.media.masks import read_colours, read_values
+from fassd.media.masks import read_colors, read_values
 
 _MOST_MASKS, _MOST_PIXELS, _MOST_CODES, _LOOKED_AT = 1000, 500_000_000, 5000, 24
 _SEVERAL_PALETTES = 3
@@ -24,19 +24,19 @@ class Survey:
     """What was found in masks.
 
     Attributes:
-        by_colour: whether they hold colours; the codes below are then such.
+        by_color: whether they hold colors; the codes below are then such.
         pixels: how many pixels each code has.
         upper: of these, how many are in the upper third of their picture.
         lower: likewise, in the lower third.
-        palette: the colour of each index, where the masks have one palette.
+        palette: the color of each index, where the masks have one palette.
         folder: of the first mask.
         masks: how many there are.
         read: how many of them were read.
         refused: those that could not be, with the reason.
     """
 
-    by_colour: bool
-    palette: dict[int, Colour]
+    by_color: bool
+    palette: dict[int, Color]
     folder: Path
     masks: int
     pixels: Counter[int] = field(default_factory=Counter)
@@ -56,11 +56,11 @@ def survey_masks(masks: Sequence[Path]) -> Survey:
     Raises:
         DataError: none can be read, or they hold more codes than classes can be.
     """
-    by_colour, palette = _mode(_evenly(masks, _LOOKED_AT))
-    survey = Survey(by_colour, palette, masks[0].parent, len(masks))
+    by_color, palette = _mode(_evenly(masks, _LOOKED_AT))
+    survey = Survey(by_color, palette, masks[0].parent, len(masks))
     for path in _evenly(masks, _MOST_MASKS):
         try:
-            codes = read_colours(path) if by_colour else read_values(path)
+            codes = read_colors(path) if by_color else read_values(path)
         except FassdError as error:
             survey.refused.append((path, str(error)))
             continue
@@ -69,8 +69,8 @@ def survey_masks(masks: Sequence[Path]) -> Survey:
         if survey.pixels.total() > _MOST_PIXELS:
             break
         if len(survey.pixels) > _MOST_CODES:
-            kind = "colours: they look resized with smoothing, or saved as JPEG in between"
-            what = kind if by_colour else "values: they look like instance ids or depth"
+            kind = "colors: they look resized with smoothing, or saved as JPEG in between"
+            what = kind if by_color else "values: they look like instance ids or depth"
             raise DataError(
                 path.parent, f"holds masks with more than {_MOST_CODES} {what}; give masks with a code for each class"
             )
@@ -92,8 +92,8 @@ def _add(survey: Survey, codes: Codes) -> None:
             counter[code] += int(count)
 
 
-def _mode(masks: Sequence[Path]) -> tuple[bool, dict[int, Colour]]:
-    """Whether most masks hold colours, and the palette that all of them share."""
+def _mode(masks: Sequence[Path]) -> tuple[bool, dict[int, Color]]:
+    """Whether most masks hold colors, and the palette that all of them share."""
     votes: Counter[bool] = Counter()
     palettes = []
     for path in masks:
@@ -106,10 +106,10 @@ def _mode(masks: Sequence[Path]) -> tuple[bool, dict[int, Colour]]:
         votes[mode in ("RGB", "RGBA", "RGBX", "PA")] += 1
     different = {tuple(palette) for palette in palettes if palette}
     if len(different) >= _SEVERAL_PALETTES:
-        return True, {}  # programs that save space number the colours of each file anew
+        return True, {}  # programs that save space number the colors of each file anew
     numbers = max(different, key=len, default=())
-    colours = list(zip(numbers[::3], numbers[1::3], numbers[2::3], strict=False))
-    return votes[True] > votes[False], dict(enumerate(colours))
+    colors = list(zip(numbers[::3], numbers[1::3], numbers[2::3], strict=False))
+    return votes[True] > votes[False], dict(enumerate(colors))
 
 
 def _evenly(things: Sequence[Path], count: int) -> list[Path]:

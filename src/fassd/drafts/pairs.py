@@ -68,7 +68,7 @@ class Found:
         images: the pattern for images in `dataset.toml`; empty if none says which.
         masks: the same for masks.
         lacking: how many images of the same splits have no mask.
-        unlabelled: how many images lie in splits without any mask.
+        unlabeled: how many images lie in splits without any mask.
         others: other masks of the same images that were left aside, as places.
     """
 
@@ -76,7 +76,7 @@ class Found:
     images: str
     masks: str
     lacking: int
-    unlabelled: int
+    unlabeled: int
     others: tuple[str, ...]
 
 
@@ -106,20 +106,20 @@ def find_pairs(root: Path) -> Found:
     images, mask_pattern = _patterns(rule, [item for item, mask in belongs if mask in existing])
     others = tuple(dict.fromkeys(_place(other) for other in rules[1:] if other.images == rule.images))
     masked = {split for split, _, _ in pairs}
-    unlabelled = sum(item.split not in masked for item, _ in belongs)
-    return Found(tuple(pairs), images, mask_pattern, len(belongs) - len(pairs) - unlabelled, unlabelled, others)
+    unlabeled = sum(item.split not in masked for item, _ in belongs)
+    return Found(tuple(pairs), images, mask_pattern, len(belongs) - len(pairs) - unlabeled, unlabeled, others)
 
 
 def _explain(root: Path, photos: list[Group], masks: list[Group]) -> None:
     """Raises: no image found its mask."""
     if not masks:
         named = [
-            group for group in photos if _LABELLED.search("/".join((*group.items[0].folder, group.items[0].ending)))
+            group for group in photos if _LABELED.search("/".join((*group.items[0].folder, group.items[0].ending)))
         ]
         if named:
             raise DataError(
                 root / named[0].items[0].path,
-                "stands where a mask was expected but looks like a photo or a JPEG; masks are PNG, one value or colour "
+                "stands where a mask was expected but looks like a photo or a JPEG; masks are PNG, one value or color "
                 "for each class",
             )
         count = sum(len(group.items) for group in photos)
@@ -151,7 +151,7 @@ _OTHER_ANNOTATIONS = {
     ".json": _DRAWN,
     ".xml": _DRAWN,
 }
-_LABELLED = re.compile(r"mask|label|annot|gt|truth|seg", re.IGNORECASE)
+_LABELED = re.compile(r"mask|label|annot|gt|truth|seg", re.IGNORECASE)
 
 
 def _rules(photos: list[Group], masks: list[Group]) -> list[Rule]:
@@ -175,7 +175,7 @@ def _rules(photos: list[Group], masks: list[Group]) -> list[Rule]:
 
 
 def _preference(rule: Rule) -> tuple[bool, bool, int, int, str]:
-    """Plain class masks come before coloured, instance and predicted ones, and short rules before long."""
+    """Plain class masks come before colored, instance and predicted ones, and short rules before long."""
     place = _place(rule)
     length = len(rule.images) + len(rule.masks)
     return (

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fassd.data.mask_encoding import Colour
+from fassd.data.mask_encoding import Color
 
 _PROMISING = re.compile(
     r"class|label|colou?r|palette|categor|names|id2|meta|config|legend|ontology|objectinfo", re.IGNORECASE
@@ -20,19 +20,19 @@ _SUFFIXES = (".csv", ".txt", ".tsv", ".json", ".names")
 _MOST_BYTES, _MOST_ROWS, _DEEPEST = 1_000_000, 1000, 2
 _NAME_KEYS = ("readable", "name", "class", "class_name", "classname", "label", "title", "category", "class_names")
 _ID_KEYS = re.findall(
-    r"[\w ]+", "id,trainid,train_id,value,pixel value,index,idx,class_id,classid,label_id,pixel,gray,grey"
+    r"[\w ]+", "id,trainid,train_id,value,pixel value,index,idx,class_id,classid,label_id,pixel,gray,gray"
 )
 _LABELME_IGNORED = "__ignore__"
-_COLOUR_KEYS = ("color", "colour", "rgb", "hex")
+_COLOR_KEYS = ("color", "color", "rgb", "hex")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A class as a table gives it: its name, its value in masks and its colour where the table says."""
+    """A class as a table gives it: its name, its value in masks and its color where the table says."""
 
     name: str
     value: int | None
-    colour: Colour | None
+    color: Color | None
 
 
 @dataclass(frozen=True)
@@ -86,19 +86,19 @@ def _from_lines(text: str) -> list[Row]:
 
 
 def _from_words(line: str) -> Row:
-    """A line without a header: numbers are value and colour, the rest is the name.
+    """A line without a header: numbers are value and color, the rest is the name.
 
-    Three numbers are a colour, four a value and a colour, one is a value if it stands first. CVAT's lines are
+    Three numbers are a color, four a value and a color, one is a value if it stands first. CVAT's lines are
     "name:128,64,128:parts:actions".
     """
     fields = [field for field in re.split(r"[,\t;:|\s]+", line.strip()) if field]
     numbers = [int(field) for field in fields if re.fullmatch(r"\d{1,5}", field)]
     hexadecimal = next((field for field in fields if re.fullmatch("#[0-9a-fA-F]{6}", field)), None)
-    colour = _colour(numbers[-3:]) if len(numbers) in (3, 4) else _colour(hexadecimal)
+    color = _color(numbers[-3:]) if len(numbers) in (3, 4) else _color(hexadecimal)
     leading = len(numbers) == 4 or (len(numbers) == 1 and fields[0].isdigit())
     spent = leading or len(numbers) == 3  # else a number belongs to the name, as in "class 3"
     words = (field.strip("\"'") for field in fields if not (spent and field.isdigit()) and field != hexadecimal)
-    return Row(" ".join(words), numbers[0] if leading else None, colour)
+    return Row(" ".join(words), numbers[0] if leading else None, color)
 
 
 def _from_json(data: Any) -> list[Row]:
@@ -113,8 +113,8 @@ def _from_json(data: Any) -> list[Row]:
                 rows.append(Row(value, int(key), None))
             elif isinstance(value, int):
                 rows.append(Row(str(key), value, None))
-            elif isinstance(value, list) and _colour(value):
-                rows.append(Row(str(key), None, _colour(value)))
+            elif isinstance(value, list) and _color(value):
+                rows.append(Row(str(key), None, _color(value)))
         return rows
     if not isinstance(data, list):
         return []
@@ -128,9 +128,9 @@ def _from_record(record: dict[Any, Any]) -> Row | None:
     known = {str(key).strip().lower(): value for key, value in record.items() if key is not None}
     name = next((str(known[key]).strip() for key in _NAME_KEYS if known.get(key)), "")
     value = next((number for key in _ID_KEYS if (number := _number(known.get(key))) is not None), None)
-    colour = _colour([known.get(key, known.get(key[0])) for key in ("red", "green", "blue")])
-    colour = colour or next((found for key in _COLOUR_KEYS if (found := _colour(known.get(key)))), None)
-    return Row(name, value, colour) if name else None
+    color = _color([known.get(key, known.get(key[0])) for key in ("red", "green", "blue")])
+    color = color or next((found for key in _COLOR_KEYS if (found := _color(known.get(key)))), None)
+    return Row(name, value, color) if name else None
 
 
 def _number(value: Any) -> int | None:
@@ -138,7 +138,7 @@ def _number(value: Any) -> int | None:
     return int(text) if re.fullmatch(r"\d{1,5}", text) else None
 
 
-def _colour(value: Any) -> Colour | None:
+def _color(value: Any) -> Color | None:
     """Three numbers of 0..255, as a list, as "128, 64, 128" or as "#804080"."""
     if isinstance(value, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", value.strip()):
         digits = value.strip()[1:]

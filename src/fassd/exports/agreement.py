@@ -28,7 +28,7 @@ _ROUNDED = 5
 
 
 @dataclass(frozen=True)
-class Contract:
+class Tolerance:
     """How far an export may be from its source.
 
     Attributes:
@@ -42,10 +42,10 @@ class Contract:
     iou_drop: float | None = None
 
 
-CONTRACTS = {
-    "float32": Contract(0.9999, 0.9995),
-    "bfloat16": Contract(0.995, 0.97),
-    "int8": Contract(0.98, 0.9, iou_drop=0.005),
+TOLERANCES = {
+    "float32": Tolerance(0.9999, 0.9995),
+    "bfloat16": Tolerance(0.995, 0.97),
+    "int8": Tolerance(0.98, 0.9, iou_drop=0.005),
 }
 
 
@@ -114,18 +114,18 @@ class Agreement:
     Attributes:
         contract: that it has to keep.
         cases: in the order of comparison.
-        source_iou, export_iou: mean IoU on the labelled images; None without labels.
-        labelled: how many images had labels.
+        source_iou, export_iou: mean IoU on the labeled images; None without labels.
+        labeled: how many images had labels.
         worst: those with the largest shares of differing pixels, the largest first; without any, the largest images.
         telling: the images of the case with the largest share, of those that are small enough to look at every layer;
             None if the file answered none of them.
     """
 
-    contract: Contract
+    contract: Tolerance
     cases: tuple[Compared, ...]
     source_iou: float | None
     export_iou: float | None
-    labelled: int
+    labeled: int
     worst: tuple[Disagreement, ...]
     telling: Images | None
 
@@ -140,7 +140,7 @@ class Agreement:
         return sum(one.inner_differing for one in self.cases) / max(1, sum(one.inner for one in self.cases))
 
     @property
-    def breaches(self) -> tuple[str, ...]:
+    def violations(self) -> tuple[str, ...]:
         """What breaks the contract, a sentence each; none where it is kept."""
         found = []
         judged_by_iou = self.contract.iou_drop is not None and self.source_iou is not None
@@ -163,9 +163,9 @@ class Agreement:
     @property
     def told(self) -> tuple[str, ...]:
         """The breaches, without those batches that say the same as the ones before."""
-        breaches = self.breaches
-        more = len(breaches) - _TOLD
-        return breaches if more <= 1 else (*breaches[:_TOLD], f"and so in {more} more batches")
+        violations = self.violations
+        more = len(violations) - _TOLD
+        return violations if more <= 1 else (*violations[:_TOLD], f"and so in {more} more batches")
 
 
 def compare(
@@ -174,7 +174,7 @@ def compare(
     ending: str,
     classes: int,
     cases: Iterable[Case],
-    contract: Contract,
+    contract: Tolerance,
     watch: Watch = ignore_events,
 ) -> Agreement:
     """Gives each case to source and export and compares the answers.

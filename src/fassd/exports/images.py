@@ -14,7 +14,7 @@ from fassd.core.arrays import Image, Images
 from fassd.core.checkpoint import Header
 from fassd.core.errors import DataError, UsageError
 from fassd.data.dataset import Dataset
-from fassd.data.image_sources import pictures_of
+from fassd.data.image_sources import images_of
 from fassd.data.open_dataset import names_dataset, open_dataset
 from fassd.exports.agreement import Case
 from fassd.media.images import read_image
@@ -28,7 +28,7 @@ _LAYERS = (243, 301)
 # More than these changed nothing in int8's answers (docs/int8.md).
 _CALIBRATED = 100
 # Enough for the mean IoU of two forms of one network, whose answers differ in few pixels.
-_LABELLED = 60
+_LABELED = 60
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Cases:
         whole: makes the cases of pictures at their own size.
         first, second: two different pictures, which the cases of other sizes are made of.
         spec: the network's row.
-        available: how many labelled images there are, of which `whole` has at most 60, evenly taken.
+        available: how many labeled images there are, of which `whole` has at most 60, evenly taken.
     """
 
     whole: tuple[Callable[[], Case], ...]
@@ -108,8 +108,8 @@ def comparison_cases(header: Header, data: str | None, split: str, pictures: Seq
     """What an export is compared on.
 
     Args:
-        header: of the checkpoint; pictures are shrunk as it advises, labelled images are not.
-        data: "KIND:PATH" of labelled images, of which at most 60 are taken, evenly; or None.
+        header: of the checkpoint; pictures are shrunk as it advises, labeled images are not.
+        data: "KIND:PATH" of labeled images, of which at most 60 are taken, evenly; or None.
         split: of these.
         pictures: as `fassd predict` takes them; without these and `data`, those that ship are taken.
 
@@ -125,8 +125,8 @@ def comparison_cases(header: Header, data: str | None, split: str, pictures: Seq
         if not len(dataset):
             raise UsageError(f"--data {data}: its split '{split}' holds no images; name another --split")
         available = len(dataset)
-        whole += [_labelled(dataset, place, header) for place in _evenly(available, _LABELLED)]
-    paths = [found.path for source in pictures for found in pictures_of(source)]
+        whole += [_labeled(dataset, place, header) for place in _evenly(available, _LABELED)]
+    paths = [found.path for source in pictures for found in images_of(source)]
     if not whole and not paths:
         paths = [Path(str(files("fassd"))) / "assets" / name for name in SHIPPED]
     whole += [_picture(path, header) for path in paths]
@@ -155,7 +155,7 @@ def calibration_images(given: str, header: Header) -> Calibration:
         side = header.input_side, network_by_name(header.network).minimum_side
         readers = [
             lambda path=found.path: shrink(read_image(path), *side)  # type: ignore[misc]
-            for found in pictures_of(given)
+            for found in images_of(given)
         ]
     if not readers:
         raise UsageError(f"--calibrate {given}: it holds no images")
@@ -178,7 +178,7 @@ def _picture(path: Path, header: Header) -> Callable[[], Case]:
     return make
 
 
-def _labelled(dataset: Dataset, index: int, header: Header) -> Callable[[], Case]:
+def _labeled(dataset: Dataset, index: int, header: Header) -> Callable[[], Case]:
     spec = network_by_name(header.network)
 
     def make() -> Case:

@@ -95,9 +95,9 @@ def source_layers(checkpoint: Checkpoint, path: Path, images: Images) -> Mapping
 
         return layer_maps(checkpoint, path, images)
     from fassd.runtimes.openvino_export import OpenVINOFile
-    from fassd.runtimes.openvino_graph import draw_logits
+    from fassd.runtimes.openvino_graph import build_logits
 
-    return OpenVINOFile(draw_logits(checkpoint.header, checkpoint.arrays), "float32").layers(images)
+    return OpenVINOFile(build_logits(checkpoint.header, checkpoint.arrays), "float32").layers(images)
 
 
 def drift_of(checkpoint: Checkpoint, path: Path, export: ExportedFile, images: Images, precision: str) -> Drift:

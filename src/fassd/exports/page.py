@@ -16,7 +16,7 @@ from PIL import ImageDraw, ImageFilter
 from fassd.core.labels import LabelSpace
 from fassd.exports.agreement import BORDER, Compared, Disagreement, percent, worst_cases
 from fassd.media.page import Shot, document, figure, jpeg, plain_text
-from fassd.media.paint import colourise
+from fassd.media.paint import colorize
 
 if TYPE_CHECKING:
     from fassd.exports.layer_drift import Drift
@@ -50,7 +50,7 @@ class _Part:
         return part
 
 
-def pictures_of(one: Disagreement, space: LabelSpace) -> Iterator[str]:
+def images_of(one: Disagreement, space: LabelSpace) -> Iterator[str]:
     """Lines of HTML: the picture with the differing pixels marked, both answers enlarged, the classes' names.
 
     Args:
@@ -69,7 +69,7 @@ def pictures_of(one: Disagreement, space: LabelSpace) -> Iterator[str]:
     shots = [_shot("picture" if whole else f"part of the picture, {_place(shown, height, width)}", picture)]
     unlike = part.of(shown.of(differing))
     for caption, answer in (("source", one.source), ("exported file", one.export)):
-        drawn = colourise(part.of(shown.of(answer)), space).astype(float)
+        drawn = colorize(part.of(shown.of(answer)), space).astype(float)
         if unlike.any():
             drawn[~unlike] += (255 - drawn[~unlike]) * _PALE
         shots.append(_shot(caption, Pillow.fromarray(drawn.round().astype(np.uint8))))
@@ -104,15 +104,15 @@ def _densest(differing: Array, size: tuple[int, int]) -> _Part:
 
 def _shot(caption: str, drawn: Pillow.Image) -> Shot:
     size = (_WIDTH, max(1, round(drawn.height * _WIDTH / drawn.width)))
-    return jpeg(caption, drawn.resize(size, Pillow.Resampling.NEAREST), colours_matter=True)
+    return jpeg(caption, drawn.resize(size, Pillow.Resampling.NEAREST), colors_matter=True)
 
 
 def _marked(image: Array, differing: Array, part: _Part) -> Pillow.Image:
-    """The picture in grey, differing pixels in pink and large enough to be seen when it is shrunk, the part framed."""
+    """The picture in gray, differing pixels in pink and large enough to be seen when it is shrunk, the part framed."""
     factor = _WIDTH / differing.shape[1]
     size = (_WIDTH, max(1, round(differing.shape[0] * factor)))
-    grey = Pillow.fromarray(image).convert("L").resize(size, Pillow.Resampling.BILINEAR).point(lambda v: 90 + v // 2)
-    drawn = grey.convert("RGB")
+    gray = Pillow.fromarray(image).convert("L").resize(size, Pillow.Resampling.BILINEAR).point(lambda v: 90 + v // 2)
+    drawn = gray.convert("RGB")
     drawn.paste(_MARK, mask=_spots(differing, size))
     if (part.height, part.width) != differing.shape:
         left, top, right, bottom = (
@@ -134,12 +134,12 @@ def _spots(differing: Array, size: tuple[int, int]) -> Pillow.Image:
 
 
 def _legend(classes: Array, space: LabelSpace) -> str:
-    """The names of classes beside their colours."""
+    """The names of classes beside their colors."""
     named = [space.classes[number] for number in classes.tolist() if number < len(space)]
     return (
         '<p class="left">'
         + "".join(
-            f'<span class="name"><span class="swatch" style="background: rgb{tuple(one.colour)}"></span>'
+            f'<span class="name"><span class="swatch" style="background: rgb{tuple(one.color)}"></span>'
             f"{plain_text(one.name)}</span>"
             for one in named
         )
@@ -167,20 +167,20 @@ def _body(done: Exported) -> Iterator[str]:
     yield "<h2>Where the answers differ</h2>"
     yield (
         '<p class="left">On the picture: marked in pink. Beside it the part with most differing pixels, as the source '
-        "and as the exported file answer it: in full colour where they differ, pale where they agree.</p>"
+        "and as the exported file answer it: in full color where they differ, pale where they agree.</p>"
         if any((one.source != one.export).any() for one in done.agreement.worst)
         else '<p class="left">Nowhere: both answers, on the largest pictures.</p>'
     )
     for one in done.agreement.worst:
         yield f'<section class="kind"><h3>{plain_text(one.name)}<span class="count">{_differing(one)}</span></h3>'
-        yield from pictures_of(one, space)
+        yield from images_of(one, space)
         yield "</section>"
 
 
 def _verdict(done: Exported) -> str:
     agreement, precision = done.agreement, done.order.precision
     if not done.kept:
-        return f'<b class="fault">Refused and not left on disk</b>: {plain_text(agreement.breaches[0])}.'
+        return f'<b class="fault">Refused and not left on disk</b>: {plain_text(agreement.violations[0])}.'
     good = "Answers as its source does" if precision == "float32" else f"Within what {precision} may cost"
     found = f"{percent(agreement.equal)} of the pixels are equal"
     if agreement.source_iou is not None and agreement.export_iou is not None:
@@ -200,7 +200,7 @@ def _facts(done: Exported) -> Iterator[str]:
     ]
     if agreement.source_iou is not None and agreement.export_iou is not None:
         ious = f"{agreement.source_iou:.2%} of the source, {agreement.export_iou:.2%} of the file"
-        rows.append(("mean IoU", f"{ious}, on {done.labelled_images}"))
+        rows.append(("mean IoU", f"{ious}, on {done.labeled_images}"))
     rows += [(key.replace("_", " "), _value(value)) for key, value in done.facts.items()]
     rows += [("breach", one) for one in agreement.told]
     rows += [("remedy", done.remedy)] if done.remedy else []

@@ -23,7 +23,7 @@ def as_json(done: Exported) -> dict[str, Any]:
     return {
         "file": str(done.path),
         "kept": done.kept,
-        "breaches": list(agreement.breaches),
+        "breaches": list(agreement.violations),
         "kind": order.to,
         "precision": order.precision,
         "ends_in": LOGITS if order.logits else CLASS_MAP,
@@ -41,7 +41,7 @@ def as_json(done: Exported) -> dict[str, Any]:
         else {
             "data": order.data,
             "split": order.split,
-            "images": agreement.labelled,
+            "images": agreement.labeled,
             "available": done.available,
             "source": agreement.source_iou,
             "export": agreement.export_iou,

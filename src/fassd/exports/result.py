@@ -12,7 +12,7 @@ from fassd.runtimes.exported import Facts
 
 
 @dataclass(frozen=True)
-class Order:
+class ExportConfig:
     """What is to be exported, and how it is to be judged.
 
     Attributes:
@@ -23,7 +23,7 @@ class Order:
         logits: end in coarse logits instead of class maps.
         calibrate: for int8, "KIND:PATH" (its split train), or pictures as `fassd predict` takes them.
         at_most: for int8, points of mean IoU on `data` that it may lose; layers that cost more stay in floating point.
-        data: "KIND:PATH" whose labelled images are compared too; None: none.
+        data: "KIND:PATH" whose labeled images are compared too; None: none.
         split: of these.
         images: pictures to compare on, as `fassd predict` takes them; without these and `data`, those that ship.
         force: an earlier file may be replaced.
@@ -52,14 +52,14 @@ class Exported:
         source: name and precision of the runtime that the file was compared with.
         facts: of the written file.
         agreement: how the two compare.
-        available: how many labelled images there are; `agreement` says how many of them were compared.
+        available: how many labeled images there are; `agreement` says how many of them were compared.
         drift: where they part; None where the contract is kept.
         bytes: of the files, together.
         digest: SHA-256 of the first file.
         replaced: whether an earlier file gave way.
     """
 
-    order: Order
+    order: ExportConfig
     checkpoint: Checkpoint
     source: str
     facts: Facts
@@ -79,12 +79,12 @@ class Exported:
     @property
     def kept(self) -> bool:
         """Whether the file was left on disk."""
-        return not self.agreement.breaches
+        return not self.agreement.violations
 
     @property
-    def labelled_images(self) -> str:
+    def labeled_images(self) -> str:
         """What the mean IoU was measured on, for people."""
-        count, data = self.agreement.labelled, f"{self.order.data} {self.order.split}"
+        count, data = self.agreement.labeled, f"{self.order.data} {self.order.split}"
         return f"{count} images of {data}" if count == self.available else f"{count} of {self.available} in {data}"
 
     @property
@@ -100,7 +100,7 @@ class Exported:
         if self.order.precision == "bfloat16":
             return "these images lie near the borders between classes for these weights; use --precision float32"
         if self.order.data is None:
-            return "calibrate on images more like these, or name labelled --data: the mean IoU decides then"
+            return "calibrate on images more like these, or name labeled --data: the mean IoU decides then"
         if self.order.to == "openvino" and self.order.at_most is None:
             return "--at-most 0.5 keeps layers in floating point until it holds"
         return "calibrate on more images, or on images more like these"

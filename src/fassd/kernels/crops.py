@@ -1,4 +1,4 @@
-"""What training does to every pixel of a crop, compiled: resizing a window, picking labels, changing colours."""
+"""What training does to every pixel of a crop, compiled: resizing a window, picking labels, changing colors."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fassd.kernels.compiled import kept
 WEIGHT_BITS = 14
 """Weights of `resize_window` add up to 1 << WEIGHT_BITS."""
 
-COLOUR_BITS = 14
-"""`own` + 3 * `rest` of `change_colours` is 1 << COLOUR_BITS."""
+COLOR_BITS = 14
+"""`own` + 3 * `rest` of `change_colors` is 1 << COLOR_BITS."""
 
 LEVEL_BITS = 7
-"""Levels in the tables of `change_colours` count 1 / (1 << LEVEL_BITS)."""
+"""Levels in the tables of `change_colors` count 1 / (1 << LEVEL_BITS)."""
 
 
 @kept
@@ -74,20 +74,20 @@ def pick_window(labels: Any, rows: Any, columns: Any, out: Any, top: int, left: 
 
 
 @kept
-def change_colours(image: Any, tables: Any, own: int, rest: int, out: Any) -> None:
+def change_colors(image: Any, tables: Any, own: int, rest: int, out: Any) -> None:
     """Each channel through its table, then `own` of itself and `rest` of all three added up, rounded.
 
     Args:
         image: (H, W, 3) uint8.
         tables: (3, 256) int32, levels of 0 to 255, in parts; see `LEVEL_BITS`.
-        own, rest: how much of each; see `COLOUR_BITS`.
+        own, rest: how much of each; see `COLOR_BITS`.
         out: as the image, may be it.
     """
-    half = 1 << COLOUR_BITS + LEVEL_BITS - 1
+    half = 1 << COLOR_BITS + LEVEL_BITS - 1
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
             red, green, blue = tables[0, image[y, x, 0]], tables[1, image[y, x, 1]], tables[2, image[y, x, 2]]
-            grey = (red + green + blue) * rest + half
-            out[y, x, 0] = min(max((red * own + grey) >> COLOUR_BITS + LEVEL_BITS, 0), 255)
-            out[y, x, 1] = min(max((green * own + grey) >> COLOUR_BITS + LEVEL_BITS, 0), 255)
-            out[y, x, 2] = min(max((blue * own + grey) >> COLOUR_BITS + LEVEL_BITS, 0), 255)
+            gray = (red + green + blue) * rest + half
+            out[y, x, 0] = min(max((red * own + gray) >> COLOR_BITS + LEVEL_BITS, 0), 255)
+            out[y, x, 1] = min(max((green * own + gray) >> COLOR_BITS + LEVEL_BITS, 0), 255)
+            out[y, x, 2] = min(max((blue * own + gray) >> COLOR_BITS + LEVEL_BITS, 0), 255)

@@ -4,7 +4,7 @@ Label files of the plain kind, decoded several times as fast as by a general lib
 
 Scoring a folder of predictions is mostly decoding. Label files are extreme pictures: long runs of one value, a
 hundredfold compressed. `inflate`, and the loops here, which undo PNG's filters (ISO/IEC 15948), copy such runs whole.
-They read grey or palette PNGs of 8 or 16 bits that are not interlaced; whatever else, and whatever is damaged, they
+They read gray or palette PNGs of 8 or 16 bits that are not interlaced; whatever else, and whatever is damaged, they
 decline, so that the careful reader gets it and says what is wrong.
 """
 
@@ -249,7 +249,7 @@ def _read_codes(source: Any, place: int, literals: Any, distances: Any) -> int: 
 
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY, _PALETTE = 0, 3
+_GRAY, _PALETTE = 0, 3
 _TEXTS, _TURN = (b"tEXt", b"zTXt", b"iTXt"), b"Raw profile type exif"
 """Where older programs (ImageMagick) write EXIF, and under what name."""
 _MOST_BYTES = 1 << 26
@@ -262,7 +262,7 @@ def decode_label_png(content: bytes) -> Codes | None:
         content: the whole file.
 
     Returns:
-        (H, W) uint8 or uint16; None if it is no plain grey or palette PNG, or a damaged one.
+        (H, W) uint8 or uint16; None if it is no plain gray or palette PNG, or a damaged one.
     """
     found = _parts(content)
     if found is None:
@@ -311,7 +311,7 @@ def _plain(header: tuple[int, ...] | None, data: bytes) -> tuple[tuple[int, int,
     if header is None or len(data) < 6:
         return None
     width, height, depth, kind, compression, filters, interlaced = header
-    if (depth, kind) not in ((8, _GREY), (16, _GREY), (8, _PALETTE)) or compression or filters or interlaced:
+    if (depth, kind) not in ((8, _GRAY), (16, _GRAY), (8, _PALETTE)) or compression or filters or interlaced:
         return None
     if not width or not height or (width * depth // 8 + 1) * height > _MOST_BYTES:
         return None

@@ -255,7 +255,7 @@ class Rule(NamedTuple):
     tied: float
 
 
-class Tally(NamedTuple):
+class LossSums(NamedTuple):
     """An image's hard pixels.
 
     Attributes:
@@ -270,10 +270,10 @@ class Tally(NamedTuple):
     hard: int
     unknown: int
 
-    def plus(self, other: Tally) -> Tally:
+    def plus(self, other: LossSums) -> LossSums:
         """Both together."""
         hard, unknown = self.hard + other.hard, self.unknown + other.unknown
-        return Tally(self.lost + other.lost, self.weight + other.weight, hard, unknown)
+        return LossSums(self.lost + other.lost, self.weight + other.weight, hard, unknown)
 
 
 class PixelLosses:
@@ -288,7 +288,7 @@ class PixelLosses:
 
     Attributes:
         losses: (N, H, W) float32, by the latest `lose`.
-        gradient: for each image (C, h, w) float32, of `Tally.lost` with the weights as they are, likewise.
+        gradient: for each image (C, h, w) float32, of `LossSums.lost` with the weights as they are, likewise.
     """
 
     def __init__(self, logits: Sequence[_Array], labels: _Array, places: _Array, weights: _Array, threads: int) -> None:
@@ -302,7 +302,7 @@ class PixelLosses:
         cuts = [cells * band // bands for band in range(bands + 1)]
         self._bands = list(itertools.pairwise(cuts))
 
-    def lose(self, images: Sequence[int], rules: Sequence[Rule]) -> list[Tally]:
+    def lose(self, images: Sequence[int], rules: Sequence[Rule]) -> list[LossSums]:
         """Losses, gradient and tally of the named images, by a rule for each."""
         for image in images:
             self.gradient[image][:] = 0
@@ -310,14 +310,14 @@ class PixelLosses:
         # Threads live for one call: none is left to be lost in a forked process.
         with ThreadPoolExecutor(self._threads) as pool:
             done = list(pool.map(self._lose_band, *zip(*tasks, strict=True)))
-        tallies = dict.fromkeys(images, Tally(0.0, 0.0, 0, 0))
+        tallies = dict.fromkeys(images, LossSums(0.0, 0.0, 0, 0))
         for (image, _, band), (part, edge) in zip(tasks, done, strict=True):
             tallies[image] = tallies[image].plus(part)
             gradient = self.gradient[image]
             gradient[:, min(band[1], gradient.shape[1] - 1)] += edge
         return list(tallies.values())
 
-    def _lose_band(self, image: int, rule: Rule, band: tuple[int, int]) -> tuple[Tally, _Array]:
+    def _lose_band(self, image: int, rule: Rule, band: tuple[int, int]) -> tuple[LossSums, _Array]:
         """Tally of a band, and its gradient of the coarse row after it."""
         logits, labels, places = (given[image] for given in self._given)
         level, tied = np.float32(rule.level), np.float32(rule.tied)
@@ -325,7 +325,7 @@ class PixelLosses:
         edge = np.zeros_like(gradient[:, 0])
         pixels = Pixels(labels, places, self._weights, *self._lines)
         counts = lose_band(logits, pixels, (level, tied), band, self.losses[image], gradient, edge)
-        return Tally(*counts), edge
+        return LossSums(*counts), edge
 
 
 def _line(places: int, pixels: int) -> Line:

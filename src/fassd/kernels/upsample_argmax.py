@@ -2,7 +2,7 @@
 
 The compiled loops of `upsample_argmax`: cells of the coarse grid, row by row.
 
-Four neighbouring coarse places bound a *cell*; every pixel of the answer lies in one. Nothing here holds Python's lock
+Four neighboring coarse places bound a *cell*; every pixel of the answer lies in one. Nothing here holds Python's lock
 or starts a thread, so that neither PyTorch's nor OpenVINO's threads can be in the way.
 
 The best class at every pixel of enlarged logits, without making the enlarged logits.

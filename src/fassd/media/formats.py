@@ -26,7 +26,7 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from fassd.core.errors import FassdError, PictureError
+from fassd.core.errors import FassdError, ImageError
 
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused undecoded (TIFF and WebP from 179 million on, see `opened`)."""
@@ -39,7 +39,7 @@ _JPEG_MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])", re.DOTALL)
 
 # Pillow reports harmless oddities of headers as Python warnings, which must neither reach the terminal nor
 # turn into errors under -W error. Filters belong to the whole process and `catch_warnings` may not overlap
-# between threads, so a lock serialises our uses: while headers are parsed, under a millisecond. Pixels, the
+# between threads, so a lock serializes our uses: while headers are parsed, under a millisecond. Pixels, the
 # slow part, are decoded outside it and in parallel.
 _WARNING_FILTERS = threading.RLock()
 
@@ -144,7 +144,7 @@ _TURNS = dict(enumerate(_FLIPS + EXCHANGING, start=2))
 
 @dataclass(frozen=True)
 class Header:
-    """A picture with its pixels unread; `raw_mode` tells how they are stored, "L;4" for 4 bits of grey."""
+    """A picture with its pixels unread; `raw_mode` tells how they are stored, "L;4" for 4 bits of gray."""
 
     format: PictureFormat
     picture: ImageFile
@@ -159,7 +159,7 @@ class Header:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Header]:
-    """Reads the header; whatever goes wrong then and in the block becomes a PictureError."""
+    """Reads the header; whatever goes wrong then and in the block becomes a ImageError."""
     with _stream(path) as stream:
         name = "a picture"
         try:
@@ -171,20 +171,20 @@ def opened(path: Path) -> Iterator[Header]:
                 turn = _turn(picture)
             if picture.width * picture.height > MAX_PIXELS:
                 claim = f"claims {picture.width} x {picture.height} pixels"
-                raise PictureError(path, f"{claim}; make it smaller, at most {MAX_PIXELS:,} are read")
+                raise ImageError(path, f"{claim}; make it smaller, at most {MAX_PIXELS:,} are read")
             yield Header(found, picture, turn, _raw_mode(picture))
         except FassdError:
             raise
         except PIL.Image.DecompressionBombError:
             # The readers of WebP and TIFF check Pillow's own, slightly lower limit once more.
-            raise PictureError(path, f"has too many pixels for {name}; make it smaller") from None
+            raise ImageError(path, f"has too many pixels for {name}; make it smaller") from None
         except MemoryError:
-            raise PictureError(path, "needs more memory than there is; make it smaller") from None
+            raise ImageError(path, "needs more memory than there is; make it smaller") from None
         except Exception as error:
             # Damaged bytes make Pillow raise nearly anything, from SyntaxError to struct.error.
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             remedy = "it is damaged, cut short or of a rare kind; copy it again or save it anew"
-            raise PictureError(path, f"cannot be decoded as {name} ({reason}): {remedy}") from error
+            raise ImageError(path, f"cannot be decoded as {name} ({reason}): {remedy}") from error
 
 
 def _stream(path: Path) -> BinaryIO:
@@ -193,17 +193,17 @@ def _stream(path: Path) -> BinaryIO:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise PictureError(path, "is a folder where a picture was expected; name a file in it")
+            raise ImageError(path, "is a folder where a picture was expected; name a file in it")
         if not stat.S_ISREG(status.st_mode):
-            raise PictureError(path, "is not a regular file; save the picture to a file first")
+            raise ImageError(path, "is not a regular file; save the picture to a file first")
         if status.st_size == 0:
-            raise PictureError(path, "is empty (0 bytes); copy or download it again")
+            raise ImageError(path, "is empty (0 bytes); copy or download it again")
         return path.open("rb")
     except FileNotFoundError:
-        raise PictureError(path, "does not exist; check the name") from None
+        raise ImageError(path, "does not exist; check the name") from None
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         reason = getattr(error, "strerror", None) or error
-        raise PictureError(path, f"cannot be opened ({reason}); check its name and permissions") from None
+        raise ImageError(path, f"cannot be opened ({reason}); check its name and permissions") from None
 
 
 def _format(path: Path, beginning: bytes) -> PictureFormat:
@@ -213,8 +213,8 @@ def _format(path: Path, beginning: bytes) -> PictureFormat:
     names = ", ".join(known.name for known in FORMATS)
     for pattern, name in _FOREIGN.items():
         if re.match(pattern, beginning, re.DOTALL):
-            raise PictureError(path, f"is a {name} file, which cannot be read; convert it to one of {names}")
-    raise PictureError(path, f"is not a picture of a known format; expected one of {names}")
+            raise ImageError(path, f"is a {name} file, which cannot be read; convert it to one of {names}")
+    raise ImageError(path, f"is not a picture of a known format; expected one of {names}")
 
 
 def _turn(picture: ImageFile) -> Transpose | None:

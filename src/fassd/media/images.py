@@ -19,7 +19,7 @@ def read_image(path: Path, factor: float = 1.0) -> Image:
     """The picture as uint8, height x width x 3, RGB, upright as its EXIF orientation asks.
 
     Of an animation the first frame, of a TIFF the first page. 16 bits become the upper 8. Transparency is put
-    on white, as viewers do. Colour profiles are ignored: networks learn from untreated values, and a street
+    on white, as viewers do. Color profiles are ignored: networks learn from untreated values, and a street
     camera's profile is sRGB or missing.
 
     Args:
@@ -29,15 +29,15 @@ def read_image(path: Path, factor: float = 1.0) -> Image:
             or 8i on. Its blocks are reduced in frequency space, which blurs less than shrinking pixels.
 
     Raises:
-        PictureError: no such file, not a picture of a known format, damaged, or above `MAX_PIXELS`.
+        ImageError: no such file, not a picture of a known format, damaged, or above `MAX_PIXELS`.
     """
     with opened(path) as header:
         _reduce(header, factor)
         picture = header.upright()
         if picture.mode.startswith("I") or picture.mode == "F":
-            return _grey_image(picture, header.raw_mode)
+            return _gray_image(picture, header.raw_mode)
         if picture.has_transparency_data:
-            # Transparent pixels hide arbitrary colours; white is what the author saw around the rest.
+            # Transparent pixels hide arbitrary colors; white is what the author saw around the rest.
             clear = picture if picture.mode == "RGBA" else picture.convert("RGBA")
             picture = PIL.Image.new("RGB", picture.size, "white")
             picture.paste(clear, mask=clear)
@@ -48,7 +48,7 @@ def read_size(path: Path, factor: float = 1.0) -> tuple[int, int]:
     """(height, width) of what `read_image` gives, from the header alone.
 
     Raises:
-        PictureError: as in `read_image`, but for damage behind the header.
+        ImageError: as in `read_image`, but for damage behind the header.
     """
     with opened(path) as header:
         _reduce(header, factor)
@@ -67,18 +67,18 @@ def _reduce(header: Header, factor: float) -> None:
             break
 
 
-def _grey_image(picture: PIL.Image.Image, raw_mode: str) -> Image:
-    """Grey of more than 8 bits, which Pillow would clip at 255, as its upper 8 bits."""
+def _gray_image(picture: PIL.Image.Image, raw_mode: str) -> Image:
+    """Gray of more than 8 bits, which Pillow would clip at 255, as its upper 8 bits."""
     values = np.array(picture)
     if picture.mode == "F":
-        grey = _unit_range(values)
+        gray = _unit_range(values)
     elif picture.mode == "I":
         # Files of small values hold 16-bit measurements, others the 31 bits of a signed number.
-        grey = values.clip(0) >> (8 if values.max() <= 0xFFFF else 23)
+        gray = values.clip(0) >> (8 if values.max() <= 0xFFFF else 23)
     else:
-        grey = values >> (4 if raw_mode == "I;12" else 8)
-        grey[values == picture.info.get("transparency", -1)] = 255  # on white, as everywhere
-    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+        gray = values >> (4 if raw_mode == "I;12" else 8)
+        gray[values == picture.info.get("transparency", -1)] = 255  # on white, as everywhere
+    return np.repeat(gray.astype(np.uint8)[..., None], 3, axis=2)
 
 
 def _unit_range(values: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The look of painted pictures: their colours, their letters, and the legend below them."""
+"""The look of painted pictures: their colors, their letters, and the legend below them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Font = PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont
 
 BACKGROUND, TEXT, FAINT = (23, 25, 29), (240, 241, 243), (150, 155, 163)
@@ -22,8 +22,8 @@ _RIM = (255, 255, 255, 90)
 class Stripes:
     """What is painted where there is no class: stripes on a ground, which no class can be taken for."""
 
-    ground: Colour
-    stripe: Colour
+    ground: Color
+    stripe: Color
 
 
 IGNORED = Stripes((58, 61, 67), (104, 109, 118))
@@ -35,7 +35,7 @@ FOREIGN = Stripes((255, 0, 255), (255, 255, 255))
 class Entry:
     """A line of the legend."""
 
-    fill: Colour | Stripes
+    fill: Color | Stripes
     name: str
     share: str
 
@@ -80,7 +80,7 @@ def hatching(stripes: Stripes, width: int, height: int, pitch: int) -> PIL.Image
     """Slanted stripes.
 
     Args:
-        stripes: their colours.
+        stripes: their colors.
         width: of the picture, in pixels.
         height: likewise.
         pitch: from stripe to stripe, in pixels.
@@ -116,8 +116,8 @@ def _layout(entries: Sequence[Entry], given_width: int, em: int) -> _Layout:
     return _Layout(em, cell, columns, pitch, width, round((1.7 * rows + 1.3) * em))
 
 
-def _swatch(fill: Colour | Stripes, size: int) -> PIL.Image.Image:
-    """A rounded square with a faint rim, without which dark colours would sink into the background."""
+def _swatch(fill: Color | Stripes, size: int) -> PIL.Image.Image:
+    """A rounded square with a faint rim, without which dark colors would sink into the background."""
     fine = 4  # drawn four times as large and reduced, as Pillow's own corners are jagged
     side = size * fine
     shape = PIL.Image.new("L", (side, side))

@@ -1,4 +1,4 @@
-"""Reading label files: the values or colours as they are stored."""
+"""Reading label files: the values or colors as they are stored."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from fassd.core.errors import DataError
 from fassd.media.formats import Header, opened
 
 _SINGLE_CHANNEL = ("L", "P", "1", "I;16", "I;16B")
-_COLOURED = ("RGB", "RGBA", "RGBX")
+_COLORED = ("RGB", "RGBA", "RGBX")
 
 
 def read_values(path: Path) -> Codes:
     """The values of a label file: uint8, or uint16 of files with 16 bits; height x width, upright like its picture.
 
-    A palette's colours are ignored, its indices are the values; 1 bit gives 0 and 1.
+    A palette's colors are ignored, its indices are the values; 1 bit gives 0 and 1.
 
     Raises:
-        PictureError: as in `read_image`.
-        DataError: a format that alters values, or colours in place of values.
+        ImageError: as in `read_image`.
+        DataError: a format that alters values, or colors in place of values.
     """
     with opened(path) as header:
         _refuse_altered(path, header)
         mode = header.picture.mode
-        if mode in _COLOURED:
+        if mode in _COLORED:
             raise DataError(
                 path,
-                f"holds colours (mode {mode}) where one channel of class indices was expected; if each class has its "
-                'colour, say coding = "colours" in dataset.toml',
+                f"holds colors (mode {mode}) where one channel of class indices was expected; if each class has its "
+                'color, say coding = "colors" in dataset.toml',
             )
         if mode not in _SINGLE_CHANNEL:
             raise DataError(
                 path,
-                f"has the mode {mode} where one channel of class indices was expected; save 8 or 16 bits of grey",
+                f"has the mode {mode} where one channel of class indices was expected; save 8 or 16 bits of gray",
             )
         values = np.array(header.upright())
-        # Grey of 2 or 4 bits is stretched to 0..255 by Pillow; a label is a number, not a brightness.
+        # Gray of 2 or 4 bits is stretched to 0..255 by Pillow; a label is a number, not a brightness.
         stretch = {"L;2": 85, "L;4": 17}.get(header.raw_mode[:3], 1)
         if stretch > 1:
             values //= stretch
@@ -46,30 +46,30 @@ def read_values(path: Path) -> Codes:
         return codes
 
 
-def read_colours(path: Path) -> Codes:
-    """The colours of a label file as numbers: uint32, red * 65536 + green * 256 + blue; height x width, upright.
+def read_colors(path: Path) -> Codes:
+    """The colors of a label file as numbers: uint32, red * 65536 + green * 256 + blue; height x width, upright.
 
-    A palette's colours count, not its indices. Transparency is ignored.
+    A palette's colors count, not its indices. Transparency is ignored.
 
     Raises:
-        PictureError: as in `read_image`.
-        DataError: a format that alters colours, or grey values in place of colours.
+        ImageError: as in `read_image`.
+        DataError: a format that alters colors, or gray values in place of colors.
     """
     with opened(path) as header:
         _refuse_altered(path, header)
-        if header.picture.mode not in (*_COLOURED, "P", "PA"):
+        if header.picture.mode not in (*_COLORED, "P", "PA"):
             raise DataError(
                 path,
-                f"holds one channel of values (mode {header.picture.mode}) where a colour for each class was "
+                f"holds one channel of values (mode {header.picture.mode}) where a color for each class was "
                 'expected; if the values are class indices, say coding = "values" in dataset.toml',
             )
         picture = header.upright()
         picture.info.pop("transparency", None)
-        colours = np.array(picture.convert("RGB"))
-        codes: Codes = colours[..., 0].astype(np.uint32)
+        colors = np.array(picture.convert("RGB"))
+        codes: Codes = colors[..., 0].astype(np.uint32)
         for channel in (1, 2):
             codes <<= 8
-            codes |= colours[..., channel]
+            codes |= colors[..., channel]
         return codes
 
 

@@ -71,16 +71,16 @@ def figure(shots: Sequence[Shot], caption: str, kind: str) -> str:
     return f'<figure class="{kind}">{above}<div class="row">{pictures}</div></figure>'
 
 
-def jpeg(caption: str, drawn: Picture, colours_matter: bool = False) -> Shot:
+def jpeg(caption: str, drawn: Picture, colors_matter: bool = False) -> Shot:
     """A picture small enough for a page.
 
     Args:
         caption: what it is.
         drawn: RGB.
-        colours_matter: thin lines keep their colours.
+        colors_matter: thin lines keep their colors.
     """
     stream = io.BytesIO()
-    drawn.save(stream, "JPEG", quality=80, optimize=True, subsampling=0 if colours_matter else 2)
+    drawn.save(stream, "JPEG", quality=80, optimize=True, subsampling=0 if colors_matter else 2)
     return Shot(caption, f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}", drawn.size)
 
 

@@ -1,4 +1,4 @@
-"""Class maps made visible: in colours, and over their photo with a legend."""
+"""Class maps made visible: in colors, and over their photo with a legend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SMALLEST_SHARE = 0.0005
 
 
 def shares(class_map: ClassMap, label_space: LabelSpace) -> dict[str, float]:
-    """The share of the labelled pixels that each class covers, in the order of the classes.
+    """The share of the labeled pixels that each class covers, in the order of the classes.
 
     The shares add up to 1. Pixels that have no class (IGNORE, say) are left out; if none has one, all shares are 0.
     """
@@ -25,9 +25,9 @@ def shares(class_map: ClassMap, label_space: LabelSpace) -> dict[str, float]:
     return dict(zip(label_space.names, fractions.tolist(), strict=True))
 
 
-def colourise(class_map: ClassMap, label_space: LabelSpace) -> Image:
-    """Each pixel in the colour of its class: uint8, height x width x 3; black where there is no class."""
-    return np.array(_coloured(class_map, label_space))
+def colorize(class_map: ClassMap, label_space: LabelSpace) -> Image:
+    """Each pixel in the color of its class: uint8, height x width x 3; black where there is no class."""
+    return np.array(_colored(class_map, label_space))
 
 
 def overlay(
@@ -37,16 +37,16 @@ def overlay(
     shares: Mapping[str, float],
     opacity: float = 0.5,
 ) -> Image:
-    """The photo under the colours of its classes, with contours between them and a legend below.
+    """The photo under the colors of its classes, with contours between them and a legend below.
 
     Pixels without a class keep the photo's look.
 
     Args:
         image: the photo.
         class_map: its classes, of the same size.
-        label_space: names and colours.
+        label_space: names and colors.
         shares: what the legend states, see `shares`.
-        opacity: 0 shows the photo alone, 1 the colours alone.
+        opacity: 0 shows the photo alone, 1 the colors alone.
 
     Returns:
         uint8 RGB, as wide as the photo (or as the legend's longest entry), and higher by the legend.
@@ -57,31 +57,31 @@ def overlay(
     if image.shape[:2] != class_map.shape or not 0 <= opacity <= 1:
         raise ValueError(f"image {image.shape}, class map {class_map.shape}, opacity {opacity}")
     photo = PIL.Image.fromarray(image)
-    # Without its own colours and deepest shadows the photo lets even dark class colours be told apart.
-    grey = photo.convert("L").point([36 + value * 219 // 255 for value in range(256)]).convert("RGB")
-    muted = PIL.Image.blend(photo, grey, min(1.0, 1.6 * opacity))
-    painted = PIL.Image.blend(muted, _coloured(class_map, label_space), opacity)
-    unlabelled = class_map >= len(label_space)
-    if unlabelled.any():
-        painted.paste(photo, mask=PIL.Image.fromarray(unlabelled))
+    # Without its own colors and deepest shadows the photo lets even dark class colors be told apart.
+    gray = photo.convert("L").point([36 + value * 219 // 255 for value in range(256)]).convert("RGB")
+    muted = PIL.Image.blend(photo, gray, min(1.0, 1.6 * opacity))
+    painted = PIL.Image.blend(muted, _colored(class_map, label_space), opacity)
+    unlabeled = class_map >= len(label_space)
+    if unlabeled.any():
+        painted.paste(photo, mask=PIL.Image.fromarray(unlabeled))
     _draw_contours(painted, class_map, opacity)
     return np.array(_with_legend(painted, _entries(label_space, shares)))
 
 
-def _coloured(class_map: ClassMap, label_space: LabelSpace) -> PIL.Image.Image:
+def _colored(class_map: ClassMap, label_space: LabelSpace) -> PIL.Image.Image:
     indices = PIL.Image.fromarray(class_map)
-    indices.putpalette(label_space.colour_table().tobytes())
+    indices.putpalette(label_space.color_table().tobytes())
     return indices.convert("RGB")
 
 
 def _draw_contours(painted: PIL.Image.Image, class_map: ClassMap, opacity: float) -> None:
-    """A light and a dark line side by side, which shows on any colour."""
+    """A light and a dark line side by side, which shows on any color."""
     longest = max(class_map.shape)
     thickness = max(1, round(longest / 1500))
     visible = min(1.0, 2 * opacity, longest / 400)  # on thumbnails lines would hide what they surround
     across = class_map[:, thickness:] != class_map[:, :-thickness]
     down = class_map[thickness:] != class_map[:-thickness]
-    for colour, strength, columns, rows in (
+    for color, strength, columns, rows in (
         ((0, 0, 0), 0.55, np.s_[thickness:], np.s_[thickness:]),
         ((255, 255, 255), 0.75, np.s_[:-thickness], np.s_[:-thickness]),
     ):
@@ -89,15 +89,15 @@ def _draw_contours(painted: PIL.Image.Image, class_map: ClassMap, opacity: float
         line[:, columns] |= across
         line[rows] |= down
         line *= np.uint8(255 * strength * visible)
-        painted.paste(colour, mask=PIL.Image.fromarray(line))
+        painted.paste(color, mask=PIL.Image.fromarray(line))
 
 
 def _entries(label_space: LabelSpace, shares: Mapping[str, float]) -> list[Entry]:
     """What the legend says, the largest class first."""
-    colours = {label.name: label.colour for label in label_space.classes}
+    colors = {label.name: label.color for label in label_space.classes}
     ranked = sorted(shares.items(), key=lambda item: -item[1])
     present = [(name, share) for name, share in ranked if share >= SMALLEST_SHARE]
-    return [Entry(colours[name], name, f"{100 * share:.1f} %") for name, share in present]
+    return [Entry(colors[name], name, f"{100 * share:.1f} %") for name, share in present]
 
 
 def _with_legend(painted: PIL.Image.Image, entries: Sequence[Entry]) -> PIL.Image.Image:

@@ -18,7 +18,7 @@ RESULT_ENDINGS = (_OVERLAY, _CLASS_MAP)
 
 
 def write_class_map(path: Path, class_map: ClassMap, label_space: LabelSpace) -> None:
-    """An 8-bit palette PNG whose indices are the classes and whose palette is their colours.
+    """An 8-bit palette PNG whose indices are the classes and whose palette is their colors.
 
     Equal class maps give equal bytes.
 
@@ -29,14 +29,14 @@ def write_class_map(path: Path, class_map: ClassMap, label_space: LabelSpace) ->
     if class_map.dtype != np.uint8 or class_map.ndim != 2:
         raise ValueError(f"a class map is uint8, height x width, not {class_map.dtype} of {class_map.shape}")
     picture = PIL.Image.fromarray(class_map)
-    # All 256 colours, so that no value (IGNORE is 255) points behind the palette's end.
-    picture.putpalette(label_space.colour_table().tobytes())
+    # All 256 colors, so that no value (IGNORE is 255) points behind the palette's end.
+    picture.putpalette(label_space.color_table().tobytes())
     with written_whole(path) as temporary:
         picture.save(temporary, "PNG")
 
 
 def write_overlay(path: Path, picture: Image) -> None:
-    """A JPEG without colour subsampling, which would smear thin contours and small type.
+    """A JPEG without color subsampling, which would smear thin contours and small type.
 
     Raises:
         FileError: the file cannot be written.

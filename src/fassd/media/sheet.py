@@ -1,4 +1,4 @@
-"""Contact sheets: labelled frames side by side as image, mask in colour and overlay, over one legend."""
+"""Contact sheets: labeled frames side by side as image, mask in color and overlay, over one legend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL.Image import Resampling
 from fassd.core.arrays import IGNORE, Image, Labels
 from fassd.core.labels import LabelSpace
 from fassd.media.legend import BACKGROUND, FAINT, FOREIGN, IGNORED, TEXT, Entry, Font, font, hatching, legend, printable
-from fassd.media.paint import colourise, overlay
+from fassd.media.paint import colorize, overlay
 
 Picture: TypeAlias = PIL.Image.Image
 Foreign: TypeAlias = "np.ndarray[tuple[int, int], np.dtype[np.bool_]]"
@@ -79,8 +79,8 @@ def small_image(image: Image, side: int) -> Picture:
 
 
 def small_mask(labels: Labels, foreign: Foreign | None, space: LabelSpace, side: int) -> Picture:
-    """A mask in the colours of its classes, fitted into a square: ignored pixels hatched, foreign ones in magenta."""
-    full = PIL.Image.fromarray(colourise(labels, space))
+    """A mask in the colors of its classes, fitted into a square: ignored pixels hatched, foreign ones in magenta."""
+    full = PIL.Image.fromarray(colorize(labels, space))
     size = _fitted(full.size, side)
     painted = full.resize(size, Resampling.BOX if size < full.size else Resampling.NEAREST)
     ignored = PIL.Image.fromarray(labels == IGNORE).convert("L").resize(size, Resampling.BOX)
@@ -89,7 +89,7 @@ def small_mask(labels: Labels, foreign: Foreign | None, space: LabelSpace, side:
 
 
 def small_overlay(image: Image, labels: Labels, foreign: Foreign | None, space: LabelSpace, side: int) -> Picture:
-    """A photo under the colours of its mask, fitted into a square; both have one size."""
+    """A photo under the colors of its mask, fitted into a square; both have one size."""
     photo = small_image(image, side)
     few = np.array(PIL.Image.fromarray(labels).resize(photo.size, Resampling.NEAREST))
     return _with_foreign(PIL.Image.fromarray(overlay(np.array(photo), few, space, {})), foreign)
@@ -162,8 +162,8 @@ def _draw_tile(sheet: Picture, tile: Tile, grid: Grid, corner: tuple[int, int]) 
         _draw_wrapped(pen, tile.problem, (start + 12, top + 12), cells * (grid.side + _GAP) - _GAP - 24)
     baseline = top + _height(tile, grid) + 22
     pen.text((left, baseline), shortened(tile.name, letters, grid.frame), TEXT, letters, "ls")
-    colour = _WARNING if tile.problem and None not in tile.pictures else FAINT
-    pen.text((left, baseline + 20), shortened(tile.note, letters, grid.frame), colour, letters, "ls")
+    color = _WARNING if tile.problem and None not in tile.pictures else FAINT
+    pen.text((left, baseline + 20), shortened(tile.note, letters, grid.frame), color, letters, "ls")
 
 
 def _draw_wrapped(pen: PIL.ImageDraw.ImageDraw, text: str, corner: tuple[int, int], room: int) -> None:

@@ -22,7 +22,7 @@ class Found:
     relative: Path
 
 
-def find_pictures(sources: Sequence[str]) -> list[Found]:
+def find_images(sources: Sequence[str]) -> list[Found]:
     """The pictures that `sources` name, in the order of the sources and sorted within each.
 
     A file counts whatever its name. Folders (with all folders below, but for linked ones, which could form a

@@ -39,7 +39,7 @@ def near_borders(labels: Labels, distance: int) -> Near:
 
 
 def border_bits(values: Labels, classes: LookupTable, truth: Labels, known: LookupTable) -> Bits:
-    """Which pixels of a class have one of another class among their eight neighbours.
+    """Which pixels of a class have one of another class among their eight neighbors.
 
     Args:
         values: (H, W) uint8, contiguous.

@@ -24,12 +24,12 @@ import numpy as np
 from jaxtyping import Int64, Integer
 
 from fassd.core.arrays import Confusion, Labels, LookupTable
-from fassd.core.labels import CITYSCAPES, RawClass
+from fassd.core.labels import CITYSCAPES, CityscapesClass
 from fassd.metrics.counts import SAME, Coded, count
 from fassd.metrics.official_counts import WRITTEN, InstanceIds, OfficialCounts
 
 RawIds: TypeAlias = Integer[np.ndarray[Any, Any], "height width"]
-"""Raw ids of Cityscapes, 0..33, of any integer type: what labelIds files and predictions hold."""
+"""Label ids of Cityscapes, 0..33, of any integer type: what labelIds files and predictions hold."""
 
 Scores: TypeAlias = Mapping[str, float | None]
 """By name, 0..1; None for what occurs in neither truth nor prediction."""
@@ -46,14 +46,14 @@ AVERAGE_SIZES = {
     "bicycle": 4672.3249222261,
 }
 
-CLASSES_OF_RAW_IDS: LookupTable = CITYSCAPES.raw_id_table()
-"""The train id of each raw id; IGNORE for those that are not scored."""
+CLASSES_OF_RAW_IDS: LookupTable = CITYSCAPES.label_id_table()
+"""The train id of each label id; IGNORE for those that are not scored."""
 
 RAW_IDS_OF_CLASSES: LookupTable = np.zeros(256, np.uint8)
-"""The raw id of each train id, and for whatever else 0, "unlabeled": what prediction files hold."""
-RAW_IDS_OF_CLASSES[: len(CITYSCAPES)] = [label.raw_id for label in CITYSCAPES.classes]
+"""The label id of each train id, and for whatever else 0, "unlabeled": what prediction files hold."""
+RAW_IDS_OF_CLASSES[: len(CITYSCAPES)] = [label.label_id for label in CITYSCAPES.classes]
 
-_SCORED = frozenset(row.raw_id for row in WRITTEN if not row.ignored)
+_SCORED = frozenset(row.label_id for row in WRITTEN if not row.ignored)
 _IDS = len(WRITTEN)
 
 
@@ -63,7 +63,7 @@ class _Group:
 
     Attributes:
         name: of the class or category.
-        members: raw ids of the scored classes in it.
+        members: label ids of the scored classes in it.
         answers: predictions that hit one of its instances; ignored classes among them.
         has_instances: whether it has an iIoU.
     """
@@ -74,11 +74,11 @@ class _Group:
     has_instances: bool
 
 
-def _group(name: str, rows: list[RawClass]) -> _Group:
+def _group(name: str, rows: list[CityscapesClass]) -> _Group:
     return _Group(
         name,
-        tuple(row.raw_id for row in rows if not row.ignored),
-        tuple(row.raw_id for row in rows),
+        tuple(row.label_id for row in rows if not row.ignored),
+        tuple(row.label_id for row in rows),
         all(row.has_instances for row in rows),
     )
 
@@ -115,7 +115,7 @@ class OfficialEvaluation:
     """Counts image after image; scores are of all pixels together.
 
     Attributes:
-        confusion: (34, 34) int64, pixels by (true raw id, predicted raw id), ignored ones included.
+        confusion: (34, 34) int64, pixels by (true label id, predicted label id), ignored ones included.
         without_instances: images that had no instance map; if there are any, nothing has an iIoU.
     """
 
@@ -130,8 +130,8 @@ class OfficialEvaluation:
         """Counts one image; nothing is counted if it is refused.
 
         Args:
-            prediction: (H, W), raw ids 0..33.
-            labels: (H, W), raw ids 0..33.
+            prediction: (H, W), label ids 0..33.
+            labels: (H, W), label ids 0..33.
             instances: (H, W), 0..33999; None where there is no instance map.
 
         Raises:
@@ -150,8 +150,8 @@ class OfficialEvaluation:
         self.confusion += counts.confusion
         if counts.instances is None:
             self.without_instances += 1
-        for raw_id, predicted in counts.instances or ():
-            self._weigh(raw_id, predicted)
+        for label_id, predicted in counts.instances or ():
+            self._weigh(label_id, predicted)
 
     def result(self) -> OfficialScores:
         """The scores of everything counted so far."""
@@ -165,12 +165,12 @@ class OfficialEvaluation:
         }
         return OfficialScores(**scores, averages={name: _average(found) for name, found in scores.items()})
 
-    def _weigh(self, raw_id: int, predicted: Int64[np.ndarray[Any, Any], 34]) -> None:
-        """Adds one instance, whose pixels are counted by predicted raw id."""
+    def _weigh(self, label_id: int, predicted: Int64[np.ndarray[Any, Any], 34]) -> None:
+        """Adds one instance, whose pixels are counted by predicted label id."""
         size = int(predicted.sum())
-        weight = AVERAGE_SIZES[WRITTEN[raw_id].name] / size
+        weight = AVERAGE_SIZES[WRITTEN[label_id].name] / size
         for row, group in enumerate(_WITH_INSTANCES):
-            if raw_id in group.members:
+            if label_id in group.members:
                 hits = int(predicted[list(group.answers)].sum())
                 self._weighted[row] += hits * weight, (size - hits) * weight
 
@@ -196,7 +196,7 @@ def _bytes(what: str, ids: RawIds) -> Labels:
     lowest, highest = int(ids.min(initial=0)), int(ids.max(initial=0))
     if lowest < 0 or highest > np.iinfo(np.uint8).max:
         wrong = lowest if lowest < 0 else highest
-        raise ValueError(f"the {what} holds the id {wrong}, but raw ids of Cityscapes run from 0 to {_IDS - 1}")
+        raise ValueError(f"the {what} holds the id {wrong}, but label ids of Cityscapes run from 0 to {_IDS - 1}")
     return ids.astype(np.uint8, copy=False)
 
 

@@ -27,7 +27,7 @@ def confusion_of(labels: Labels, answer: ClassMap, classes: int) -> Confusion:
         (classes, classes) int64, row = true class, column = predicted class.
 
     Raises:
-        ValueError: the shapes differ, or the answer at a labelled pixel is no class.
+        ValueError: the shapes differ, or the answer at a labeled pixel is no class.
     """
     if labels.shape != answer.shape:
         raise ValueError(f"labels are {labels.shape} but the answer is {answer.shape}")
@@ -62,15 +62,15 @@ def class_accuracy(confusion: Confusion) -> list[float | None]:
 
 
 def pixel_accuracy(confusion: Confusion) -> float | None:
-    """Share of labelled pixels that were answered right; None without labelled pixels."""
+    """Share of labeled pixels that were answered right; None without labeled pixels."""
     total = int(confusion.sum())
     return float(np.diag(confusion).sum() / total) if total else None
 
 
 def frequency_weighted_iou(confusion: Confusion) -> float | None:
-    """IoU averaged with each class's share of the labelled pixels as its weight; None without labelled pixels."""
+    """IoU averaged with each class's share of the labeled pixels as its weight; None without labeled pixels."""
     total = int(confusion.sum())
-    # A class that has labelled pixels has an IoU.
+    # A class that has labeled pixels has an IoU.
     weighted = zip(confusion.sum(1).tolist(), class_iou(confusion), strict=True)
     return sum(pixels * (score or 0.0) for pixels, score in weighted) / total if total else None
 

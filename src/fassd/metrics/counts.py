@@ -37,12 +37,12 @@ class Coded:
     Attributes:
         values: (H, W) uint8.
         classes: the class of each value. IGNORE in a truth: nothing is known; in an answer, what is no class is wrong.
-        raw_ids: Cityscapes' raw id of each value, where the official scores can be told.
+        label_ids: Cityscapes' label id of each value, where the official scores can be told.
     """
 
     values: Labels
     classes: LookupTable = field(default_factory=lambda: SAME)
-    raw_ids: LookupTable | None = None
+    label_ids: LookupTable | None = None
 
     @cached_property
     def class_map(self) -> ClassMap:
@@ -51,10 +51,10 @@ class Coded:
 
     @cached_property
     def raw(self) -> Labels | None:
-        """(H, W) uint8, Cityscapes' raw ids, where there are any."""
-        if self.raw_ids is None or self.raw_ids is SAME:
-            return None if self.raw_ids is None else self.values
-        return self.raw_ids[self.values]
+        """(H, W) uint8, Cityscapes' label ids, where there are any."""
+        if self.label_ids is None or self.label_ids is SAME:
+            return None if self.label_ids is None else self.values
+        return self.label_ids[self.values]
 
 
 @dataclass
@@ -111,10 +111,10 @@ def count(
         instances: (H, W), Cityscapes' instance ids, 0..33999; None where there is no instance map.
 
     Returns:
-        What is counted of the classes, and what the official scores need if both have raw ids.
+        What is counted of the classes, and what the official scores need if both have label ids.
 
     Raises:
-        ValueError: the shapes differ, a raw id is of no class, or an instance's class has no instances.
+        ValueError: the shapes differ, a label id is of no class, or an instance's class has no instances.
     """
     _check_shapes({"labels": truth.values, "answer": answer.values, "instances": instances})
     answers = np.minimum(answer.classes, np.uint8(classes))
@@ -126,9 +126,9 @@ def count(
     counted = np.zeros((int(true.max()) + 1, int(said.max()) + 1, 1 + len(regions)), np.int64)
     found, pixels = count_runs(true, said, numbered, FIRST_INSTANCE, regions.view(np.int64), counted)
     official = None
-    if truth.raw_ids is not None and answer.raw_ids is not None:
+    if truth.label_ids is not None and answer.label_ids is not None:
         told_apart = None if instances is None else dict(zip(found.tolist(), pixels, strict=True))
-        official = official_counts(counted[..., 0], told_apart, truth.raw_ids, answer.raw_ids)
+        official = official_counts(counted[..., 0], told_apart, truth.label_ids, answer.label_ids)
     return _of_classes(counted, truth.classes, answers, classes), official
 
 

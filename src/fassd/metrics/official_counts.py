@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Int64, Integer, UInt16
 
 from fassd.core.arrays import Confusion, LookupTable
-from fassd.core.labels import CITYSCAPES_RAW
+from fassd.core.labels import CITYSCAPES_CLASSES
 
 InstanceIds: TypeAlias = Integer[np.ndarray[Any, Any], "height width"]
-"""What instanceIds files hold: class * 1000 + number where single objects are told apart, else the raw id."""
+"""What instanceIds files hold: class * 1000 + number where single objects are told apart, else the label id."""
 
-WRITTEN = sorted((row for row in CITYSCAPES_RAW if row.raw_id >= 0), key=lambda row: row.raw_id)
-"""Raw id i is row i."""
+WRITTEN = sorted((row for row in CITYSCAPES_CLASSES if row.label_id >= 0), key=lambda row: row.label_id)
+"""Label id i is row i."""
 
 FIRST_INSTANCE = 1000
 """Ids of instances are above it."""
@@ -31,9 +31,9 @@ class OfficialCounts:
     """One image, counted.
 
     Attributes:
-        confusion: (34, 34) int64, pixels by (true raw id, predicted raw id), ignored ones included.
-        instances: the scored instances in ascending order of their ids: raw id of the class, and (34,) int64, pixels
-            by predicted raw id. None: the image has no instance map.
+        confusion: (34, 34) int64, pixels by (true label id, predicted label id), ignored ones included.
+        instances: the scored instances in ascending order of their ids: label id of the class, and (34,) int64, pixels
+            by predicted label id. None: the image has no instance map.
     """
 
     confusion: Confusion
@@ -58,12 +58,12 @@ def check_instances(instances: InstanceIds) -> UInt16[np.ndarray[Any, Any], "hei
 def official_counts(
     pixels: Confusion, instances: Mapping[int, _ByAnswer] | None, truth: LookupTable, answer: LookupTable
 ) -> OfficialCounts:
-    """What was counted by stored value, by raw id.
+    """What was counted by stored value, by label id.
 
     Args:
         pixels: by (true value, answered value).
         instances: pixels by answered value, of each instance; None where there is no instance map.
-        truth, answer: the raw ids of values.
+        truth, answer: the label ids of values.
 
     Raises:
         ValueError: a value that occurs is of no class, or an instance's class has no instances.
@@ -71,7 +71,7 @@ def official_counts(
     for what, table, occurring in (("prediction", answer, pixels.any(0)), ("label map", truth, pixels.any(1))):
         highest = int(table[np.flatnonzero(occurring)].max())
         if highest >= _IDS:
-            raise ValueError(f"the {what} holds the id {highest}, but raw ids of Cityscapes run from 0 to {_IDS - 1}")
+            raise ValueError(f"the {what} holds the id {highest}, but label ids of Cityscapes run from 0 to {_IDS - 1}")
     true, said = np.nonzero(pixels)
     confusion = np.zeros((_IDS, _IDS), np.int64)
     np.add.at(confusion, (truth[true], answer[said]), pixels[true, said])
@@ -87,5 +87,5 @@ def official_counts(
         by_id = np.zeros(_IDS, np.int64)
         said = np.flatnonzero(answered)
         np.add.at(by_id, answer[said], answered[said])
-        scored.append((row.raw_id, by_id))
+        scored.append((row.label_id, by_id))
     return OfficialCounts(confusion, tuple(scored))

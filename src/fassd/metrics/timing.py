@@ -94,7 +94,7 @@ def frames_per_second(times: Times, batch: int) -> Interval:
     return Interval(frames / typical.value, frames / typical.high, frames / typical.low)
 
 
-def times_as_fast(base: Times, times: Times) -> Interval:
+def speedup(base: Times, times: Times) -> Interval:
     """How many times as fast one way is as another: the median of the ratios round by round.
 
     Times of one round were measured right after each other, so that load which slows a round slows both, and leaves

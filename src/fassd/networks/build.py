@@ -17,8 +17,8 @@ from fassd.networks.specs import NetworkSpec, check_alpha
 from fassd.networks.weights import COUNTER, check_arrays, check_checkpoint
 
 
-def fresh_network(spec: NetworkSpec, classes: int, alpha: int = 2, seed: int = 0) -> SegmentationNetwork:
-    """A network with the published initialisation: Xavier normal for every convolution.
+def init_network(spec: NetworkSpec, classes: int, alpha: int = 2, seed: int = 0) -> SegmentationNetwork:
+    """A network with the published initialization: Xavier normal for every convolution.
 
     Raises:
         UsageError: an impossible alpha.

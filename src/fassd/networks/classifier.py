@@ -28,10 +28,10 @@ class Classifier(nn.Module):
         self.head = nn.Linear(spec.stages[-1].width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images to one row of logits each.
+        """Normalized images to one row of logits each.
 
         Args:
-            images: (N, 3, H, W) floating point, normalised, sides at least `spec.minimum_side`.
+            images: (N, 3, H, W) floating point, normalized, sides at least `spec.minimum_side`.
 
         Returns:
             (N, classes).
@@ -45,7 +45,7 @@ class Classifier(nn.Module):
         return logits
 
 
-def fresh_classifier(spec: NetworkSpec, classes: int, seed: int = 0) -> Classifier:
+def init_classifier(spec: NetworkSpec, classes: int, seed: int = 0) -> Classifier:
     """A classifier that knows nothing: convolutions by He et al. (ICCV 2015), who keep the variance through ReLUs."""
     network = Classifier(spec, classes)
     generator = torch.Generator().manual_seed(seed)

@@ -99,7 +99,7 @@ class Count:
         self.other_operations += elements * (int(bias) if after == "none" else 3)
         return out
 
-    def normalise(self, channels: int, size: Size) -> None:
+    def normalize(self, channels: int, size: Size) -> None:
         """Adds a BatchNorm + PReLU that follows no convolution."""
         self.lone_parameters += 3 * channels
         self.other_operations += 3 * channels * _area(size)
@@ -185,12 +185,12 @@ def _aspp(total: Count, channels: int, size: Size) -> None:
 
 def _mda(total: Count, name: str, channels: int, size: Size) -> None:
     inner = channels // 2
-    total.normalise(channels, size)
+    total.normalize(channels, size)
     total.convolve(f"{name}.mda.3x3", (channels, inner), (3, 3), size, after="prelu")
     total.convolve(f"{name}.mda.detail3x3", (inner, inner), (3, 3), size, after="prelu")
     total.convolve(f"{name}.mda.ctx3x1", (inner, inner), (3, 1), size, after="prelu")
     total.convolve(f"{name}.mda.ctx1x3", (inner, inner), (1, 3), size, after="prelu")
-    total.normalise(inner, size)
+    total.normalize(inner, size)
     total.convolve(f"{name}.mda.1x1", (inner, channels), (1, 1), size, after="none")
 
 

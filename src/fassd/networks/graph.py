@@ -18,7 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from fassd.core.checkpoint import Arrays, Pixels
+from fassd.core.checkpoint import Arrays, Normalization
 from fassd.networks.specs import (
     DAPF_DILATIONS,
     NORM_EPSILON,
@@ -68,7 +68,7 @@ class Operations(Protocol[Maps]):
 
     lanes: int
 
-    def centre(self, images: Maps, mean: Array) -> Maps:
+    def center(self, images: Maps, mean: Array) -> Maps:
         """uint8 (N, H, W, 3) images to maps, a mean subtracted from each channel."""
         ...
 
@@ -123,7 +123,7 @@ class Graph(Generic[Maps]):
         pixels: what the network expects as input.
     """
 
-    def __init__(self, operations: Operations[Maps], spec: NetworkSpec, arrays: Arrays, pixels: Pixels) -> None:
+    def __init__(self, operations: Operations[Maps], spec: NetworkSpec, arrays: Arrays, pixels: Normalization) -> None:
         self._do = operations
         self._spec = spec
         self._arrays = arrays
@@ -151,9 +151,9 @@ class Graph(Generic[Maps]):
     def _encoder(self, images: Maps) -> tuple[Maps, list[Maps]]:
         spec, pixels = self._spec, self._pixels
         mean = np.array(pixels.mean) * 255
-        # Zero padding must mean the mean colour, so the mean is subtracted before the first convolution; scale and
+        # Zero padding must mean the mean color, so the mean is subtracted before the first convolution; scale and
         # channel order go into its kernel.
-        features = self._do.centre(images, mean[::-1] if pixels.channel_order == "bgr" else mean)
+        features = self._do.center(images, mean[::-1] if pixels.channel_order == "bgr" else mean)
         for number, stride in enumerate(spec.stem_strides):
             unit = self._folded(f"encoder.stem.{number}", stride)
             if number == 0:
@@ -169,7 +169,7 @@ class Graph(Generic[Maps]):
         return features, skips[:-1]
 
     def _for_pixels(self, kernel: Array) -> Array:
-        scaled: Array = kernel / (np.array(self._pixels.deviation) * 255)[None, :, None, None]
+        scaled: Array = kernel / (np.array(self._pixels.std) * 255)[None, :, None, None]
         return scaled[:, ::-1] if self._pixels.channel_order == "bgr" else scaled
 
     def _hard_block(self, features: Maps, stage: Stage, place: str) -> Maps:

@@ -1,6 +1,6 @@
 """The deployable form of a network in PyTorch: the definition of pre- and post-processing that the others are held to.
 
-uint8 images go in; logits or a class map come out. Training normalises with the same `normalise`; what `graph.py` draws
+uint8 images go in; logits or a class map come out. Training normalizes with the same `normalize`; what `graph.py` draws
 for runtimes without PyTorch is compared with this.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from fassd.core.checkpoint import Pixels
+from fassd.core.checkpoint import Normalization
 from fassd.core.errors import UsageError
 from fassd.networks.conv import ConvPReLU, ConvReLU
 from fassd.networks.network import SegmentationNetwork, upsample
@@ -22,7 +22,7 @@ from fassd.networks.network import SegmentationNetwork, upsample
 _STRIP_ROWS = 256
 
 
-def normalise(images: Tensor, pixels: Pixels) -> Tensor:
+def normalize(images: Tensor, pixels: Normalization) -> Tensor:
     """8-bit images to network input: (value / 255 - mean) / deviation.
 
     Args:
@@ -35,22 +35,22 @@ def normalise(images: Tensor, pixels: Pixels) -> Tensor:
     if pixels.channel_order == "bgr":
         images = images.flip(3)
     mean = torch.tensor(pixels.mean, device=images.device)
-    deviation = torch.tensor(pixels.deviation, device=images.device)
-    return ((images.float() / 255 - mean) / deviation).permute(0, 3, 1, 2)
+    std = torch.tensor(pixels.std, device=images.device)
+    return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
 class InferenceNetwork(nn.Module):
-    """A network ready to answer: norms folded into convolutions, normalisation inside.
+    """A network ready to answer: norms folded into convolutions, normalization inside.
 
     Args:
         network: trained; it is copied and left as it is.
         pixels: what it expects as input.
     """
 
-    def __init__(self, network: SegmentationNetwork, pixels: Pixels) -> None:
+    def __init__(self, network: SegmentationNetwork, pixels: Normalization) -> None:
         super().__init__()
         self.network = _folded(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.pixels = pixels
+        self.normalization = pixels
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 RGB -> (N, classes, h, w) coarse logits.
@@ -58,7 +58,7 @@ class InferenceNetwork(nn.Module):
         Raises:
             UsageError: a side is below the network's minimum.
         """
-        logits: Tensor = self.network(normalise(images, self.pixels))
+        logits: Tensor = self.network(normalize(images, self.normalization))
         return logits
 
 

@@ -46,7 +46,7 @@ class Encoder(nn.Module):
         self.stages = nn.ModuleList(stages)
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(N, 3, H, W) normalised -> the coarsest map, and the skips of the finer stages from the finest."""
+        """(N, 3, H, W) normalized -> the coarsest map, and the skips of the finer stages from the finest."""
         features = self.stem(images)
         skips: list[Tensor] = []
         for position, stage in enumerate(self.stages):
@@ -110,10 +110,10 @@ class SegmentationNetwork(nn.Module):
         self.classifier = nn.Conv2d(channels, classes, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images to coarse logits.
+        """Normalized images to coarse logits.
 
         Args:
-            images: (N, 3, H, W) floating point, normalised, sides at least `spec.minimum_side`.
+            images: (N, 3, H, W) floating point, normalized, sides at least `spec.minimum_side`.
 
         Returns:
             (N, classes, h, w): the logits at 1 / `spec.output_stride`; `upsample` brings them to the image's size.

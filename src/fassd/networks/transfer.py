@@ -35,10 +35,10 @@ class Taken:
         return f"every weight but the classifier was kept{kept}; fresh are the classes {', '.join(self.fresh)}"
 
 
-def take_weights(network: SegmentationNetwork, checkpoint: Checkpoint, path: Path, space: LabelSpace) -> Taken:
+def load_pretrained(network: SegmentationNetwork, checkpoint: Checkpoint, path: Path, space: LabelSpace) -> Taken:
     """Fills a network with the weights of a checkpoint of the same row, in place.
 
-    A class that both know by name, however it is capitalised, keeps its row of the classifier; the others stay as
+    A class that both know by name, however it is capitalized, keeps its row of the classifier; the others stay as
     they are in `network`.
 
     Args:

@@ -46,7 +46,7 @@ class Bound:
     """How much int8 may cost; layers that cost more stay in floating point.
 
     Attributes:
-        score: of a file that ends in logits, for example its mean IoU (0 to 1) on labelled images; higher is better.
+        score: of a file that ends in logits, for example its mean IoU (0 to 1) on labeled images; higher is better.
         largest_drop: of that score, below the network in float32.
     """
 
@@ -55,7 +55,7 @@ class Bound:
 
 
 @dataclass(frozen=True)
-class Draft:
+class ExportSpec:
     """What is to be written.
 
     Attributes:
@@ -93,7 +93,7 @@ class ExportKind:
     packages: tuple[tuple[str, str], ...]
     instead: str
 
-    def write(self, draft: Draft, path: Path) -> Facts:
+    def write(self, draft: ExportSpec, path: Path) -> Facts:
         """Writes the file or files, and returns what is worth telling about them.
 
         Raises:

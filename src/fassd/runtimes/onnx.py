@@ -14,14 +14,14 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from fassd.core.arrays import Images
-from fassd.core.checkpoint import METADATA_KEY, Header, read_checkpoint
+from fassd.core.checkpoint import METADATA_KEY, Header, header_from, read_checkpoint
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.files import written_whole
 from fassd.networks.graph import IMAGES, LOGITS
 from fassd.networks.specs import network_by_name
 from fassd.networks.weights import check_checkpoint
 from fassd.runtimes.logits_runtime import FusedRuntime
-from fassd.runtimes.onnx_graph import draw_model, up_to_logits
+from fassd.runtimes.onnx_graph import build_model, up_to_logits
 from fassd.runtimes.onnxruntime_without_telemetry import onnxruntime
 from fassd.runtimes.rows import AUTO, CHECKPOINT, Choice
 from fassd.runtimes.runtime import NETWORK, Stages, reason_of
@@ -36,7 +36,7 @@ class ONNXRuntime(FusedRuntime):
         path: its file, named in messages.
         model: of `onnx_graph`; what follows its logits is cut off, for the compiled kernel is faster.
         header: what its file says of it.
-        precision: "float32", or "int8" where the model is quantised.
+        precision: "float32", or "int8" where the model is quantized.
         streams: how many threads call at once; each then gets its share of the cores.
     """
 
@@ -70,14 +70,14 @@ def open_file(path: Path, choice: Choice, streams: int) -> ONNXRuntime:
     if choice.suffix == CHECKPOINT:
         checkpoint = read_checkpoint(path)
         check_checkpoint(checkpoint, path)
-        model = draw_model(checkpoint.header, checkpoint.arrays, LOGITS)
+        model = build_model(checkpoint.header, checkpoint.arrays, LOGITS)
         return ONNXRuntime(path, model, checkpoint.header, choice.precision, streams)
     model, header = read_model(path)
-    quantised = is_quantised(model)
-    if choice.precision != AUTO and (choice.precision == "int8") != quantised:
-        raise UsageError(f"{path} is {'an int8' if quantised else 'no int8'} network; leave --precision out")
+    quantized = is_quantized(model)
+    if choice.precision != AUTO and (choice.precision == "int8") != quantized:
+        raise UsageError(f"{path} is {'an int8' if quantized else 'no int8'} network; leave --precision out")
     try:
-        return ONNXRuntime(path, model, header, "int8" if quantised else "float32", streams)
+        return ONNXRuntime(path, model, header, "int8" if quantized else "float32", streams)
     except Exception as error:
         # ONNX Runtime's own errors share no class.
         raise CheckpointError(path, f"cannot be executed ({reason_of(error)}); export it again") from None
@@ -107,14 +107,14 @@ def read_model(path: Path) -> tuple[onnx.ModelProto, Header]:
     if said[_DIGEST_KEY] != _digest(model) or any(one.external_data for one in model.graph.initializer):
         raise CheckpointError(path, "is damaged; export it again")
     try:
-        header = msgspec.json.decode(said[METADATA_KEY], type=Header)
+        header = header_from(msgspec.json.decode(said[METADATA_KEY]))
         network_by_name(header.network)
     except (msgspec.MsgspecError, UsageError, ValueError) as error:
         raise CheckpointError(path, f"its header is damaged or from another version ({error})") from None
     return model, header
 
 
-def is_quantised(model: onnx.ModelProto) -> bool:
+def is_quantized(model: onnx.ModelProto) -> bool:
     """Whether convolutions of the model compute in int8."""
     return any(node.op_type in ("QuantizeLinear", "QLinearConv") for node in model.graph.node)
 

@@ -10,9 +10,9 @@ from onnx import TensorProto, helper
 
 from fassd.core.arrays import Images
 from fassd.networks.graph import IMAGES
-from fassd.runtimes.exported import Array, Draft, Facts, LayerMaps
+from fassd.runtimes.exported import Array, ExportSpec, Facts, LayerMaps
 from fassd.runtimes.onnx import write_model
-from fassd.runtimes.onnx_graph import draw_model
+from fassd.runtimes.onnx_graph import build_model
 from fassd.runtimes.onnx_quantize import quantize, told_apart
 from fassd.runtimes.onnxruntime_without_telemetry import onnxruntime
 
@@ -20,9 +20,9 @@ _SUMMANDS = ("Conv", "Resize", "Slice")
 _ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 
 
-def write(draft: Draft, path: Path) -> Facts:
+def write(draft: ExportSpec, path: Path) -> Facts:
     """Writes a network as ONNX, checked by ONNX's own rules."""
-    model = draw_model(draft.checkpoint.header, draft.checkpoint.arrays, draft.ending)
+    model = build_model(draft.checkpoint.header, draft.checkpoint.arrays, draft.ending)
     facts: Facts = {"opset": model.opset_import[0].version}
     if draft.precision == "int8":
         model = quantize(model, draft.calibration)

@@ -29,13 +29,13 @@ class ONNXOperations:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def centre(self, images: str, mean: Array) -> str:
+    def center(self, images: str, mean: Array) -> str:
         """See `Operations`."""
         pixels = self._node("Cast", [images], to=TensorProto.FLOAT)
         # A row of means: subtracting rows that lie in one piece is several times as fast as three values at a time.
         row = self._node("Expand", [self._floats(mean), self._node("Shape", [images], start=2)])
-        centred = self._node("Sub", [pixels, row])
-        return self._node("Transpose", [centred], perm=[0, 3, 1, 2])
+        centered = self._node("Sub", [pixels, row])
+        return self._node("Transpose", [centered], perm=[0, 3, 1, 2])
 
     def convolve(self, maps: str, convolution: Convolution) -> str:
         """See `Operations`."""
@@ -130,7 +130,7 @@ class ONNXOperations:
         return name
 
 
-def draw_model(header: Header, arrays: Arrays, ending: str = CLASS_MAP) -> onnx.ModelProto:
+def build_model(header: Header, arrays: Arrays, ending: str = CLASS_MAP) -> onnx.ModelProto:
     """A network as a model for uint8 (N, H, W, 3) RGB images of any size, the header inside.
 
     Args:
@@ -140,7 +140,7 @@ def draw_model(header: Header, arrays: Arrays, ending: str = CLASS_MAP) -> onnx.
             equal logits the lowest class.
     """
     draw = ONNXOperations()
-    logits = Graph(draw, network_by_name(header.network), arrays, header.pixels).draw(IMAGES)
+    logits = Graph(draw, network_by_name(header.network), arrays, header.normalization).draw(IMAGES)
     draw.named(logits, LOGITS)
     output = helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["n", "classes", "h", "w"])
     if ending == CLASS_MAP:

@@ -1,4 +1,4 @@
-"""Networks in int8 for ONNX Runtime, by its own post-training quantisation, calibrated on the user's own images.
+"""Networks in int8 for ONNX Runtime, by its own post-training quantization, calibrated on the user's own images.
 
 Every value between two operations is rounded, not only what convolutions read: a convolution whose result is not
 rounded is computed in float32 here, which left half of the network as slow as it was (docs/int8.md). Kernels keep half
@@ -35,7 +35,7 @@ def quantize(model: onnx.ModelProto, images: Sequence[Images]) -> onnx.ModelProt
     """An int8 form of a model, in ONNX's own operations (QuantizeLinear, DequantizeLinear).
 
     Args:
-        model: of `onnx_graph.draw_model`, in float32; it is left as it is.
+        model: of `onnx_graph.build_model`, in float32; it is left as it is.
         images: to calibrate on, each (1, H, W, 3) uint8, of any sizes.
 
     Returns:

@@ -24,7 +24,7 @@ from fassd.networks.weights import check_checkpoint
 from fassd.runtimes import cache as graph_cache
 from fassd.runtimes import openvino_graph
 from fassd.runtimes.logits_runtime import FusedRuntime
-from fassd.runtimes.openvino_file import is_quantised, read_model
+from fassd.runtimes.openvino_file import is_quantized, read_model
 from fassd.runtimes.openvino_without_telemetry import openvino
 from fassd.runtimes.rows import AUTO, CHECKPOINT, Choice
 from fassd.runtimes.runtime import NETWORK, Stages
@@ -60,7 +60,7 @@ class OpenVINORuntime(FusedRuntime):
     Args:
         body: the network.
         header: what its file says of it.
-        precision: "float32", "bfloat16", or "int8" where the body is quantised.
+        precision: "float32", "bfloat16", or "int8" where the body is quantized.
         streams: how many threads call at once; each then gets its share of the cores.
     """
 
@@ -70,7 +70,7 @@ class OpenVINORuntime(FusedRuntime):
 
     def __init__(self, body: Body, header: Header, precision: str, streams: int = 1) -> None:
         super().__init__(body.path, header, precision, streams)
-        # What a quantised network does not compute in int8, it computes in bfloat16 where the processor can.
+        # What a quantized network does not compute in int8, it computes in bfloat16 where the processor can.
         self._rest = precision if precision in _HINTS else best_precision()
         self._body = body
         self._streams = streams
@@ -184,7 +184,7 @@ def open_file(path: Path, choice: Choice, streams: int) -> OpenVINORuntime:
     check_checkpoint(checkpoint, path)
 
     def draw() -> openvino.Model:
-        model = openvino_graph.draw_logits(checkpoint.header, checkpoint.arrays)
+        model = openvino_graph.build_logits(checkpoint.header, checkpoint.arrays)
         return openvino_graph.with_channels_last(model)
 
     body = Body(path, hashlib.sha256(path.read_bytes()).hexdigest(), draw)
@@ -193,10 +193,10 @@ def open_file(path: Path, choice: Choice, streams: int) -> OpenVINORuntime:
 
 def _open_exported(path: Path, asked: str, streams: int) -> OpenVINORuntime:
     model, header = read_model(path)
-    quantised = is_quantised(model)
-    if asked != AUTO and (asked == "int8") != quantised:
-        raise UsageError(f"{path} is {'an int8' if quantised else 'no int8'} network; leave --precision out")
-    precision = "int8" if quantised else best_precision() if asked == AUTO else asked
+    quantized = is_quantized(model)
+    if asked != AUTO and (asked == "int8") != quantized:
+        raise UsageError(f"{path} is {'an int8' if quantized else 'no int8'} network; leave --precision out")
+    precision = "int8" if quantized else best_precision() if asked == AUTO else asked
     digest = hashlib.sha256(path.read_bytes() + path.with_suffix(".bin").read_bytes()).hexdigest()
     # A file that ends in class maps is cut at its logits: the compiled kernel is faster than what follows them.
     body = Body(path, digest, lambda: openvino_graph.with_channels_last(model.clone()))

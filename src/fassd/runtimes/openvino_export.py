@@ -8,10 +8,10 @@ import numpy as np
 
 from fassd.core.arrays import Images
 from fassd.networks.graph import CLASS_MAP
-from fassd.runtimes.exported import Array, Bound, Draft, Facts, LayerMaps
+from fassd.runtimes.exported import Array, Bound, ExportSpec, Facts, LayerMaps
 from fassd.runtimes.openvino import best_precision, core, has_bfloat16
-from fassd.runtimes.openvino_file import is_quantised, write_model
-from fassd.runtimes.openvino_graph import draw_logits, with_class_map
+from fassd.runtimes.openvino_file import is_quantized, write_model
+from fassd.runtimes.openvino_graph import build_logits, with_class_map
 from fassd.runtimes.openvino_without_telemetry import openvino
 from fassd.runtimes.quantize import AccuracyControl, quantize
 
@@ -20,9 +20,9 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 _SUMMANDS = ("Constant", "Convolution", "Interpolate", "VariadicSplit")
 
 
-def write(draft: Draft, path: Path) -> Facts:
+def write(draft: ExportSpec, path: Path) -> Facts:
     """Writes a network as the pair .xml and .bin."""
-    model, facts = draw_logits(draft.checkpoint.header, draft.checkpoint.arrays), {}
+    model, facts = build_logits(draft.checkpoint.header, draft.checkpoint.arrays), {}
     if draft.precision == "int8":
         model, report = quantize(model, draft.calibration, control=_control(draft.bound))
         facts = {
@@ -39,7 +39,7 @@ def write(draft: Draft, path: Path) -> Facts:
 def _control(bound: Bound | None) -> AccuracyControl | None:
     def score(model: openvino.Model) -> float:
         assert bound is not None
-        return bound.score(OpenVINOFile(model, best_precision() if is_quantised(model) else "float32"))
+        return bound.score(OpenVINOFile(model, best_precision() if is_quantized(model) else "float32"))
 
     return None if bound is None else AccuracyControl(score, bound.largest_drop)
 
@@ -75,7 +75,7 @@ class OpenVINOFile:
 
     Args:
         model: what was read.
-        precision: of what is not quantised, "float32" or "bfloat16".
+        precision: of what is not quantized, "float32" or "bfloat16".
     """
 
     def __init__(self, model: openvino.Model, precision: str) -> None:

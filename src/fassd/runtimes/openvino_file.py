@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from fassd.core.checkpoint import METADATA_KEY, Header
+from fassd.core.checkpoint import METADATA_KEY, Header, header_from
 from fassd.core.digest import NO_DIGEST, has_digest, with_digest
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.files import cannot_be_written
@@ -76,7 +76,7 @@ def _check_whole(path: Path) -> None:
 
 def _header(model: openvino.Model, path: Path) -> Header:
     try:
-        header = msgspec.json.decode(model.get_rt_info([METADATA_KEY]).astype(str), type=Header)
+        header = header_from(msgspec.json.decode(model.get_rt_info([METADATA_KEY]).astype(str)))
         network_by_name(header.network)
         logits_of(model)
         images = model.inputs[0]
@@ -87,6 +87,6 @@ def _header(model: openvino.Model, path: Path) -> Header:
     return header
 
 
-def is_quantised(model: openvino.Model) -> bool:
+def is_quantized(model: openvino.Model) -> bool:
     """Whether convolutions of the model compute in int8."""
     return any(node.get_type_name() == "FakeQuantize" for node in model.get_ops())

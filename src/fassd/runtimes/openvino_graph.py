@@ -27,10 +27,10 @@ class OpenVINOOperations:
     # Outputs in one 512-bit register, in bfloat16 too: both precisions are summed in float32.
     lanes = 16
 
-    def centre(self, images: Node, mean: Array) -> Node:
+    def center(self, images: Node, mean: Array) -> Node:
         """See `Operations`."""
-        centred = op.subtract(op.convert(images, "f32"), _constant(mean))
-        return op.transpose(centred, _integers(0, 3, 1, 2))
+        centered = op.subtract(op.convert(images, "f32"), _constant(mean))
+        return op.transpose(centered, _integers(0, 3, 1, 2))
 
     def convolve(self, maps: Node, convolution: Convolution) -> Node:
         """See `Operations`."""
@@ -78,7 +78,7 @@ class OpenVINOOperations:
         return op.reduce_mean(maps, _integers(2, 3), True)
 
 
-def draw_logits(header: Header, arrays: Arrays) -> openvino.Model:
+def build_logits(header: Header, arrays: Arrays) -> openvino.Model:
     """A network up to its coarse logits.
 
     Args:
@@ -90,7 +90,7 @@ def draw_logits(header: Header, arrays: Arrays) -> openvino.Model:
     """
     images = op.parameter([-1, -1, -1, 3], np.uint8, name=IMAGES)
     images.output(0).set_names({IMAGES})
-    graph = Graph(OpenVINOOperations(), network_by_name(header.network), arrays, header.pixels)
+    graph = Graph(OpenVINOOperations(), network_by_name(header.network), arrays, header.normalization)
     model = _model(graph.draw(images), images, LOGITS)
     model.set_rt_info(msgspec.json.encode(header).decode(), [METADATA_KEY])
     return model
@@ -119,7 +119,7 @@ def with_channels_last(model: openvino.Model) -> openvino.Model:
     images, logits = model.get_parameters()[0], logits_of(model)
     classifier = logits.get_node().input_value(0).get_node()
     kernel = classifier.input_value(1).get_node()
-    if kernel.get_type_name() != "Constant":  # quantised: it stays what it is
+    if kernel.get_type_name() != "Constant":  # quantized: it stays what it is
         return _model(op.transpose(logits, _integers(*_CHANNELS_LAST)), images, "last_channels")
     features = op.transpose(classifier.input_value(0), _integers(*_CHANNELS_LAST))
     weights = kernel.data.reshape(kernel.shape[0], kernel.shape[1])

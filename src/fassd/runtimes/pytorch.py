@@ -115,7 +115,7 @@ class PyTorchRuntime(TorchRuntime):
         compiled: bool = False,
     ) -> None:
         super().__init__(self.compiled_name if compiled else "pytorch", header, precision, device)
-        deployed = InferenceNetwork(network, header.pixels).to(self.device).eval()
+        deployed = InferenceNetwork(network, header.normalization).to(self.device).eval()
         self._network: Callable[[Tensor], Tensor] = torch.compile(deployed, dynamic=False) if compiled else deployed
 
     def _run(self, images: Images) -> Tensor:

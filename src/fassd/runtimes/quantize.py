@@ -1,11 +1,11 @@
-"""Networks in int8: post-training quantisation of an OpenVINO model, calibrated on the user's own images.
+"""Networks in int8: post-training quantization of an OpenVINO model, calibrated on the user's own images.
 
 NNCF measures ranges and puts the roundings in. Ours is the rest:
 
 - Kernels keep half of int8's range in every layer. A processor without VNNI adds two products of 8 bits in 16
   (VPMADDUBSW): 2 * 255 * 127 does not fit and is cut off silently, 2 * 255 * 64 = 32640 does. A file is thus right on
   every processor, whichever made it, and nothing needs to be known of the one that will run it.
-- The images' bytes go straight into the first convolution, the mean colour being its zero point; see `_reading_bytes`.
+- The images' bytes go straight into the first convolution, the mean color being its zero point; see `_reading_bytes`.
 - Where accuracy is bounded, layers that cost too much are put back into floating point; see `_within`.
 """
 
@@ -36,7 +36,7 @@ class AccuracyControl:
     """How much int8 may cost; layers that cost more stay in floating point.
 
     Attributes:
-        score: of a model, higher is better, for example its mean IoU (0 to 1) on labelled images.
+        score: of a model, higher is better, for example its mean IoU (0 to 1) on labeled images.
         largest_drop: of that score, below the model in floating point.
     """
 
@@ -53,7 +53,7 @@ class QuantizationReport:
         quantized: names of the convolutions that compute in int8.
         floating: names of the others; they compute in bfloat16 where the processor does, else in float32.
         reference_score: of the model in floating point; None without accuracy control.
-        score: of the quantised model; None without accuracy control.
+        score: of the quantized model; None without accuracy control.
     """
 
     images: int
@@ -69,12 +69,12 @@ def quantize(
     """Makes an int8 form of a model.
 
     Args:
-        model: up to its logits, in floating point, of `openvino_graph.draw_logits`; it is left as it is.
+        model: up to its logits, in floating point, of `openvino_graph.build_logits`; it is left as it is.
         images: to calibrate on, each (1, H, W, 3) uint8, of any sizes; each is read more than once.
         control: bounds the loss of accuracy; None takes whatever it is.
 
     Returns:
-        The quantised model, which takes and gives what `model` does, and what became of it.
+        The quantized model, which takes and gives what `model` does, and what became of it.
 
     Raises:
         UsageError: there are no images, or the bound is broken whatever stays in floating point.
@@ -82,10 +82,10 @@ def quantize(
     """
     if not images:
         raise UsageError("there are no images to calibrate on; name a data set or a folder of pictures")
-    centred = centred_on_whole_numbers(model)
-    quantized = _reading_bytes(_quantized(centred, images))
+    centered = centered_on_whole_numbers(model)
+    quantized = _reading_bytes(_quantized(centered, images))
     report = QuantizationReport(len(images), *_told_apart(quantized))
-    return (quantized, report) if control is None else _within(control, centred, quantized, images, report)
+    return (quantized, report) if control is None else _within(control, centered, quantized, images, report)
 
 
 def _quantized(model: openvino.Model, images: Sequence[Images]) -> openvino.Model:
@@ -96,7 +96,7 @@ def _quantized(model: openvino.Model, images: Sequence[Images]) -> openvino.Mode
         except ModuleNotFoundError as error:
             if error.name != "nncf":
                 raise
-            raise MissingExtra("nncf", "quantize", "quantisation") from None
+            raise MissingExtra("nncf", "quantize", "quantization") from None
         nncf.set_log_level(logging.ERROR)
         return nncf.quantize(
             model.clone(),
@@ -111,36 +111,36 @@ def _quantized(model: openvino.Model, images: Sequence[Images]) -> openvino.Mode
         )
 
 
-def centred_on_whole_numbers(model: openvino.Model) -> openvino.Model:
-    """The model with its mean colour rounded and the rest moved into the first bias.
+def centered_on_whole_numbers(model: openvino.Model) -> openvino.Model:
+    """The model with its mean color rounded and the rest moved into the first bias.
 
-    Nothing changes but the zeros around the image, by half a grey level: they stand for the mean colour.
+    Nothing changes but the zeros around the image, by half a gray level: they stand for the mean color.
     """
     model = model.clone()
     convolution = _first_convolution(model)
-    centre = _centre(convolution)
-    mean = _constant(centre, 1)
+    center = _center(convolution)
+    mean = _constant(center, 1)
     whole = np.round(mean)
     (bias,) = (reader.get_node() for reader in convolution.output(0).get_target_inputs())
     shift = (_constant(convolution, 1).sum((2, 3)) @ (whole - mean).ravel()).reshape(1, -1, 1, 1)
-    centre.input(1).replace_source_output(op.constant(whole).output(0))
+    center.input(1).replace_source_output(op.constant(whole).output(0))
     bias.input(1).replace_source_output(op.constant((_constant(bias, 1) + shift).astype(np.float32)).output(0))
     return model
 
 
 def _reading_bytes(model: openvino.Model) -> openvino.Model:
-    """The quantised model with the images' bytes as they are before its first convolution.
+    """The quantized model with the images' bytes as they are before its first convolution.
 
     NNCF subtracts the mean, then measures a range and rounds to it: a pass over the image that takes a sixth of the
-    network's time, and loses what lies between its steps. Bytes are quantised already: range 0 to 255, step 1, the
-    whole numbers of the mean colour as zero points.
+    network's time, and loses what lies between its steps. Bytes are quantized already: range 0 to 255, step 1, the
+    whole numbers of the mean color as zero points.
     """
     convolution = _first_convolution(model)
-    mean = _constant(_centre(convolution), 1).reshape(1, -1, 1, 1)
+    mean = _constant(_center(convolution), 1).reshape(1, -1, 1, 1)
     planes = op.transpose(op.convert(model.input(IMAGES), "f32"), op.constant(_NCHW))
     low, high = op.constant(np.float32(0)), op.constant(np.float32(255))
-    centred = op.subtract(op.fake_quantize(planes, low, high, low, high, 256), op.constant(mean))
-    convolution.input(0).replace_source_output(centred.output(0))
+    centered = op.subtract(op.fake_quantize(planes, low, high, low, high, 256), op.constant(mean))
+    convolution.input(0).replace_source_output(centered.output(0))
     return model
 
 
@@ -206,7 +206,7 @@ def _logits(model: openvino.Model, images: Sequence[Images]) -> list[Array]:
 
 
 def _restored(quantized: openvino.Model, model: openvino.Model, layers: Iterable[str]) -> openvino.Model:
-    """The quantised model with some convolutions as they were: their kernels, and what they read not rounded."""
+    """The quantized model with some convolutions as they were: their kernels, and what they read not rounded."""
     result = quantized.clone()
     ours, theirs = _convolutions(result), _convolutions(model)
     for layer in layers:
@@ -243,8 +243,8 @@ def _first_convolution(model: openvino.Model) -> openvino.Node:
     return next(iter(_convolutions(model).values()))
 
 
-def _centre(first: openvino.Node) -> openvino.Node:
-    """Where the mean colour is subtracted, above the first convolution."""
+def _center(first: openvino.Node) -> openvino.Node:
+    """Where the mean color is subtracted, above the first convolution."""
     node = first
     while node.get_type_name() != "Subtract":
         node = node.input_value(0).get_node()

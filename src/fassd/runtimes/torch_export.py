@@ -12,15 +12,15 @@ from torch import Tensor, fx, nn
 from torch.export import Dim
 
 from fassd.core.arrays import Images
-from fassd.core.checkpoint import METADATA_KEY, Header
+from fassd.core.checkpoint import METADATA_KEY, Header, header_from
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.files import cannot_be_written
 from fassd.networks.build import network_from_checkpoint
 from fassd.networks.graph import CLASS_MAP
-from fassd.networks.inference import InferenceNetwork, normalise
+from fassd.networks.inference import InferenceNetwork, normalize
 from fassd.networks.network import upsample
 from fassd.networks.specs import network_by_name
-from fassd.runtimes.exported import Array, Draft, Facts, LayerMaps
+from fassd.runtimes.exported import Array, ExportSpec, Facts, LayerMaps
 from fassd.runtimes.pytorch import TorchRuntime
 from fassd.runtimes.rows import AUTO, Choice
 from fassd.runtimes.runtime import cannot_answer, check_classes, reason_of
@@ -32,25 +32,25 @@ _CONVOLUTION = torch.ops.aten.conv2d.default
 class _Deployed(nn.Module):
     """What is traced: `InferenceNetwork`, memory laid out plainly so that no size is special, and the class map."""
 
-    def __init__(self, body: InferenceNetwork, draft: Draft) -> None:
+    def __init__(self, body: InferenceNetwork, draft: ExportSpec) -> None:
         super().__init__()
         self.network = body.network.to(memory_format=torch.contiguous_format)
-        self.pixels = body.pixels
+        self.normalization = body.normalization
         self.ending = draft.ending
         self.arithmetic = torch.bfloat16 if draft.precision == "bfloat16" else torch.float32
         self.network.to(self.arithmetic)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(normalise(images, self.pixels).contiguous().to(self.arithmetic)).float()
+        logits: Tensor = self.network(normalize(images, self.normalization).contiguous().to(self.arithmetic)).float()
         if self.ending != CLASS_MAP:
             return logits
         return upsample(logits, (images.shape[1], images.shape[2])).argmax(1).to(torch.uint8)
 
 
-def write(draft: Draft, path: Path) -> Facts:
+def write(draft: ExportSpec, path: Path) -> Facts:
     """Writes a network as a PyTorch program."""
     header = draft.checkpoint.header
-    body = InferenceNetwork(network_from_checkpoint(draft.checkpoint, path), header.pixels).eval()
+    body = InferenceNetwork(network_from_checkpoint(draft.checkpoint, path), header.normalization).eval()
     side = body.network.spec.minimum_side
     sides = {0: Dim("n", min=1), 1: Dim("height", min=side), 2: Dim("width", min=side)}
     example = torch.zeros(2, 8 * side + 1, 9 * side + 2, 3, dtype=torch.uint8)
@@ -136,7 +136,8 @@ def open_file(path: Path, choice: Choice, streams: int) -> ProgramRuntime:
         UsageError: another precision than the file's.
     """
     try:
-        inside = msgspec.json.decode(header_of(path), type=_Inside)
+        said = msgspec.json.decode(header_of(path))
+        inside = _Inside(header_from(said["header"]), str(said["precision"]))
         network_by_name(inside.header.network)
         runtime = ProgramRuntime(path, _up_to_logits(torch.export.load(path).module()), inside)
     except CheckpointError:

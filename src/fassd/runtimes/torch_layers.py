@@ -27,7 +27,7 @@ def layer_maps(checkpoint: Checkpoint, path: Path, images: Images) -> LayerMaps:
     Returns:
         By the name of the convolution's weights.
     """
-    deployed = InferenceNetwork(network_from_checkpoint(checkpoint, path), checkpoint.header.pixels).eval()
+    deployed = InferenceNetwork(network_from_checkpoint(checkpoint, path), checkpoint.header.normalization).eval()
     maps: LayerMaps = {}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:

@@ -24,7 +24,7 @@ from fassd.metrics.confusion import (
     pixel_accuracy,
 )
 from fassd.scoring.count import Report, truth_of
-from fassd.scoring.evaluate import NetworkAnswers
+from fassd.scoring.evaluate import NetworkPredictions
 from fassd.scoring.prediction_files import FileAnswers
 
 SHRUNK = (2, 4, 8)
@@ -103,7 +103,7 @@ def parse_number(text: str) -> GivenNumber:
 
 
 def explain(
-    number: GivenNumber, report: Report, answers: NetworkAnswers | FileAnswers, watch: Watch = ignore_events
+    number: GivenNumber, report: Report, answers: NetworkPredictions | FileAnswers, watch: Watch = ignore_events
 ) -> list[Convention]:
     """Scores the fully marked frames under every convention.
 
@@ -127,7 +127,7 @@ def explain(
     return [convention for convention, _ in told]
 
 
-def _count(tallies: _Tallies, answers: NetworkAnswers | FileAnswers, index: int, sample: Sample) -> None:
+def _count(tallies: _Tallies, answers: NetworkPredictions | FileAnswers, index: int, sample: Sample) -> None:
     answer = answers(index, sample).class_map
     counted = _pairs(sample.labels, answer)
     tallies.pairs += counted
@@ -140,32 +140,32 @@ def _count(tallies: _Tallies, answers: NetworkAnswers | FileAnswers, index: int,
 
 
 def _other_maps(
-    answers: NetworkAnswers | FileAnswers, index: int, sample: Sample, answer: ClassMap
+    answers: NetworkPredictions | FileAnswers, index: int, sample: Sample, answer: ClassMap
 ) -> Iterator[tuple[str, Labels, ClassMap]]:
     """Labels and answers that are not the ones to be scored, by the name of the convention."""
     height, width = sample.labels.shape
     raw = truth_of(answers.dataset, index, sample.labels).labels.raw
     if raw is not None:
-        yield "raw ids in the labels taken for train ids", raw, answer
+        yield "label ids in the labels taken for train ids", raw, answer
         table = np.full(256, IGNORE, np.uint8)
-        table[: len(CITYSCAPES)] = [label.raw_id for label in CITYSCAPES.classes]
-        yield "train ids in the labels, raw ids in the answers", sample.labels, table[answer]
+        table[: len(CITYSCAPES)] = [label.label_id for label in CITYSCAPES.classes]
+        yield "train ids in the labels, label ids in the answers", sample.labels, table[answer]
     for factor in SHRUNK:
         if min(height, width) >= factor:
             made = f"labels and class maps made {factor} times smaller (nearest, {{}} of each block) before scoring"
             yield made.format("the first pixel"), sample.labels[::factor, ::factor], answer[::factor, ::factor]
-            yield made.format("as Pillow, the centre"), _centres(sample.labels, factor), _centres(answer, factor)
-    if isinstance(answers, NetworkAnswers):
+            yield made.format("as Pillow, the center"), _centers(sample.labels, factor), _centers(answer, factor)
+    if isinstance(answers, NetworkPredictions):
         yield from _other_answers(answers, sample)
 
 
-def _centres(labels: Labels, factor: int) -> Labels:
+def _centers(labels: Labels, factor: int) -> Labels:
     height, width = labels.shape
     size = width // factor, height // factor
     return np.array(PIL.Image.fromarray(labels).resize(size, PIL.Image.Resampling.NEAREST))
 
 
-def _other_answers(answers: NetworkAnswers, sample: Sample) -> Iterator[tuple[str, Labels, ClassMap]]:
+def _other_answers(answers: NetworkPredictions, sample: Sample) -> Iterator[tuple[str, Labels, ClassMap]]:
     """What the network says when it is asked in another way."""
     runtime, labels = answers.runtime, sample.labels
     height, width = labels.shape
@@ -218,11 +218,11 @@ def _from_counts(tallies: _Tallies) -> Iterator[Convention]:
     classes = tallies.classes
     confusion = _of_classes(tallies.pairs, classes)
     iou = class_iou(confusion)
-    labelled = confusion.sum(1) > 0
+    labeled = confusion.sum(1) > 0
     yield Convention("mean IoU: one matrix over the split, ignored pixels and absent classes left out", mean_of(iou))
     yield Convention("absent classes counted as 1", mean_of([1.0 if score is None else score for score in iou]))
     yield Convention("absent classes counted as 0", mean_of([score or 0.0 for score in iou]))
-    yield Convention("classes without labels left out, though answered", _mean_where(iou, labelled))
+    yield Convention("classes without labels left out, though answered", _mean_where(iou, labeled))
     yield Convention("frequency-weighted IoU instead of the mean", frequency_weighted_iou(confusion))
     yield Convention("pixel accuracy instead of IoU", pixel_accuracy(confusion))
     yield Convention("mean class accuracy (recall) instead of IoU", mean_of(class_accuracy(confusion)))

@@ -14,7 +14,7 @@ import numpy as np
 
 from fassd.core.arrays import IGNORE, ClassMap, Confusion, Labels
 from fassd.core.errors import DataError
-from fassd.core.labels import CITYSCAPES, CITYSCAPES_RAW, LabelSpace
+from fassd.core.labels import CITYSCAPES, CITYSCAPES_CLASSES, LabelSpace
 from fassd.core.types import Sample
 from fassd.data.cityscapes import instance_map_of
 from fassd.data.dataset import Dataset
@@ -31,7 +31,7 @@ from fassd.metrics.confusion import (
 from fassd.metrics.counts import BOUNDARY_SHARE, SAME, WIDTHS, Coded, Counts, count
 from fassd.metrics.official_counts import InstanceIds, OfficialCounts
 
-HIGHEST_RAW_ID = max(row.raw_id for row in CITYSCAPES_RAW)
+HIGHEST_RAW_ID = max(row.label_id for row in CITYSCAPES_CLASSES)
 
 _CITYSCAPES_BOUNDARY_SHARE = 0.005
 """The authors of boundary IoU halve their 2 % twice for Cityscapes, whose pictures are so large."""
@@ -61,7 +61,7 @@ class Scored:
     Attributes:
         size: height and width in pixels.
         counts: of the data set's classes.
-        official: of Cityscapes' raw ids, where they are there.
+        official: of Cityscapes' label ids, where they are there.
     """
 
     size: tuple[int, int]
@@ -83,12 +83,12 @@ def truth_of(dataset: Dataset, index: int, labels: Labels | None = None) -> Trut
     """Reads the truth of an image, but not the image.
 
     Args:
-        dataset: labelled images.
+        dataset: labeled images.
         index: which one.
         labels: if they were read before.
 
     Raises:
-        PictureError, DataError: a file is damaged or holds what it may not.
+        ImageError, DataError: a file is damaged or holds what it may not.
     """
     mask = dataset.pairs[index].mask
     if not has_official_scores(dataset):
@@ -97,7 +97,7 @@ def truth_of(dataset: Dataset, index: int, labels: Labels | None = None) -> Trut
     instances = read_values_quickly(path) if path.is_file() else None
     if not mask.stem.endswith("_labelIds"):
         labels = dataset.read_labels(index, read_values_quickly) if labels is None else labels
-        return Truth(Coded(labels, raw_ids=RAW_IDS_OF_CLASSES), instances)
+        return Truth(Coded(labels, label_ids=RAW_IDS_OF_CLASSES), instances)
     codes = read_values_quickly(mask)
     if int(codes.max()) > HIGHEST_RAW_ID:
         dataset.labels_of(codes, dataset.pairs[index])  # raises, and says what is wrong
@@ -105,8 +105,8 @@ def truth_of(dataset: Dataset, index: int, labels: Labels | None = None) -> Trut
 
 
 def answer_of(class_map: ClassMap, dataset: Dataset) -> Coded:
-    """A class map as an answer: any value that is no class is a wrong one, and as a raw id 0, "unlabeled"."""
-    return Coded(class_map, raw_ids=RAW_IDS_OF_CLASSES if has_official_scores(dataset) else None)
+    """A class map as an answer: any value that is no class is a wrong one, and as a label id 0, "unlabeled"."""
+    return Coded(class_map, label_ids=RAW_IDS_OF_CLASSES if has_official_scores(dataset) else None)
 
 
 def score(dataset: Dataset, index: int, truth: Truth, answer: Coded, borders: bool = True) -> Scored:
@@ -180,7 +180,7 @@ class Part:
 
     @property
     def pixel_accuracy(self) -> float | None:
-        """Share of labelled pixels answered right."""
+        """Share of labeled pixels answered right."""
         return pixel_accuracy(self.counts.confusion)
 
 
@@ -194,7 +194,7 @@ class ImageScore:
         size: height and width in pixels.
         iou: of each class.
         mean_iou: over the classes that occur in the frame.
-        pixel_accuracy: share of its labelled pixels answered right.
+        pixel_accuracy: share of its labeled pixels answered right.
     """
 
     index: int
@@ -284,7 +284,7 @@ class Report:
         }
 
 
-class Tally:
+class MetricAccumulator:
     """Adds up images, in the order of the data set."""
 
     def __init__(self, dataset: Dataset, borders: bool = True) -> None:

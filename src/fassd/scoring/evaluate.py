@@ -12,13 +12,13 @@ from fassd.core.types import Event, Sample, Watch, ignore_events
 from fassd.data.dataset import Dataset
 from fassd.metrics.counts import Coded
 from fassd.runtimes.runtime import Runtime
-from fassd.scoring.count import Origin, Report, Tally, answer_of, score, truth_of
+from fassd.scoring.count import MetricAccumulator, Origin, Report, answer_of, score, truth_of
 from fassd.scoring.prediction_files import SavedPredictions
-from fassd.scoring.tta import ONE_LOOK, Averaging, averaged_answer
+from fassd.scoring.tta import NO_TTA, TestTimeAugmentation, averaged_answer
 
 
 @dataclass(frozen=True)
-class NetworkAnswers:
+class NetworkPredictions:
     """Answers of a network to the images of a data set.
 
     Attributes:
@@ -30,7 +30,7 @@ class NetworkAnswers:
 
     runtime: Runtime
     dataset: Dataset
-    averaging: Averaging = ONE_LOOK
+    averaging: TestTimeAugmentation = NO_TTA
     saved: SavedPredictions | None = None
 
     def __call__(self, index: int, sample: Sample) -> Coded:
@@ -78,14 +78,14 @@ def evaluate(runtime: Runtime, dataset: Dataset, watch: Watch = ignore_events) -
         UsageError: the data set has other classes than the runtime answers with.
         DataError: an image is too small for the network.
     """
-    return evaluate_answers(NetworkAnswers(runtime, dataset), watch)
+    return evaluate_answers(NetworkPredictions(runtime, dataset), watch)
 
 
-def evaluate_answers(answers: NetworkAnswers, watch: Watch = ignore_events, borders: bool = True) -> Report:
+def evaluate_answers(answers: NetworkPredictions, watch: Watch = ignore_events, borders: bool = True) -> Report:
     """Scores a network's answers, however they are made, and if wanted near borders as well; see `evaluate`."""
     dataset = answers.dataset
     check_classes(dataset, answers.runtime.label_space)
-    tally = Tally(dataset, borders)
+    tally = MetricAccumulator(dataset, borders)
     for index, sample in enumerate(dataset):
         truth = truth_of(dataset, index, sample.labels)
         tally.add(index, score(dataset, index, truth, answers(index, sample), borders))

@@ -14,7 +14,7 @@ import PIL.ImageFont
 from fassd.core.arrays import ClassMap, Confusion, Image
 from fassd.core.labels import LabelSpace
 from fassd.core.types import Sample
-from fassd.media.paint import colourise
+from fassd.media.paint import colorize
 from fassd.metrics.confusion import mean_iou
 from fassd.metrics.counts import WIDTHS
 from fassd.scoring.count import ImageScore, Report
@@ -58,8 +58,8 @@ def confusion_plot(confusion: Confusion, names: Sequence[str], among: Sequence[i
     axes.set_title("Of each true class, % of pixels by answer", fontsize=10, color=_INK, loc="left")
     for (row, column), share in np.ndenumerate(shares):
         if share >= 0.005:
-            colour = _PAPER if share > 0.35 else _INK
-            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
+            color = _PAPER if share > 0.35 else _INK
+            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=color)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xticks(np.arange(1, len(columns)) - 0.5, minor=True)
@@ -102,8 +102,8 @@ def error_panels(sample: Sample, class_map: ClassMap, label_space: LabelSpace, s
     """Image, truth, answer and errors in a square, with the image's scores above and its classes below."""
     panels = {
         "image": sample.image,
-        "truth": colourise(sample.labels, label_space),
-        "answer": colourise(class_map, label_space),
+        "truth": colorize(sample.labels, label_space),
+        "answer": colorize(class_map, label_space),
         "errors": _errors(sample, class_map, len(label_space)),
     }
     height, width = sample.labels.shape
@@ -116,7 +116,7 @@ def error_panels(sample: Sample, class_map: ClassMap, label_space: LabelSpace, s
     pen.text((gap, top // 2), _headline(score), _TEXT, PIL.ImageFont.load_default(round(1.2 * em)), "lm")
     for number, (name, picture) in enumerate(panels.items()):
         left, upper = gap + (number % 2) * (_PANEL_WIDTH + gap), top + (number // 2) * pitch
-        # Colours of classes must not be mixed; a photo may.
+        # Colors of classes must not be mixed; a photo may.
         method = PIL.Image.Resampling.BOX if name == "image" else PIL.Image.Resampling.NEAREST
         canvas.paste(PIL.Image.fromarray(picture).resize(size, method), (left, upper))
         caption = "errors: red is wrong, dark is ignored" if name == "errors" else name
@@ -133,8 +133,8 @@ def _headline(score: ImageScore) -> str:
 
 
 def _errors(sample: Sample, class_map: ClassMap, classes: int) -> Image:
-    grey = np.array(PIL.Image.fromarray(sample.image).convert("L").convert("RGB"))
-    shown: Image = 70 + grey // 2 + grey // 8
+    gray = np.array(PIL.Image.fromarray(sample.image).convert("L").convert("RGB"))
+    shown: Image = 70 + gray // 2 + gray // 8
     known = sample.labels < classes
     shown[~known] = _UNKNOWN
     shown[known & (class_map != sample.labels)] = _WRONG
@@ -155,7 +155,7 @@ def _legend(label_space: LabelSpace, score: ImageScore, width: int, em: int) -> 
     for number, (value, label) in enumerate(found):
         left, middle = (number % columns) * cell, round((2.9 + 1.7 * (number // columns)) * em)
         box = (left, middle - em // 2, left + em, middle + em // 2)
-        pen.rounded_rectangle(box, em * 0.24, label.colour, _MUTED)
+        pen.rounded_rectangle(box, em * 0.24, label.color, _MUTED)
         pen.text((left + round(1.5 * em), middle), label.name, _TEXT, font, "lm")
         right = left + cell - round(1.2 * em)
         pen.text((right, middle), f"{100 * value:.0f} %", _MUTED, font, "rm")

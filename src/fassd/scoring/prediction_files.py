@@ -1,7 +1,7 @@
 """Predictions as files: how they are called, found and checked.
 
-For data in Cityscapes' layout they are what the owners' program and the test server take: raw ids, in a PNG whose name
-begins with city_sequence_frame. For other data they are class indices in STEM.png.
+For data in Cityscapes' layout they are what the official program and the test server take: label ids, in a PNG whose
+name begins with city_sequence_frame. For other data they are class indices in STEM.png.
 
 Predictions that an evaluation keeps, and the record beside them: their classes, and what they were made from.
 
@@ -29,7 +29,8 @@ from fassd.core.catalog import locate_weights
 from fassd.core.errors import DataError, FileError, UsageError
 from fassd.core.files import written_whole
 from fassd.core.labels import CITYSCAPES, LabelSpace
-from fassd.core.parallel import side_by_side
+from fassd.core.parallel import parallel_map
+from fassd.core.renamed import HEADER_KEYS, with_new_keys
 from fassd.core.types import Event, Sample, Watch, ignore_events
 from fassd.data.dataset import Dataset, Pair
 from fassd.data.open_dataset import open_dataset
@@ -40,19 +41,19 @@ from fassd.metrics.counts import SAME, Coded
 from fassd.runtimes.runtime import Runtime
 from fassd.scoring.count import (
     HIGHEST_RAW_ID,
+    MetricAccumulator,
     Origin,
     Report,
     Scored,
-    Tally,
     answer_of,
     has_official_scores,
     score,
     truth_of,
 )
-from fassd.scoring.tta import Averaging
+from fassd.scoring.tta import TestTimeAugmentation
 
-Ids: TypeAlias = Literal["raw", "train"]
-"""What prediction files for Cityscapes hold: raw ids, 0..33, or train ids, 0..18 and 255."""
+Ids: TypeAlias = Literal["label", "train"]
+"""What prediction files for Cityscapes hold: label ids, 0..33, or train ids, 0..18 and 255."""
 
 _OWN_ENDINGS = (".png", "_classmap.png")  # the second is what `fassd predict` writes
 _SHOWN = 3
@@ -116,25 +117,27 @@ def expected_values(dataset: Dataset, ids: Ids) -> str:
     classes = len(dataset.label_space)
     if not has_official_scores(dataset):
         return f"class indices, 0-{classes - 1}"
-    return f"raw ids of Cityscapes, 0-{HIGHEST_RAW_ID}" if ids == "raw" else f"train ids, 0-{classes - 1} and {IGNORE}"
+    return (
+        f"label ids of Cityscapes, 0-{HIGHEST_RAW_ID}" if ids == "label" else f"train ids, 0-{classes - 1} and {IGNORE}"
+    )
 
 
 def refuse_train_ids(folder: Path, predicted: Sequence[int]) -> None:
-    """Raises if all predictions of a folder together look like train ids where raw ids were expected.
+    """Raises if all predictions of a folder together look like train ids where label ids were expected.
 
     Args:
         folder: for the message.
-        predicted: pixels by predicted raw id, 0..33.
+        predicted: pixels by predicted label id, 0..33.
 
     Raises:
-        DataError: nothing above 18 was predicted, but ids that are no scored class as raw ids.
+        DataError: nothing above 18 was predicted, but ids that are no scored class as label ids.
     """
     classes = len(CITYSCAPES)
-    lowest = min(label.raw_id for label in CITYSCAPES.classes)
+    lowest = min(label.label_id for label in CITYSCAPES.classes)
     if any(predicted[:lowest]) and not any(predicted[classes:]):
         raise DataError(
             folder,
-            f"the predictions hold no value above {classes - 1}, but some below {lowest}, which are void as raw ids: "
+            f"the predictions hold no value above {classes - 1}, but some below {lowest}, which are void as label ids: "
             "they look like train ids, which the official program and the test server would score as wrong; add "
             "--ids train if they are train ids indeed (not indices into other classes), or --ids raw if they are raw "
             "ids after all",
@@ -162,8 +165,8 @@ def _answer(path: Path, values: Codes, dataset: Dataset, ids: Ids) -> Coded:
     classes = len(dataset.label_space)
     if not has_official_scores(dataset):
         _refuse_above(path, values, classes - 1, f"the {classes} classes are 0-{classes - 1}")
-    elif ids == "raw":
-        _refuse_above(path, values, HIGHEST_RAW_ID, "raw ids of Cityscapes are 0-33; for train ids, add --ids train")
+    elif ids == "label":
+        _refuse_above(path, values, HIGHEST_RAW_ID, "label ids of Cityscapes are 0-33; for train ids, add --ids train")
         return Coded(values.astype(np.uint8, copy=False), CLASSES_OF_RAW_IDS, SAME)
     else:
         _refuse_above(path, values[values != IGNORE], classes - 1, f"train ids are 0-{classes - 1} and {IGNORE}")
@@ -190,7 +193,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         data, split: what was answered.
         label_space: the classes of the answers.
-        values: what the files hold: raw ids of Cityscapes, or indices into the classes.
+        values: what the files hold: label ids of Cityscapes, or indices into the classes.
         made_by: whatever else decides the answers.
         images: as they were when they were answered.
     """
@@ -198,12 +201,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     data: str
     split: str
     label_space: LabelSpace
-    values: Literal["raw ids", "class indices"]
+    values: Literal["label ids", "class indices"]
     made_by: dict[str, Any]
     images: Stamps
 
 
-def order_of(weights: str, runtime: Runtime, averaging: Averaging) -> dict[str, Any]:
+def order_of(weights: str, runtime: Runtime, averaging: TestTimeAugmentation) -> dict[str, Any]:
     """The facts that decide a network's answers, for `SavedPredictions`."""
     path = locate_weights(weights)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
@@ -232,7 +235,7 @@ class SavedPredictions:
 
     def __init__(self, folder: Path, dataset: Dataset, facts: Mapping[str, Any]) -> None:
         self.folder, self._dataset = folder, dataset
-        values: Literal["raw ids", "class indices"] = "raw ids" if has_official_scores(dataset) else "class indices"
+        values: Literal["label ids", "class indices"] = "label ids" if has_official_scores(dataset) else "class indices"
         wanted = Record(
             data=dataset.spec,
             split=dataset.split,
@@ -251,7 +254,7 @@ class SavedPredictions:
         """The answer that was written for an image of this height and width; None if there is none that can be used."""
         path, mask = self._path(index), self._dataset.pairs[index].mask
         try:
-            return checked_prediction(path, read_values(path), self._dataset, mask, shape, "raw")
+            return checked_prediction(path, read_values(path), self._dataset, mask, shape, "label")
         except FileError:
             return None
 
@@ -301,7 +304,12 @@ def _read(path: Path) -> Record | None:
         if path.stat().st_size > _LARGEST_RECORD:
             return None
         values = msgspec.json.decode(path.read_bytes())
-        return msgspec.convert(values, Record) if isinstance(values, dict) and "label_space" in values else None
+        if not isinstance(values, dict) or "label_space" not in values:
+            return None
+        values = with_new_keys(values, HEADER_KEYS)
+        if values.get("values") == "raw ids":  # as earlier versions called them
+            values["values"] = "label ids"
+        return msgspec.convert(values, Record)
     except OSError:
         return None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -332,7 +340,7 @@ def ids_in(folder: Path, dataset: Dataset, ids: Ids | None) -> Ids | None:
 
     Raises:
         UsageError: the user says what cannot be, or what the record denies.
-        DataError: the record names other classes than the data set has, or raw ids for data that have none.
+        DataError: the record names other classes than the data set has, or label ids for data that have none.
     """
     if ids is not None and not has_official_scores(dataset):
         raise UsageError(
@@ -350,11 +358,11 @@ def ids_in(folder: Path, dataset: Dataset, ids: Ids | None) -> Ids | None:
             f"({len(ours)}); open the data in the classes of the predictions",
         )
     if not has_official_scores(dataset):
-        if record.values == "raw ids":
-            problem = f"says that the files hold raw ids, made for {record.data}; {dataset.spec} takes class indices"
+        if record.values == "label ids":
+            problem = f"says that the files hold label ids, made for {record.data}; {dataset.spec} takes class indices"
             raise DataError(folder / RECORD, f"{problem}: save predictions for these data")
         return None
-    held: Ids = "raw" if record.values == "raw ids" else "train"
+    held: Ids = "label" if record.values == "label ids" else "train"
     if ids not in (None, held):
         raise UsageError(f"--ids {ids} is not what {folder / RECORD} says: the files hold {held} ids; leave --ids out")
     return held
@@ -392,11 +400,11 @@ class FileAnswers:
 
     dataset: Dataset
     files: tuple[Path, ...]
-    ids: Ids = "raw"
+    ids: Ids = "label"
     borders: bool = True
 
     def __call__(self, index: int, sample: Sample) -> Coded:
-        """The answer to one image; raises as `checked_prediction`, or PictureError for a damaged file."""
+        """The answer to one image; raises as `checked_prediction`, or ImageError for a damaged file."""
         return self._read(index, sample.labels.shape)
 
     def score(self, index: int) -> Scored:
@@ -433,7 +441,7 @@ def score_predictions(
         folder: PNGs as `SavedPredictions` writes them, or anybody else's; see `find_predictions`.
         dataset: what is predicted, in the classes in which it was; see `open_predicted`.
         ids: what the files hold, for data in Cityscapes' layout; None means what the record beside them says, or else
-            raw ids unless they look otherwise.
+            label ids unless they look otherwise.
         workers: threads.
         watch: gets "image" for each image.
         borders: whether to look near borders as well.
@@ -442,14 +450,14 @@ def score_predictions(
         The report, and the answers it is about.
 
     Raises:
-        DataError, PictureError: a prediction is missing, there are two, or one is not what was expected.
+        DataError, ImageError: a prediction is missing, there are two, or one is not what was expected.
         UsageError, DataError: as `ids_in`.
     """
     ids = ids_in(folder, dataset, ids)
     files = tuple(find_predictions(folder, dataset))
-    answers = FileAnswers(dataset, files, ids or "raw", borders)
-    tally = Tally(dataset, borders)
-    with closing(side_by_side(answers.score, range(len(dataset)), workers)) as scores:
+    answers = FileAnswers(dataset, files, ids or "label", borders)
+    tally = MetricAccumulator(dataset, borders)
+    with closing(parallel_map(answers.score, range(len(dataset)), workers)) as scores:
         for index, scored in enumerate(scores):
             tally.add(index, scored)
             watch(Event("image", {"done": index + 1, "total": len(dataset), "name": dataset.pairs[index].name}))

@@ -20,7 +20,7 @@ _STRIP_ROWS = 64  # Rows enlarged at once: full-size probabilities of a Cityscap
 
 
 @dataclass(frozen=True)
-class Averaging:
+class TestTimeAugmentation:
     """Which looks are averaged.
 
     Attributes:
@@ -45,18 +45,18 @@ class Averaging:
         return self.scales == (1.0,) and not self.flip
 
 
-ONE_LOOK = Averaging()
+NO_TTA = TestTimeAugmentation()
 """At the picture as it is."""
 
 
-def parse_averaging(scales: str, flip: bool) -> Averaging:
+def parse_averaging(scales: str, flip: bool) -> TestTimeAugmentation:
     """What "0.5,1,2" asks for.
 
     Raises:
         UsageError: not a list of numbers, or a scale out of range.
     """
     try:
-        return Averaging(tuple(float(scale) for scale in scales.split(",")), flip)
+        return TestTimeAugmentation(tuple(float(scale) for scale in scales.split(",")), flip)
     except UsageError:
         raise
     except ValueError:
@@ -64,7 +64,7 @@ def parse_averaging(scales: str, flip: bool) -> Averaging:
 
 
 def averaged_answer(
-    runtime: Runtime, image: Image, averaging: Averaging, among: Sequence[int] | None = None
+    runtime: Runtime, image: Image, averaging: TestTimeAugmentation, among: Sequence[int] | None = None
 ) -> ClassMap:
     """The class of highest average probability at every pixel.
 
@@ -95,7 +95,7 @@ def averaged_answer(
     return answer
 
 
-def _looks(runtime: Runtime, image: Image, averaging: Averaging) -> Iterator[_Planes]:
+def _looks(runtime: Runtime, image: Image, averaging: TestTimeAugmentation) -> Iterator[_Planes]:
     height, width = image.shape[:2]
     for scale in averaging.scales:
         size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -127,5 +127,5 @@ def _places(coarse: int, fine: int, part: slice) -> tuple[Any, Any, Any]:
 def _softmax(logits: _Planes) -> _Planes:
     shares = np.exp(logits - logits.max(0))
     shares /= shares.sum(0)
-    normalised: _Planes = shares
-    return normalised
+    normalized: _Planes = shares
+    return normalized

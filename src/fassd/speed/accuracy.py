@@ -1,4 +1,4 @@
-"""The accuracy that belongs to a measured speed: the same file, runtime and precision, on labelled images."""
+"""The accuracy that belongs to a measured speed: the same file, runtime and precision, on labeled images."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from fassd.core.labels import LabelSpace
 from fassd.data.open_dataset import open_dataset
 from fassd.media.images import read_image
 from fassd.runtimes.open import open_runtime
-from fassd.scoring.evaluate import NetworkAnswers, check_classes, evaluate_answers
+from fassd.scoring.evaluate import NetworkPredictions, check_classes, evaluate_answers
 from fassd.speed.protocol import Request
 from fassd.speed.report import AUTHORS, ScoredOn
 
 
-def check_labelled(data: str, split: str, spaces: Iterable[LabelSpace]) -> ScoredOn:
+def check_labeled(data: str, split: str, spaces: Iterable[LabelSpace]) -> ScoredOn:
     """Finds out before anything is measured what would make scoring fail.
 
     Args:
@@ -42,7 +42,7 @@ def mean_iou(request: Request, scored_on: ScoredOn) -> float | None:
 
     Args:
         request: of given weights.
-        scored_on: labelled images, checked.
+        scored_on: labeled images, checked.
 
     Returns:
         None where nothing was scored: the split has no fully marked images.
@@ -51,5 +51,5 @@ def mean_iou(request: Request, scored_on: ScoredOn) -> float | None:
     runtime, precision = ("pytorch", "float32") if variant.runtime == AUTHORS else (variant.runtime, variant.precision)
     with open_runtime(Path(str(request.file)), variant.device, precision, runtime) as opened:
         dataset = open_dataset(scored_on.data, scored_on.split, opened.label_space)
-        score = evaluate_answers(NetworkAnswers(opened, dataset), borders=False).parts[0].mean_iou
+        score = evaluate_answers(NetworkPredictions(opened, dataset), borders=False).parts[0].mean_iou
     return None if score is None else 100 * score

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from fassd.core.arrays import Image, Images
-from fassd.data.image_sources import pictures_of
+from fassd.data.image_sources import images_of
 from fassd.data.open_dataset import open_dataset
 from fassd.media.images import read_image
 from fassd.segmenter import shrink
@@ -53,7 +53,7 @@ class Pictures:
             (batch, H, W, 3) uint8 RGB each.
 
         Raises:
-            PictureError: a picture is damaged.
+            ImageError: a picture is damaged.
         """
         if (size, batch) not in self._last:
             fitting = _MOST_BYTES // (3 * size[0] * size[1] * batch)
@@ -76,23 +76,23 @@ class Pictures:
             minimum_side: no side becomes shorter.
 
         Raises:
-            PictureError: a picture is damaged.
+            ImageError: a picture is damaged.
         """
         return [shrink(read_image(file), _CALIBRATION_SIDE, minimum_side)[None] for file in self.files]
 
 
 def pictures_for(sources: Sequence[str], data: str | None, split: str) -> Pictures:
-    """What a benchmark is timed on: `sources`, else the labelled images, else the photo that ships.
+    """What a benchmark is timed on: `sources`, else the labeled images, else the photo that ships.
 
     Args:
         sources: files, folders, patterns and data sets, "kind:PATH".
-        data: "kind:PATH" of labelled images.
+        data: "kind:PATH" of labeled images.
         split: of these.
 
     Raises:
         UsageError, DataError, FileError: there are no such pictures.
     """
-    found = [picture.path for source in sources for picture in pictures_of(source)]
+    found = [picture.path for source in sources for picture in images_of(source)]
     if not found and data is not None:
         found = [pair.image for pair in open_dataset(data, split).pairs]
     if not found:

@@ -13,7 +13,7 @@ from fassd.core.errors import UsageError
 from fassd.networks.graph import LOGITS
 from fassd.networks.specs import network_by_name
 from fassd.networks.weights import check_checkpoint
-from fassd.runtimes.exported import EXPORT_KINDS, Draft
+from fassd.runtimes.exported import EXPORT_KINDS, ExportSpec
 from fassd.runtimes.open import choose
 from fassd.runtimes.rows import AUTO
 from fassd.speed.images import Pictures
@@ -36,8 +36,8 @@ def in_int8(request: Request, pictures: Pictures, folder: Path) -> tuple[Request
 
     Raises:
         UsageError: the runtime does not compute in int8 on that device.
-        MissingExtra: the package that quantises is not installed.
-        PictureError: a picture is damaged.
+        MissingExtra: the package that quantizes is not installed.
+        ImageError: a picture is damaged.
     """
     variant = request.variant
     if variant.precision != "int8" or request.file is None or not is_checkpoint(path := Path(request.file)):
@@ -53,5 +53,5 @@ def in_int8(request: Request, pictures: Pictures, folder: Path) -> tuple[Request
         checkpoint = read_checkpoint(path)
         check_checkpoint(checkpoint, path)
         images = pictures.for_calibration(network_by_name(checkpoint.header.network).minimum_side)
-        kind.write(Draft(checkpoint, LOGITS, variant.precision, images), made)
+        kind.write(ExportSpec(checkpoint, LOGITS, variant.precision, images), made)
     return msgspec.structs.replace(request, file=str(made)), len(pictures.files)

@@ -12,13 +12,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fassd.core.types import Event, Watch, ignore_events
-from fassd.speed.protocol import Way
+from fassd.speed.protocol import OpenVariant
 
 Milliseconds: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
-class Turns:
+class RoundTimes:
     """What the rounds gave.
 
     Attributes:
@@ -30,7 +30,7 @@ class Turns:
     interrupted: bool
 
 
-def take_turns(ways: Sequence[Way], rounds: int, watch: Watch = ignore_events) -> Turns:
+def run_rounds(ways: Sequence[OpenVariant], rounds: int, watch: Watch = ignore_events) -> RoundTimes:
     """Measures each way once a round, in an order drawn anew for each round.
 
     A fixed order would give each way always the same predecessor, whose leavings in the caches it would pay for.
@@ -60,7 +60,7 @@ def take_turns(ways: Sequence[Way], rounds: int, watch: Watch = ignore_events) -
             if not times:
                 raise
             interrupted = True
-    return Turns(np.array(times), interrupted)
+    return RoundTimes(np.array(times), interrupted)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Speed against accuracy, in the manner of the paper's Fig. 1: published networks in grey, measured ones in colour."""
+"""Speed against accuracy, in the manner of the paper's Fig. 1: published networks in gray, measured ones in color."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 
-_GREY, _INK = "#8d939b", "#22262c"
-# Okabe and Ito's palette, which the colour-blind can tell apart; the authors' way is the dark one.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_GRAY, _INK = "#8d939b", "#22262c"
+# Okabe and Ito's palette, which the color-blind can tell apart; the authors' way is the dark one.
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = ("o", "s", "D", "^", "v", "P")
 _REAL_TIME = 30
 _LOWEST = 66.5
@@ -70,8 +70,8 @@ def draw_speed(report: Report, path: Path) -> None:
     _prepare(axes, report)
     labels = []
     if _beside_published(report):
-        labels = [(row.fps_normalised, row.mean_iou, _published_label(row.method, row.size), _GREY) for row in TABLE_IV]
-    axes.scatter([one[0] for one in labels], [one[1] for one in labels], s=26, c=_GREY, zorder=2, linewidths=0)
+        labels = [(row.fps_normalized, row.mean_iou, _published_label(row.method, row.size), _GRAY) for row in TABLE_IV]
+    axes.scatter([one[0] for one in labels], [one[1] for one in labels], s=26, c=_GRAY, zorder=2, linewidths=0)
     labels += _draw_measured(axes, report)
     axes.legend(
         **{"loc": "lower left", "bbox_to_anchor": (-0.012, 1.0), "ncols": 4, "borderpad": 0.2},
@@ -133,9 +133,9 @@ def _prepare(axes: Axes, report: Report) -> None:
 
 
 def _draw_measured(axes: Axes, report: Report) -> list[tuple[float, float, str, str]]:
-    """Points, joined for each network; returns x, y, text and colour of what is to be written beside them."""
+    """Points, joined for each network; returns x, y, text and color of what is to be written beside them."""
     ways = list(dict.fromkeys(one.variant.way for one in report.measured))
-    looks = {way: (_COLOURS[number % 6], _MARKERS[(number + number // 6) % 6]) for number, way in enumerate(ways)}
+    looks = {way: (_COLORS[number % 6], _MARKERS[(number + number // 6) % 6]) for number, way in enumerate(ways)}
     labels: list[tuple[float, float, str, str]] = []
     networks: dict[str, list[tuple[float, float, str]]] = {}
     for one in report.measured:
@@ -149,24 +149,24 @@ def _draw_measured(axes: Axes, report: Report) -> list[tuple[float, float, str, 
         axes.plot([one[0] for one in same], [one[1] for one in same], color=_INK, linewidth=1, alpha=0.35, zorder=3)
         # The others get no label, but none may cover them.
         labels += [(*one[:2], name if one is same[-1] else "", _INK) for one in same]
-    for way, (colour, marker) in looks.items():
+    for way, (color, marker) in looks.items():
         points = [one for same in networks.values() for one in same if one[2] == way]
         speeds, scores = [one[0] for one in points], [one[1] for one in points]
         name = "the authors' way, float32" if way.startswith(AUTHORS) else way
         axes.scatter(
-            speeds, scores, s=62, c=colour, marker=marker, label=name, zorder=4, edgecolors="white", linewidths=0.8
+            speeds, scores, s=62, c=color, marker=marker, label=name, zorder=4, edgecolors="white", linewidths=0.8
         )
     return labels
 
 
-def _draw_line(axes: Axes, one: Measured, colour: str) -> None:
+def _draw_line(axes: Axes, one: Measured, color: str) -> None:
     """A speed whose accuracy is unknown."""
     speed, variant = one.frames_per_second.value, one.variant
-    axes.axvline(speed, color=colour, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+    axes.axvline(speed, color=color, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
     size = "" if variant.size == PAPER_SIZE else f", {variant.size[0]}x{variant.size[1]}"
     text = f"{_name(one)}{size}{'' if variant.batch == 1 else f', batch {variant.batch}'}"
     upright: dict[str, Any] = {"ha": "right", "va": "bottom", "rotation": 90, **_LITERAL}
-    axes.annotate(text, (speed, axes.get_ylim()[0]), (-3, 5), color=colour, **upright)
+    axes.annotate(text, (speed, axes.get_ylim()[0]), (-3, 5), color=color, **upright)
 
 
 def _name(one: Measured) -> str:
@@ -186,9 +186,9 @@ def _write_labels(canvas: Any, axes: Axes, labels: list[tuple[float, float, str,
     taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in points]
     taken += [text.get_window_extent(renderer) for text in axes.texts]
     # Measured ones last in the list, first in importance.
-    for x, y, text, colour in reversed([label for label in labels if label[2]]):
-        weight = "bold" if colour == _INK else "normal"
-        label = axes.annotate(text, (x, y), (0, 0), color=colour, weight=weight, zorder=5, **_LITERAL)
+    for x, y, text, color in reversed([label for label in labels if label[2]]):
+        weight = "bold" if color == _INK else "normal"
+        label = axes.annotate(text, (x, y), (0, 0), color=color, weight=weight, zorder=5, **_LITERAL)
         for dx, dy, side, height in (*_BESIDE, _BESIDE[0]):
             label.set(position=(dx, dy), ha=side, va=height)
             box = label.get_window_extent(renderer)
@@ -204,18 +204,18 @@ def _write_captions(figure: Figure, report: Report) -> None:
     figure.text(
         0.075,
         0.905,
-        f"in colour: measured on {machine.accelerator or machine.processor}, {machine.cores} cores, {timed}",
+        f"in color: measured on {machine.accelerator or machine.processor}, {machine.cores} cores, {timed}",
         fontsize=9.5,
         color=_INK,
     )
-    figure.text(0.075, 0.035, _explanation(report), fontsize=8, color=_GREY, parse_math=False)
+    figure.text(0.075, 0.035, _explanation(report), fontsize=8, color=_GRAY, parse_math=False)
 
 
 def _explanation(report: Report) -> str:
     scored_on = report.scored_on
     parts = []
     if _beside_published(report):
-        parts.append("In grey: Table IV of Rosas-Arias et al. (ICPR 2020) as published, brought to a GTX 1080 Ti.")
+        parts.append("In gray: Table IV of Rosas-Arias et al. (ICPR 2020) as published, brought to a GTX 1080 Ti.")
     if scored_on is None:
         parts.append(
             "All accuracies are the published ones, of float32 at the size given there, 1024x2048 if none is; dashed: "

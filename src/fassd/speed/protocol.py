@@ -23,7 +23,7 @@ from fassd.speed.images import Pictures
 from fassd.speed.report import AUTHORS, ProtocolName, Variant
 
 if TYPE_CHECKING:
-    from fassd.speed.reference import AuthorsWay
+    from fassd.speed.reference import EagerReference
 
 
 # At the peak on a processor, measured as for the runtimes (docs/performance.md), and a little over.
@@ -45,7 +45,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Way:
+class OpenVariant:
     """An opened variant.
 
     Attributes:
@@ -62,7 +62,7 @@ class Way:
     calibrated_on: int | None = None
 
 
-def open_way(request: Request, pictures: Pictures) -> Way:
+def open_way(request: Request, pictures: Pictures) -> OpenVariant:
     """Opens a variant.
 
     Args:
@@ -70,7 +70,7 @@ def open_way(request: Request, pictures: Pictures) -> Way:
         pictures: to answer by the user's protocol.
 
     Raises:
-        PictureError: a picture is damaged.
+        ImageError: a picture is damaged.
         MissingExtra: the runtime's package is not installed.
         UnknownName, CheckpointError, UsageError: what `open_runtime` or the authors' way refuses.
     """
@@ -84,7 +84,7 @@ def open_way(request: Request, pictures: Pictures) -> Way:
     runtime = open_runtime(file, choice.device, choice.precision, choice.row.name)
     opened = msgspec.structs.replace(variant, runtime=runtime.name, precision=runtime.precision, device=choice.device)
     batches = pictures.batches(variant.size, variant.batch)
-    return Way(
+    return OpenVariant(
         msgspec.structs.replace(request, variant=opened),
         lambda turn, stages: runtime.segment(batches[turn % len(batches)], stages=stages),
         runtime.close,
@@ -101,7 +101,7 @@ def _suffix(file: Path) -> str:
     return file.suffix.lower() if file.suffix.lower() in known else CHECKPOINT
 
 
-def _authors(request: Request, pictures: Pictures) -> Way:
+def _authors(request: Request, pictures: Pictures) -> OpenVariant:
     # The GPU that others would take, so that they are compared on the same.
     device = choose(CHECKPOINT, AUTO, request.variant.device).device
     variant = msgspec.structs.replace(request.variant, device=device)
@@ -123,10 +123,10 @@ def _authors(request: Request, pictures: Pictures) -> Way:
         def answer(turn: int, stages: Stages | None) -> object:
             return way.segment(batches[turn % len(batches)], stages)
 
-    return Way(request, answer, lambda: None)
+    return OpenVariant(request, answer, lambda: None)
 
 
-def _open_authors(request: Request) -> AuthorsWay:
+def _open_authors(request: Request) -> EagerReference:
     try:
         from fassd.speed.reference import open_checkpoint, open_own_network
     except ModuleNotFoundError as error:

@@ -19,25 +19,25 @@ import torch
 from torch import Tensor, nn
 
 from fassd.core.arrays import ClassMaps, Images
-from fassd.core.checkpoint import RGB_PIXELS, Pixels, read_checkpoint
+from fassd.core.checkpoint import RGB_NORMALIZATION, Normalization, read_checkpoint
 from fassd.core.errors import UnknownName, UsageError
 from fassd.networks.build import network_from_checkpoint
-from fassd.networks.inference import normalise
+from fassd.networks.inference import normalize
 from fassd.networks.network import upsample
 from fassd.runtimes.pytorch import open_device
 from fassd.runtimes.runtime import NETWORK, Stages
 
-NORMALISATION, UPSAMPLING, ARGMAX = "normalisation", "upsampling", "argmax"
+NORMALIZATION, UPSAMPLING, ARGMAX = "normalization", "upsampling", "argmax"
 """Its stages besides the network."""
 
 _REASON = 200
 
 
-class AuthorsWay:
+class EagerReference:
     """A network, executed as its authors would.
 
     Args:
-        network: gives logits for (N, 3, H, W) normalised float32 images; it is moved to the device.
+        network: gives logits for (N, 3, H, W) normalized float32 images; it is moved to the device.
         pixels: what it expects as input.
         device: "cpu", "cuda" or "cuda:N".
         name: names the network in messages.
@@ -46,7 +46,7 @@ class AuthorsWay:
         UsageError: the device is not there.
     """
 
-    def __init__(self, network: nn.Module, pixels: Pixels, device: str, name: str) -> None:
+    def __init__(self, network: nn.Module, pixels: Normalization, device: str, name: str) -> None:
         self.device = open_device(device)
         self._network = network.eval().float().to(self.device)
         self._pixels = pixels
@@ -69,9 +69,9 @@ class AuthorsWay:
         """
         stages = stages or Stages()
         with self._answering(images.shape):
-            with stages.timed(NORMALISATION):
+            with stages.timed(NORMALIZATION):
                 given = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
-                planes = normalise(given, self._pixels).contiguous()
+                planes = normalize(given, self._pixels).contiguous()
                 self._wait()
             enlarged = self.enlarged(planes, stages)
             with stages.timed(ARGMAX):
@@ -82,7 +82,7 @@ class AuthorsWay:
         """Network and upsampling: what the paper timed.
 
         Args:
-            planes: (N, 3, H, W) normalised float32, on the device.
+            planes: (N, 3, H, W) normalized float32, on the device.
             stages: gets the seconds of each stage.
 
         Returns:
@@ -143,7 +143,7 @@ def _shape(shape: Sequence[int]) -> str:
     return f"({', '.join(map(str, shape))})"
 
 
-def open_checkpoint(path: Path, device: str) -> AuthorsWay:
+def open_checkpoint(path: Path, device: str) -> EagerReference:
     """A checkpoint, executed the authors' way.
 
     Raises:
@@ -152,15 +152,15 @@ def open_checkpoint(path: Path, device: str) -> AuthorsWay:
     """
     checkpoint = read_checkpoint(path)
     network = network_from_checkpoint(checkpoint, path)
-    return AuthorsWay(network, checkpoint.header.pixels, device, checkpoint.header.network)
+    return EagerReference(network, checkpoint.header.normalization, device, checkpoint.header.network)
 
 
-def open_own_network(place: str, device: str) -> AuthorsWay:
+def open_own_network(place: str, device: str) -> EagerReference:
     """A network of the user's own, executed the authors' way. This runs the user's code.
 
     Args:
         place: "package.module:function", importable from here or from the current folder; called without arguments it
-            returns a torch.nn.Module that gives logits for (N, 3, H, W) RGB images with ImageNet's normalisation.
+            returns a torch.nn.Module that gives logits for (N, 3, H, W) RGB images with ImageNet's normalization.
         device: "cpu", "cuda" or "cuda:N".
 
     Raises:
@@ -171,7 +171,7 @@ def open_own_network(place: str, device: str) -> AuthorsWay:
         network = made()
     if not isinstance(network, nn.Module):
         raise UsageError(f"'{place}' returns {type(network).__name__}; expected a torch.nn.Module that gives logits")
-    return AuthorsWay(network, RGB_PIXELS, device, place)
+    return EagerReference(network, RGB_NORMALIZATION, device, place)
 
 
 def _import(place: str) -> Any:

@@ -67,7 +67,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         variant: what was measured, names as the opened runtime gives them.
         latency_ms: of a batch.
         frames_per_second: at the median latency.
-        times_as_fast: as the same network the authors' way in the same rounds; None where that was not measured.
+        speedup: as the same network the authors' way in the same rounds; None where that was not measured.
         stages_ms: median of each stage, from calls of their own.
         drift: first third of the rounds against the last; None for few rounds.
         peak_memory_mib: physical memory of a fresh process that opens the variant and answers twice; None: unknown.
@@ -76,13 +76,13 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         mean_iou: per cent; of given weights measured on what `Report.scored_on` names, of random ones published for
             this network; None where unknown.
         calibrated_on: pictures that an int8 form made for this benchmark was calibrated on; None where none was made.
-        frames_per_second_normalised: as Table IV normalises, by this machine's own factor (paper's protocol only).
+        frames_per_second_normalized: as Table IV normalizes, by this machine's own factor (paper's protocol only).
     """
 
     variant: Variant
     latency_ms: Latency
     frames_per_second: Interval
-    times_as_fast: Interval | None = None
+    speedup: Interval | None = None
     stages_ms: dict[str, float] = {}
     drift: Drift | None = None
     peak_memory_mib: float | None = None
@@ -90,7 +90,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     peak_device_memory_mib: float | None = None
     mean_iou: float | None = None
     calibrated_on: int | None = None
-    frames_per_second_normalised: float | None = None
+    frames_per_second_normalized: float | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True):
@@ -119,7 +119,7 @@ class TimedOn(msgspec.Struct, frozen=True):
 
 
 class ScoredOn(msgspec.Struct, frozen=True):
-    """The labelled images that given weights were scored on, each at its own size.
+    """The labeled images that given weights were scored on, each at its own size.
 
     Attributes:
         data: "kind:PATH".
@@ -215,14 +215,14 @@ class Compared(msgspec.Struct, frozen=True):
     Attributes:
         variant: what both measured.
         before_ms, after_ms: median latencies.
-        times_as_fast: the second report as the first; bounds from both intervals, so rather too wide than too narrow.
+        speedup: the second report as the first; bounds from both intervals, so rather too wide than too narrow.
         before_ratio, after_ratio: each report's own ratio to the authors' way, which another machine changes little.
     """
 
     variant: Variant
     before_ms: float
     after_ms: float
-    times_as_fast: Interval
+    speedup: Interval
     before_ratio: float | None
     after_ratio: float | None
 
@@ -280,8 +280,8 @@ def _compared(before: Measured, after: Measured) -> Compared:
         before.latency_ms.p50,
         after.latency_ms.p50,
         Interval(new.value / old.value, low, high),
-        before.times_as_fast.value if before.times_as_fast else None,
-        after.times_as_fast.value if after.times_as_fast else None,
+        before.speedup.value if before.speedup else None,
+        after.speedup.value if after.speedup else None,
     )
 
 

@@ -1,6 +1,6 @@
 """Table IV of the paper: real-time networks on the Cityscapes validation set, as published (ICPR 2020).
 
-Speeds there were taken on several GPUs; normalised ones are divided by each GPU's speed relative to a GTX 1080 Ti
+Speeds there were taken on several GPUs; normalized ones are divided by each GPU's speed relative to a GTX 1080 Ti
 (Orsic et al., CVPR 2019), and by 1.65 where TensorRT was used.
 """
 
@@ -25,7 +25,7 @@ class Published(msgspec.Struct, frozen=True):
         gpu: which the speed was taken on.
         gflops, parameters_m: where the paper has them.
         fps: frames a second as first published.
-        fps_normalised: brought to a GTX 1080 Ti.
+        fps_normalized: brought to a GTX 1080 Ti.
         mean_iou: per cent.
         tensorrt: whether the published speed was taken with TensorRT.
     """
@@ -37,7 +37,7 @@ class Published(msgspec.Struct, frozen=True):
     gflops: float | None
     parameters_m: float | None
     fps: float
-    fps_normalised: float
+    fps_normalized: float
     mean_iou: float
     tensorrt: bool = False
 
@@ -88,8 +88,8 @@ def machine_factor(frames_per_second: Mapping[str, float]) -> float | None:
         frames_per_second: by our name, measured the authors' way by the paper's protocol at the paper's size.
 
     Returns:
-        The factor that Table IV's normalisation would divide by; None where no published network was measured.
+        The factor that Table IV's normalization would divide by; None where no published network was measured.
     """
-    published = {row.network: row.fps_normalised for row in TABLE_IV if row.network}
+    published = {row.network: row.fps_normalized for row in TABLE_IV if row.network}
     ratios = [measured / published[name] for name, measured in frames_per_second.items() if name in published]
     return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None

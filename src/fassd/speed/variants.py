@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fassd.core.catalog import locate_weights
-from fassd.core.checkpoint import RGB_PIXELS, Header, read_header, write_checkpoint
+from fassd.core.checkpoint import RGB_NORMALIZATION, Header, read_header, write_checkpoint
 from fassd.core.errors import CheckpointError, MissingExtra, UnknownName, UsageError
 from fassd.core.labels import CITYSCAPES
 from fassd.networks.specs import network_by_name
@@ -25,7 +25,7 @@ _LARGEST_BATCH = 200_000_000
 
 
 @dataclass(frozen=True)
-class Order:
+class BenchmarkConfig:
     """What to measure: every combination of these.
 
     Attributes:
@@ -36,7 +36,7 @@ class Order:
             allows of these two.
         precisions: names, or "auto".
         images: what to time on, as `fassd predict` takes it; none: the images of `data`, or else the photo that ships.
-        data: "kind:PATH" of labelled images to score `weights` on; None: no accuracy is measured.
+        data: "kind:PATH" of labeled images to score `weights` on; None: no accuracy is measured.
         split: of these.
         sizes: heights and widths, pixels; none: that of the first image to time on, the paper's for the photo.
         batches: images at once.
@@ -78,7 +78,7 @@ class _Subject:
     file: Path | None
 
 
-def check(order: Order) -> None:
+def check(order: BenchmarkConfig) -> None:
     """Refuses what can be refused before any file is read.
 
     Raises:
@@ -108,7 +108,7 @@ def check(order: Order) -> None:
         )
 
 
-def requests_of(order: Order, folder: Path) -> list[Request]:
+def requests_of(order: BenchmarkConfig, folder: Path) -> list[Request]:
     """Every variant that is asked for, once.
 
     Args:
@@ -145,7 +145,7 @@ def requests_of(order: Order, folder: Path) -> list[Request]:
     return list(found)
 
 
-def _check_images(order: Order) -> None:
+def _check_images(order: BenchmarkConfig) -> None:
     for (height, width), batch in itertools.product(order.sizes, order.batches):
         if height < 1 or width < 1 or batch < 1 or height * width * batch > _LARGEST_BATCH:
             many = "image of" if batch == 1 else "images of"
@@ -161,7 +161,7 @@ def _check_size(subject: _Subject, size: tuple[int, int]) -> None:
         network_by_name(subject.network).check_size(*size, "an image of the benchmark")
 
 
-def _subjects(order: Order, folder: Path) -> Iterator[_Subject]:
+def _subjects(order: BenchmarkConfig, folder: Path) -> Iterator[_Subject]:
     named = order.networks or (() if order.weights or order.own else PROPOSED)
     for network in dict.fromkeys(named):
         yield _Subject(network, None, _random_checkpoint(network, folder))
@@ -197,7 +197,7 @@ def header_of(weights: str) -> Header:
 def _random_checkpoint(network: str, folder: Path) -> Path:
     """Always the same random weights, so that graphs compiled from them are found again."""
     try:
-        from fassd.networks.build import checkpoint_of, fresh_network
+        from fassd.networks.build import checkpoint_of, init_network
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -205,6 +205,8 @@ def _random_checkpoint(network: str, folder: Path) -> Path:
     path = folder / f"{network}.safetensors"
     if path.exists():
         return path
-    header = Header(network=network, label_space=CITYSCAPES, pixels=RGB_PIXELS, origin="random, for a benchmark")
-    write_checkpoint(path, checkpoint_of(fresh_network(network_by_name(network), len(CITYSCAPES)), header))
+    header = Header(
+        network=network, label_space=CITYSCAPES, normalization=RGB_NORMALIZATION, origin="random, for a benchmark"
+    )
+    write_checkpoint(path, checkpoint_of(init_network(network_by_name(network), len(CITYSCAPES)), header))
     return path

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fassd.synthesis.facades import Front, choose_front, draw_front
-from fassd.synthesis.mesh import Colour, Mesh, Surface
+from fassd.synthesis.mesh import Color, Mesh, Surface
 from fassd.synthesis.shapes import box
 from fassd.synthesis.textures import BARS, texture
 
 Random = np.random.Generator
 
-_ROOFS: tuple[Colour, ...] = (
+_ROOFS: tuple[Color, ...] = (
     (0.20, 0.07, 0.04),
     (0.10, 0.06, 0.045),
     (0.06, 0.062, 0.068),
@@ -24,7 +24,7 @@ _ROOFS: tuple[Colour, ...] = (
 
 @dataclass(frozen=True)
 class House:
-    """The measures of a house in metres.
+    """The measures of a house in meters.
 
     Attributes:
         width, depth, height: to the eaves.
@@ -49,7 +49,7 @@ def add_house(mesh: Mesh, random: Random, house: House, lit: float) -> None:
     with mesh.part("building"):
         _wall(mesh, front, scale, ((0, 0), (width, 0)))
         side = Front(
-            front.material, front.wall, front.trim, depth, height, front.storey, depth / max(1, round(depth / 4)),
+            front.material, front.wall, front.trim, depth, height, front.story, depth / max(1, round(depth / 4)),
             front.window, False, lit, front.seed + 1,
         )  # fmt: skip
         if house.sides:
@@ -83,8 +83,8 @@ def _wall(mesh: Mesh, front: Front, scale: float, ends: tuple[tuple[float, float
 
 
 def _roof(mesh: Mesh, random: Random, house: House, front: Front) -> None:
-    colour = np.array(_ROOFS[random.integers(len(_ROOFS))]) * random.uniform(0.8, 1.2)
-    tiles = Surface(tuple(colour.tolist()), 0.01, grain=(0.22, 0.22))
+    color = np.array(_ROOFS[random.integers(len(_ROOFS))]) * random.uniform(0.8, 1.2)
+    tiles = Surface(tuple(color.tolist()), 0.01, grain=(0.22, 0.22))
     plain = Surface(front.wall, grain=(0.08, 1.0))
     if house.roof:
         _pitched_roof(mesh, random, house, tiles, plain)
@@ -135,11 +135,11 @@ def _dormers(mesh: Mesh, house: House, front: Front, tiles: Surface) -> None:
 
 def _balconies(mesh: Mesh, random: Random, house: House, front: Front) -> None:
     slab, rails = Surface(front.trim, grain=(0.05, 0.5)), Surface((0.03, 0.032, 0.034), 0.02, cutout=BARS)
-    storeys, bays = round(house.height / front.storey), round(house.width / front.bay)
+    stories, bays = round(house.height / front.story), round(house.width / front.bay)
     every = int(random.integers(1, 4))
-    for floor in range(1, storeys):
+    for floor in range(1, stories):
         for bay in range(int(random.integers(2)), bays, every):
-            left, right, z = (bay + 0.1) * front.bay, (bay + 0.9) * front.bay, floor * front.storey + 0.12
+            left, right, z = (bay + 0.1) * front.bay, (bay + 0.9) * front.bay, floor * front.story + 0.12
             box(mesh, (left, -1.0, z - 0.16), (right, 0, z), slab)
             ends = (((left, 0), (left, -1)), ((left, -1), (right, -1)), ((right, -1), (right, 0)))
             for start, end in ends:

@@ -8,13 +8,13 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 
-from fassd.synthesis.mesh import Array, Colour
+from fassd.synthesis.mesh import Array, Color
 from fassd.synthesis.textures import stains
 
 Random = np.random.Generator
 
-# Linear colours of what towns are built from.
-_WALLS: dict[str, tuple[Colour, ...]] = {
+# Linear colors of what towns are built from.
+_WALLS: dict[str, tuple[Color, ...]] = {
     "plaster": ((0.62, 0.55, 0.40), (0.66, 0.62, 0.54), (0.52, 0.36, 0.22), (0.58, 0.44, 0.34), (0.45, 0.46, 0.44),
                 (0.60, 0.50, 0.28), (0.36, 0.42, 0.46), (0.70, 0.68, 0.64)),
     "brick": ((0.26, 0.10, 0.06), (0.30, 0.14, 0.08), (0.36, 0.22, 0.13), (0.20, 0.09, 0.06)),
@@ -22,7 +22,7 @@ _WALLS: dict[str, tuple[Colour, ...]] = {
     "concrete": ((0.34, 0.34, 0.33), (0.42, 0.41, 0.39)),
     "glass": ((0.16, 0.18, 0.20), (0.10, 0.13, 0.15)),
 }  # fmt: skip
-_AWNINGS: tuple[Colour, ...] = ((0.4, 0.04, 0.04), (0.03, 0.12, 0.25), (0.05, 0.2, 0.08), (0.5, 0.35, 0.05),
+_AWNINGS: tuple[Color, ...] = ((0.4, 0.04, 0.04), (0.03, 0.12, 0.25), (0.05, 0.2, 0.08), (0.5, 0.35, 0.05),
                                 (0.06, 0.06, 0.07), (0.5, 0.48, 0.44))  # fmt: skip
 
 
@@ -32,21 +32,21 @@ class Front:
 
     Attributes:
         material: a key of the walls.
-        wall, trim: colours.
-        width, height: metres.
-        storey, bay: metres from floor to floor and from window to window.
-        window: width and height as shares of bay and storey.
+        wall, trim: colors.
+        width, height: meters.
+        story, bay: meters from floor to floor and from window to window.
+        window: width and height as shares of bay and story.
         shop: whether the ground floor sells something.
         lit: share of windows with light behind them.
         seed: of everything small.
     """
 
     material: str
-    wall: Colour
-    trim: Colour
+    wall: Color
+    trim: Color
     width: float
     height: float
-    storey: float
+    story: float
     bay: float
     window: tuple[float, float]
     shop: bool
@@ -64,15 +64,15 @@ def choose_front(random: Random, width: float, height: float, lit: float) -> Fro
         window = (0.92, random.uniform(0.62, 0.86))
     else:
         window = (random.uniform(0.36, 0.6), random.uniform(0.46, 0.62))
-    storeys, bays = max(1, round(height / random.uniform(2.9, 3.6))), max(1, round(width / random.uniform(2.2, 3.6)))
-    shop = bool(random.random() < 0.45 and storeys > 1)
+    stories, bays = max(1, round(height / random.uniform(2.9, 3.6))), max(1, round(width / random.uniform(2.2, 3.6)))
+    shop = bool(random.random() < 0.45 and stories > 1)
     seed = int(random.integers(2**31))
-    return Front(material, wall, trim, width, height, height / storeys, width / bays, window, shop, lit, seed)
+    return Front(material, wall, trim, width, height, height / stories, width / bays, window, shop, lit, seed)
 
 
 @dataclass
 class _Sheet:
-    """A front being drawn: colours and, beside them, gloss and emission; metres from the left and the ground."""
+    """A front being drawn: colors and, beside them, gloss and emission; meters from the left and the ground."""
 
     front: Front
     scale: float
@@ -90,7 +90,7 @@ class _Sheet:
         return 1.0 if self.front.lit > 0.3 else 0.22
 
     def box(
-        self, left: float, bottom: float, right: float, top: float, colour: Colour, gloss: float = 0.0, glow: float = 0
+        self, left: float, bottom: float, right: float, top: float, color: Color, gloss: float = 0.0, glow: float = 0
     ) -> None:
         high = self.front.height
         corners = (
@@ -101,28 +101,28 @@ class _Sheet:
         )
         if corners[2] >= corners[0] and corners[3] >= corners[1]:
             extra = 128 + round(glow * 127) if glow > 0.01 else round(gloss * 127)
-            self._pen.rectangle(corners, (*_byte(colour), extra))
+            self._pen.rectangle(corners, (*_byte(color), extra))
 
 
 def draw_front(front: Front, scale: float, plain: bool = False) -> Array:
-    """The front with `scale` texels a metre, or its bare wall: (height, width, 5) float32."""
+    """The front with `scale` texels a meter, or its bare wall: (height, width, 5) float32."""
     sheet = _Sheet(front, scale, np.random.default_rng(front.seed))
     if not plain:
         _draw_openings(sheet)
     values = np.array(sheet.picture)
-    colours = values[..., :3] * np.float32(1 / 255)
+    colors = values[..., :3] * np.float32(1 / 255)
     extras = values[..., 3:].astype(np.float32) / 127
-    colours *= _weather(sheet, values[..., 3] < 3)[..., None]
-    return np.concatenate([colours * colours, np.where(extras > 1, 0.05, extras), np.maximum(extras - 1, 0)], -1)
+    colors *= _weather(sheet, values[..., 3] < 3)[..., None]
+    return np.concatenate([colors * colors, np.where(extras > 1, 0.05, extras), np.maximum(extras - 1, 0)], -1)
 
 
 def _draw_openings(sheet: _Sheet) -> None:
     front = sheet.front
-    storeys, bays = round(front.height / front.storey), round(front.width / front.bay)
+    stories, bays = round(front.height / front.story), round(front.width / front.bay)
     door = int(sheet.random.integers(bays))
     blind = _tone(sheet.random.choice([0.5, 0.3, 0.12]), sheet.random)
-    for floor in range(storeys):
-        base = floor * front.storey
+    for floor in range(stories):
+        base = floor * front.story
         if floor == 0 and front.shop:
             _shop(sheet, door)
             continue
@@ -131,20 +131,20 @@ def _draw_openings(sheet: _Sheet) -> None:
                 _door(sheet, bay * front.bay)
             else:
                 _window(sheet, bay * front.bay, base, blind)
-    _bands(sheet, storeys)
+    _bands(sheet, stories)
 
 
-def _byte(colour: Colour) -> tuple[int, int, int]:
+def _byte(color: Color) -> tuple[int, int, int]:
     # Stored as square roots: 8 bits of a linear scale would leave dark walls in steps.
-    red, green, blue = (round(255 * min(1.0, max(0.0, value)) ** 0.5) for value in colour)
+    red, green, blue = (round(255 * min(1.0, max(0.0, value)) ** 0.5) for value in color)
     return red, green, blue
 
 
-def _times(colour: Colour, factor: float) -> Colour:
-    return colour[0] * factor, colour[1] * factor, colour[2] * factor
+def _times(color: Color, factor: float) -> Color:
+    return color[0] * factor, color[1] * factor, color[2] * factor
 
 
-def _tone(value: float, random: Random) -> Colour:
+def _tone(value: float, random: Random) -> Color:
     return _times((1.0, float(random.uniform(0.85, 1)), float(random.uniform(0.7, 1))), value)
 
 
@@ -176,13 +176,13 @@ def _pane(sheet: _Sheet, left: float, bottom: float, right: float, top: float) -
         sheet.box(left, bottom + random.uniform(0.2, 0.8) * (top - bottom), right, top, _tone(0.35, random), 0.15)
 
 
-def _window(sheet: _Sheet, offset: float, base: float, blind: Colour) -> None:
+def _window(sheet: _Sheet, offset: float, base: float, blind: Color) -> None:
     front = sheet.front
-    width, height = front.bay * front.window[0], front.storey * front.window[1]
-    left, bottom = offset + (front.bay - width) / 2, base + front.storey * 0.3
-    right, top = left + width, min(bottom + height, base + front.storey * 0.94)
+    width, height = front.bay * front.window[0], front.story * front.window[1]
+    left, bottom = offset + (front.bay - width) / 2, base + front.story * 0.3
+    right, top = left + width, min(bottom + height, base + front.story * 0.94)
     if front.material == "glass":
-        bottom, top = base + front.storey * (1 - front.window[1]) / 2, base + front.storey * (1 + front.window[1]) / 2
+        bottom, top = base + front.story * (1 - front.window[1]) / 2, base + front.story * (1 + front.window[1]) / 2
     else:
         sheet.box(left - 0.14, bottom - 0.1, right + 0.14, top + 0.16, front.trim)
         sheet.box(left - 0.2, bottom - 0.2, right + 0.2, bottom - 0.08, _times(front.trim, 1.15))
@@ -205,50 +205,50 @@ def _window(sheet: _Sheet, offset: float, base: float, blind: Colour) -> None:
 def _door(sheet: _Sheet, offset: float) -> None:
     front = sheet.front
     middle, half = offset + front.bay / 2, min(0.62, front.bay * 0.35)
-    top = min(2.5, front.storey * 0.86)
-    colour = _times(_AWNINGS[front.seed % len(_AWNINGS)], 0.5)
+    top = min(2.5, front.story * 0.86)
+    color = _times(_AWNINGS[front.seed % len(_AWNINGS)], 0.5)
     sheet.box(middle - half - 0.16, 0, middle + half + 0.16, top + 0.2, front.trim)
-    sheet.box(middle - half, 0, middle + half, top, _times(colour, 0.4))
-    sheet.box(middle - half + 0.06, 0.05, middle + half, top * 0.82, colour, 0.06)
+    sheet.box(middle - half, 0, middle + half, top, _times(color, 0.4))
+    sheet.box(middle - half + 0.06, 0.05, middle + half, top * 0.82, color, 0.06)
     sheet.box(middle - half * 0.6, 1.1, middle + half * 0.6, top * 0.78, (0.05, 0.06, 0.07), 0.4)
     sheet.box(middle - half + 0.06, top * 0.85, middle + half, top - 0.06, (0.05, 0.06, 0.07), 0.4, front.lit * 0.5)
 
 
 def _shop(sheet: _Sheet, door: int) -> None:
     front, random = sheet.front, sheet.random
-    colour = _AWNINGS[front.seed % len(_AWNINGS)]
-    sheet.box(0, 0, front.width, front.storey, _times(front.trim, 0.7))
+    color = _AWNINGS[front.seed % len(_AWNINGS)]
+    sheet.box(0, 0, front.width, front.story, _times(front.trim, 0.7))
     for bay in range(round(front.width / front.bay)):
         left, right = bay * front.bay + 0.18, (bay + 1) * front.bay - 0.18
-        sheet.box(left, 0.1, right, front.storey * 0.74, (0.08, 0.08, 0.08))
+        sheet.box(left, 0.1, right, front.story * 0.74, (0.08, 0.08, 0.08))
         bottom = 0.1 if bay == door else 0.55
         lit = front.lit + 0.15
         glow = random.uniform(0.3, 0.9) * sheet.night * (front.lit > 0) if random.random() < lit * 2 else 0.0
-        sheet.box(left + 0.08, bottom, right - 0.08, front.storey * 0.72, (0.07, 0.065, 0.06), 0.4, glow)
+        sheet.box(left + 0.08, bottom, right - 0.08, front.story * 0.72, (0.07, 0.065, 0.06), 0.4, glow)
         for _ in range(6 if sheet.scale > 9 else 0):  # goods
-            x, y = random.uniform(left + 0.1, right - 0.5), random.uniform(bottom, front.storey * 0.5)
+            x, y = random.uniform(left + 0.1, right - 0.5), random.uniform(bottom, front.story * 0.5)
             goods = tuple((random.random(3) * 0.35).tolist())
             sheet.box(x, y, x + random.uniform(0.1, 0.4), y + random.uniform(0.1, 0.5), goods, 0.3, glow * 0.6)
     sheet.box(
-        0.1, front.storey * 0.76, front.width - 0.1, front.storey * 0.94, colour, 0.05, front.lit * sheet.night * 0.35
+        0.1, front.story * 0.76, front.width - 0.1, front.story * 0.94, color, 0.05, front.lit * sheet.night * 0.35
     )
     x = front.width * random.uniform(0.1, 0.35)
-    ink = (0.75, 0.72, 0.66) if max(colour) < 0.45 else (0.04, 0.04, 0.05)
+    ink = (0.75, 0.72, 0.66) if max(color) < 0.45 else (0.04, 0.04, 0.05)
     for _ in range(int(random.integers(4, 10))):  # a name too far away to be read
         wide = random.uniform(0.16, 0.34)
-        low = front.storey * 0.80
+        low = front.story * 0.80
         sheet.box(
-            x, low, x + wide, low + front.storey * random.uniform(0.06, 0.1), ink, 0.0, front.lit * sheet.night * 0.6
+            x, low, x + wide, low + front.story * random.uniform(0.06, 0.1), ink, 0.0, front.lit * sheet.night * 0.6
         )
         x += wide + 0.1
 
 
-def _bands(sheet: _Sheet, storeys: int) -> None:
+def _bands(sheet: _Sheet, stories: int) -> None:
     """Courses of stone between floors, a plinth, the cornice under the roof."""
     front = sheet.front
     if front.material != "glass" and front.seed % 2:
-        for floor in range(1, storeys):
-            line = floor * front.storey
+        for floor in range(1, stories):
+            line = floor * front.story
             sheet.box(0, line - 0.04, front.width, line + 0.14, _times(front.trim, 1.05))
             sheet.box(0, line - 0.12, front.width, line - 0.04, _times(front.wall, 0.6))
     if not front.shop and front.material != "glass":
@@ -260,7 +260,7 @@ def _bands(sheet: _Sheet, storeys: int) -> None:
 
 
 def _weather(sheet: _Sheet, wall: Array) -> Array:
-    """Stains, grain and the joints of bricks and stones, as a factor on the square root of the colour."""
+    """Stains, grain and the joints of bricks and stones, as a factor on the square root of the color."""
     noise, size = stains(), wall.shape
     begin = sheet.random.integers(256, size=2)
     rows, columns = np.arange(size[0]), np.arange(size[1])

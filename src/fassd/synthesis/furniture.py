@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fassd.synthesis.mesh import ROUND, Array, Colour, Mesh, Surface, by
+from fassd.synthesis.mesh import ROUND, Array, Color, Mesh, Surface, by
 from fassd.synthesis.shapes import box, panel
 from fassd.synthesis.textures import BARRIER, BARS, LEAVES, NET, PICKETS, TUFTS
 
@@ -18,33 +18,31 @@ _BLUE = (0.012, 0.09, 0.38)
 _YELLOW = (0.62, 0.42, 0.02)
 
 
-def _disc(mesh: Mesh, centre: Array, radius: float, colour: Colour, depth: float, emission: float = 0.0) -> None:
-    x, y, z = centre
+def _disc(mesh: Mesh, center: Array, radius: float, color: Color, depth: float, emission: float = 0.0) -> None:
+    x, y, z = center
     panel_corners = [[x - radius, y - depth, z - radius], [x + radius, y - depth, z - radius],
                      [x + radius, y - depth, z + radius], [x - radius, y - depth, z + radius]]  # fmt: skip
-    mesh.quads(panel_corners, Surface(colour, 0.02, emission, cutout=ROUND))
+    mesh.quads(panel_corners, Surface(color, 0.02, emission, cutout=ROUND))
 
 
-def _triangle(mesh: Mesh, centre: Array, radius: float, colour: Colour, depth: float) -> None:
-    x, y, z = centre
+def _triangle(mesh: Mesh, center: Array, radius: float, color: Color, depth: float) -> None:
+    x, y, z = center
     tip = [x, y - depth, z + radius]
     mesh.quads(
         [[x - radius * 0.9, y - depth, z - radius * 0.55], [x + radius * 0.9, y - depth, z - radius * 0.55], tip, tip],
-        Surface(colour, 0.02),
+        Surface(color, 0.02),
     )
 
 
-def _board(mesh: Mesh, centre: Array, size: tuple[float, float], colour: Colour, depth: float) -> None:
-    x, y, z = centre
-    panel(
-        mesh, (x - size[0] / 2, x + size[0] / 2), y - depth, (z - size[1] / 2, z + size[1] / 2), Surface(colour, 0.02)
-    )
+def _board(mesh: Mesh, center: Array, size: tuple[float, float], color: Color, depth: float) -> None:
+    x, y, z = center
+    panel(mesh, (x - size[0] / 2, x + size[0] / 2), y - depth, (z - size[1] / 2, z + size[1] / 2), Surface(color, 0.02))
 
 
 def _sign_face(mesh: Mesh, random: Random, at: Array, kind: str) -> None:
-    grey, black = (0.16, 0.16, 0.16), (0.02, 0.02, 0.02)
+    gray, black = (0.16, 0.16, 0.16), (0.02, 0.02, 0.02)
     if kind in ("limit", "closed", "no entry"):
-        _disc(mesh, at, 0.325, grey, -0.012)
+        _disc(mesh, at, 0.325, gray, -0.012)
         _disc(mesh, at, 0.32, _RED, 0.0)
         if kind == "no entry":
             _board(mesh, at, (0.42, 0.11), _WHITE, 0.012)
@@ -55,14 +53,14 @@ def _sign_face(mesh: Mesh, random: Random, at: Array, kind: str) -> None:
                 _disc(mesh, at + by(x, 0, 0), 0.085, black, 0.02)
                 _disc(mesh, at + by(x, 0, 0), 0.04, _WHITE, 0.028)
     elif kind == "warning":
-        _triangle(mesh, at, 0.42, grey, -0.012)
+        _triangle(mesh, at, 0.42, gray, -0.012)
         _triangle(mesh, at, 0.40, _RED, 0.0)
         _triangle(mesh, at, 0.27, _WHITE, 0.012)
         _board(mesh, at - by(0, 0, 0.03), (0.045, 0.17), black, 0.02)
     elif kind == "priority":
-        for size, colour, depth in ((0.40, _WHITE, 0.0), (0.28, _YELLOW, 0.012)):
+        for size, color, depth in ((0.40, _WHITE, 0.0), (0.28, _YELLOW, 0.012)):
             corner = np.array([[0, 0, -size], [size, 0, 0], [0, 0, size], [-size, 0, 0]])
-            mesh.quads(at + corner - by(0, depth, 0), Surface(colour, 0.02))
+            mesh.quads(at + corner - by(0, depth, 0), Surface(color, 0.02))
     elif kind == "arrow":
         _disc(mesh, at, 0.32, _BLUE, 0.0)
         _board(mesh, at, (0.07, 0.36), _WHITE, 0.012)
@@ -78,11 +76,11 @@ def _sign_face(mesh: Mesh, random: Random, at: Array, kind: str) -> None:
 
 def _way_sign(mesh: Mesh, random: Random, at: Array) -> None:
     """The way to somewhere, in two lines that cannot be read."""
-    colour = (_BLUE, _YELLOW, (0.02, 0.2, 0.08))[random.integers(3)]
+    color = (_BLUE, _YELLOW, (0.02, 0.2, 0.08))[random.integers(3)]
     width = random.uniform(1.1, 2.2)
     _board(mesh, at, (width, 0.62), _WHITE, 0.0)
-    _board(mesh, at, (width - 0.06, 0.56), colour, 0.012)
-    ink = (0.02, 0.02, 0.02) if colour == _YELLOW else _WHITE
+    _board(mesh, at, (width - 0.06, 0.56), color, 0.012)
+    ink = (0.02, 0.02, 0.02) if color == _YELLOW else _WHITE
     for row in (0.12, -0.13):
         line = at + by(random.uniform(-0.15, 0.1), 0, row)
         _board(mesh, line, (width * random.uniform(0.4, 0.65), 0.09), ink, 0.02)
@@ -110,17 +108,17 @@ def _signal_head(mesh: Mesh, at: Array, state: int) -> None:
     with mesh.part("traffic light"):
         x, y, z = at
         box(mesh, (x - 0.17, y - 0.13, z - 0.5), (x + 0.17, y + 0.13, z + 0.5), Surface((0.018, 0.02, 0.02), 0.03))
-        colours: tuple[Colour, ...] = ((0.95, 0.03, 0.02), (0.95, 0.45, 0.02), (0.03, 0.8, 0.35))
-        for row, colour in enumerate(colours):
+        colors: tuple[Color, ...] = ((0.95, 0.03, 0.02), (0.95, 0.45, 0.02), (0.03, 0.8, 0.35))
+        for row, color in enumerate(colors):
             on = row == state
-            dim = (colour[0] * 0.12, colour[1] * 0.12, colour[2] * 0.12)
+            dim = (color[0] * 0.12, color[1] * 0.12, color[2] * 0.12)
             lamp = at + by(0, 0, 0.31 - 0.31 * row)
-            _disc(mesh, lamp, 0.125, colour if on else dim, 0.14, 2.0 if on else 0.0)
+            _disc(mesh, lamp, 0.125, color if on else dim, 0.14, 2.0 if on else 0.0)
             box(mesh, lamp + by(-0.13, -0.27, 0.11), lamp + by(0.13, -0.13, 0.135), Surface((0.015, 0.015, 0.015)))
 
 
 def add_traffic_light(mesh: Mesh, random: Random, reach: float, state: int) -> None:
-    """A post with a signal and, where `reach` is not 0, a mast arm with a second one, metres to the right."""
+    """A post with a signal and, where `reach` is not 0, a mast arm with a second one, meters to the right."""
     with mesh.part("pole"):
         mesh.tube((0, 0, 0), (0, 0, 5.6 if reach else 3.4), _DARK_STEEL, 0.085, 0.06)
         if reach:
@@ -134,7 +132,7 @@ def add_traffic_light(mesh: Mesh, random: Random, reach: float, state: int) -> N
 
 
 def add_lamp_post(mesh: Mesh, random: Random, reach: float, lit: bool) -> None:
-    """A street lamp that leans over the road by `reach` metres to the right."""
+    """A street lamp that leans over the road by `reach` meters to the right."""
     with mesh.part("pole"):
         high = random.uniform(6.5, 9.0)
         mesh.tube((0, 0, 0), (0, 0, 1.1), _DARK_STEEL, 0.10)
@@ -165,21 +163,21 @@ def add_bin(mesh: Mesh, random: Random) -> None:
         box(mesh, (-0.45, -0.2, 0), (0.45, 0.2, 1.25), Surface((0.24, 0.25, 0.23), 0.01, grain=(0.08, 0.3)))
 
 
-_GREENS: tuple[Colour, ...] = (
+_GREENS: tuple[Color, ...] = (
     (0.055, 0.095, 0.022),
     (0.075, 0.115, 0.025),
     (0.04, 0.075, 0.022),
     (0.10, 0.12, 0.03),
     (0.05, 0.085, 0.035),
 )
-_AUTUMN: tuple[Colour, ...] = ((0.22, 0.13, 0.02), (0.20, 0.07, 0.015), (0.16, 0.14, 0.03))
+_AUTUMN: tuple[Color, ...] = ((0.22, 0.13, 0.02), (0.20, 0.07, 0.015), (0.16, 0.14, 0.03))
 
 
 def _foliage(random: Random, autumn: bool) -> list[Surface]:
     greens = _AUTUMN if autumn and random.random() < 0.7 else _GREENS
-    colour = np.array(greens[random.integers(len(greens))]) * random.uniform(0.85, 1.3)
+    color = np.array(greens[random.integers(len(greens))]) * random.uniform(0.85, 1.3)
     return [
-        Surface(tuple((colour * share).tolist()), grain=(0.18, 0.12), texture=leaf, cutout=leaf)
+        Surface(tuple((color * share).tolist()), grain=(0.18, 0.12), texture=leaf, cutout=leaf)
         for leaf, share in zip(LEAVES, (0.85, 1.0, 1.15), strict=True)
     ]
 
@@ -230,9 +228,9 @@ def add_bush(mesh: Mesh, random: Random, size: float) -> None:
 
 def add_hedge(mesh: Mesh, random: Random, length: float, height: float, depth: float = 0.7) -> None:
     """A clipped hedge along +x."""
-    colour = np.array(_GREENS[random.integers(len(_GREENS))]) * random.uniform(0.7, 1.0)
-    solid = Surface(tuple(colour.tolist()), grain=(0.5, 0.05))
-    ragged = Surface(tuple(colour.tolist()), grain=(0.5, 0.05), cutout=TUFTS)
+    color = np.array(_GREENS[random.integers(len(_GREENS))]) * random.uniform(0.7, 1.0)
+    solid = Surface(tuple(color.tolist()), grain=(0.5, 0.05))
+    ragged = Surface(tuple(color.tolist()), grain=(0.5, 0.05), cutout=TUFTS)
     with mesh.part("vegetation"):
         box(mesh, (0, 0, 0), (length, depth, height - 0.12), solid)
         repeat = (max(1, round(length / 2.5)), 1)
@@ -243,7 +241,7 @@ def add_hedge(mesh: Mesh, random: Random, length: float, height: float, depth: f
 
 def add_fence(mesh: Mesh, random: Random, length: float, kind: str) -> None:
     """A fence along +x that one looks through: bars, pickets, net, barrier."""
-    cutout, height, pitch, colour = {
+    cutout, height, pitch, color = {
         "bars": (BARS, random.uniform(1.0, 1.6), 0.5, (0.025, 0.03, 0.03)),
         "pickets": (
             PICKETS,
@@ -254,21 +252,21 @@ def add_fence(mesh: Mesh, random: Random, length: float, kind: str) -> None:
         "net": (NET, random.uniform(1.3, 2.2), 0.45, (0.1, 0.15, 0.11)),
         "barrier": (BARRIER, 0.75, 2.0, (0.33, 0.34, 0.35)),
     }[kind]
-    surface = Surface(colour, 0.02, grain=(0.08, 0.4), cutout=cutout)
+    surface = Surface(color, 0.02, grain=(0.08, 0.4), cutout=cutout)
     with mesh.part("fence"):
         corners = [[0, 0, 0.05], [length, 0, 0.05], [length, 0, height], [0, 0, height]]
         mesh.quads(corners, surface, repeat=(max(1, round(length / pitch)), 1))
-        solid = Surface(colour, 0.02)
+        solid = Surface(color, 0.02)
         for x in np.linspace(0, length, max(2, round(length / 2.5))):
             mesh.tube((x, 0, 0), (x, 0, height + 0.06), solid, 0.045)
 
 
 def add_wall(mesh: Mesh, random: Random, length: float, brick: int) -> None:
-    """A garden wall along +x; `brick` is the row of a texture of 4 x 4 metres, or -1 for concrete."""
+    """A garden wall along +x; `brick` is the row of a texture of 4 x 4 meters, or -1 for concrete."""
     height = random.uniform(0.9, 2.3)
     tone = random.uniform(0.8, 1.1)
-    colour = (1.1 * tone, 1.05 * tone, tone) if brick >= 0 else (0.34 * tone, 0.33 * tone, 0.31 * tone)
-    surface = Surface(colour, grain=(0.07, 0.6), texture=brick)
+    color = (1.1 * tone, 1.05 * tone, tone) if brick >= 0 else (0.34 * tone, 0.33 * tone, 0.31 * tone)
+    surface = Surface(color, grain=(0.07, 0.6), texture=brick)
     with mesh.part("wall"):
         corners = np.array([[[0, 0, 0], [length, 0, 0], [length, 0, height], [0, 0, height]],
                             [[length, 0.3, 0], [0, 0.3, 0], [0, 0.3, height], [length, 0.3, height]]])  # fmt: skip

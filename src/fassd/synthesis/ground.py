@@ -12,7 +12,7 @@ from fassd.synthesis.textures import Texture
 
 @dataclass(frozen=True)
 class Mark:
-    """A painted rectangle, in metres across and along the street; repeated every `period` along or across.
+    """A painted rectangle, in meters across and along the street; repeated every `period` along or across.
 
     Attributes:
         left, right: across; to the right of the middle of the road is positive.
@@ -37,10 +37,10 @@ class Road:
     """The road's course and surface.
 
     Attributes:
-        curve: 1 / metres: the middle of the road lies at x = curve y^2 / 2.
-        half_width: from the middle to the kerb.
+        curve: 1 / meters: the middle of the road lies at x = curve y^2 / 2.
+        half_width: from the middle to the curb.
         marks: what is painted on it.
-        rails: where tram tracks lie, metres across.
+        rails: where tram tracks lie, meters across.
         tone: how light the asphalt is.
         wear: 0 new paint .. 1 old.
     """
@@ -53,7 +53,7 @@ class Road:
     wear: float
 
     def across(self, x: Array, y: Array) -> Array:
-        """Metres to the right of the middle of the road."""
+        """Meters to the right of the middle of the road."""
         position: Array = x - self.curve * y * y / 2
         return position
 
@@ -85,8 +85,8 @@ class Spot:
     """Samples on the ground.
 
     Attributes:
-        across, along: metres, in the street's own coordinates.
-        wide, deep: metres that a sample covers across and along.
+        across, along: meters, in the street's own coordinates.
+        wide, deep: meters that a sample covers across and along.
         noise: one period of noise.
     """
 
@@ -97,42 +97,42 @@ class Spot:
     noise: Texture
 
     def grain(self, size: float, stretch: float = 1.0) -> Array:
-        """Noise with 256 texels to `size` metres."""
+        """Noise with 256 texels to `size` meters."""
         texels = np.sqrt(self.wide * self.deep) * (256 / size)
         return self.noise.sample(self.across / size, self.along / (size * stretch), texels)[:, 0]
 
 
 def paint(pattern: str, spot: Spot, road: Road) -> Array:
-    """Colour factors (n, 3) of a pattern."""
+    """Color factors (n, 3) of a pattern."""
     return {"asphalt": _asphalt, "paving": _paving, "grass": _grass}[pattern](spot, road)
 
 
 def _asphalt(spot: Spot, road: Road) -> Array:
     coarse, fine = spot.grain(19.0, 2.5), spot.grain(2.3)
-    grey = road.tone * (1 + 0.05 * coarse + 0.09 * fine)
+    gray = road.tone * (1 + 0.05 * coarse + 0.09 * fine)
     lane = road.half_width / max(1, round(road.half_width / 3.3))
     track = np.cos((spot.across / lane) * 4 * np.pi)
     inside = np.abs(spot.across) < road.half_width
-    grey *= np.where(inside, 1 + 0.035 * track, 1)
+    gray *= np.where(inside, 1 + 0.035 * track, 1)
     patch = spot.grain(61.0, 1.0) > 1.55
-    grey *= np.where(patch, np.float32(0.88), 1)
+    gray *= np.where(patch, np.float32(0.88), 1)
     seam = _cover(np.abs(spot.across - 0.35), 0, 0.03, spot.wide) * 0.25
     gutter = _cover(np.abs(spot.across), road.half_width - 0.35, road.half_width, spot.wide) * 0.18
-    grey *= (1 - seam) * (1 - gutter)
-    colour = grey[:, None] * np.array([1.0, 0.985, 0.96], np.float32)
+    gray *= (1 - seam) * (1 - gutter)
+    color = gray[:, None] * np.array([1.0, 0.985, 0.96], np.float32)
     for rail in road.rails:
         for side in (-0.7175, 0.7175):
             steel = _cover(spot.across, rail + side - 0.035, rail + side + 0.035, spot.wide)[:, None]
-            colour = colour * (1 - steel) + np.array([0.30, 0.29, 0.28], np.float32) * steel
+            color = color * (1 - steel) + np.array([0.30, 0.29, 0.28], np.float32) * steel
             groove = _cover(spot.across, rail + side + 0.035, rail + side + 0.075, spot.wide)[:, None]
-            colour = colour * (1 - groove * 0.8)
+            color = color * (1 - groove * 0.8)
     worn = np.clip(1.15 - road.wear * (0.45 + 0.35 * fine + 0.3 * coarse), 0.12, 1)
     for mark in road.marks:
-        _add_mark(colour, mark, spot, worn)
-    return colour
+        _add_mark(color, mark, spot, worn)
+    return color
 
 
-def _add_mark(colour: Array, mark: Mark, spot: Spot, worn: Array) -> None:
+def _add_mark(color: Array, mark: Mark, spot: Spot, worn: Array) -> None:
     near = np.flatnonzero(
         (spot.across > mark.left - spot.wide)
         & (spot.across < mark.right + spot.wide)
@@ -149,7 +149,7 @@ def _add_mark(colour: Array, mark: Mark, spot: Spot, worn: Array) -> None:
         share *= _repeated(across - mark.left, mark.bars, mark.bars / 2, wide)
     share = (share * worn[near])[:, None]
     white = np.array([0.62, 0.42, 0.07] if mark.yellow else [0.62, 0.61, 0.58], np.float32)
-    colour[near] = colour[near] * (1 - share) + white * share
+    color[near] = color[near] * (1 - share) + white * share
 
 
 def _paving(spot: Spot, road: Road) -> Array:
@@ -160,9 +160,9 @@ def _paving(spot: Spot, road: Road) -> Array:
     joint = np.maximum(_repeated(across * slab, slab, 0.02, spot.wide), _repeated(spot.along, slab, 0.02, spot.deep))
     tone = spot.noise.sample(np.floor(across) * 0.137, np.floor(along) * 0.211, np.ones(len(along), np.float32))[:, 0]
     sharp = np.clip(1 - spot.deep * 2, 0, 1)
-    grey = (1 + 0.06 * coarse + 0.05 * fine + 0.05 * tone * sharp) * (1 - 0.45 * joint)
+    gray = (1 + 0.06 * coarse + 0.05 * fine + 0.05 * tone * sharp) * (1 - 0.45 * joint)
     spots = spot.grain(5.0) > 2.1
-    paved: Array = (grey * np.where(spots, np.float32(0.8), 1))[:, None] * np.ones(3, np.float32)
+    paved: Array = (gray * np.where(spots, np.float32(0.8), 1))[:, None] * np.ones(3, np.float32)
     return paved
 
 
@@ -170,6 +170,6 @@ def _grass(spot: Spot, road: Road) -> Array:
     coarse, middle, fine = spot.grain(31.0), spot.grain(6.0), spot.grain(0.9)
     light = 1 + 0.14 * coarse + 0.14 * middle + 0.26 * fine
     dry = np.clip(0.25 * coarse + 0.2 * middle, -0.3, 0.7)[:, None]
-    colour = light[:, None] * (1 + dry * np.array([0.7, 0.18, 0.2], np.float32))
-    grown: Array = np.maximum(colour, np.float32(0.15))
+    color = light[:, None] * (1 + dry * np.array([0.7, 0.18, 0.2], np.float32))
+    grown: Array = np.maximum(color, np.float32(0.15))
     return grown

@@ -40,7 +40,7 @@ def develop(light: Array, random: Random, noise: float, brightness: float) -> Im
 
 
 def _blurred(light: Array, strength: float) -> Array:
-    """A little of each neighbour's light, as lenses and demosaicing give."""
+    """A little of each neighbor's light, as lenses and demosaicing give."""
     for axis in (0, 1):
         last = light.shape[axis] - 1
         before = light.take(np.maximum(np.arange(last + 1) - 1, 0), axis)

@@ -19,9 +19,9 @@ class Weather:
     Attributes:
         name: for people.
         to_sun: unit vector.
-        sun: colour of direct light; 0 where clouds hide it.
-        zenith, horizon: the sky's colours.
-        haze: share of light lost a metre.
+        sun: color of direct light; 0 where clouds hide it.
+        zenith, horizon: the sky's colors.
+        haze: share of light lost a meter.
         wet: 0 dry .. 1 puddles.
         clouds: share of the sky they cover.
         lit: share of windows with light; above 0 the lamps are on.
@@ -66,8 +66,8 @@ def choose_weather(random: Random) -> Weather:
     names = list(_KINDS)
     weights = np.array([_KINDS[name][0] for name in names])
     name = str(random.choice(names, p=weights / weights.sum()))
-    _, colours, (haze, wet, clouds, lit, noise) = _KINDS[name]
-    sun, zenith, horizon = (np.array(colour) * random.uniform(0.92, 1.08, 3) for colour in colours)
+    _, colors, (haze, wet, clouds, lit, noise) = _KINDS[name]
+    sun, zenith, horizon = (np.array(color) * random.uniform(0.92, 1.08, 3) for color in colors)
     elevation = random.uniform(0.17, 0.32) if name == "low sun" else random.uniform(0.5, 1.05)
     bearing = random.uniform(-np.pi, np.pi)
     if name == "low sun" and np.cos(bearing) > 0.8:
@@ -104,23 +104,23 @@ def sky(weather: Weather, direction: Array, noise: Texture | None = None) -> Arr
     """(n, 3): the light from unit directions (n, 3); with `noise` there are clouds in it."""
     height = np.maximum(direction[:, 2:], 0)
     rise = 1 - power(1 - height, 5)
-    colour = weather.horizon * (1 - rise) + weather.zenith * rise
+    color = weather.horizon * (1 - rise) + weather.zenith * rise
     towards = np.maximum(direction @ weather.to_sun, 0)[:, None]
-    colour = colour + weather.sun * (0.25 * power(towards, 8) + 0.8 * power(towards, 128))
+    color = color + weather.sun * (0.25 * power(towards, 8) + 0.8 * power(towards, 128))
     if noise is None:
-        clear: Array = colour
+        clear: Array = color
         return clear
     flat = direction[:, :2] / (height + 0.12)
     texels = np.full(len(flat), 1.5, np.float32)
     coarse = noise.sample(flat[:, 0] * 0.13, flat[:, 1] * 0.13, texels)
     fine = noise.sample(flat[:, 0] * 0.5 + 0.3, flat[:, 1] * 0.5, texels)
     if weather.clouds >= 1:  # a closed cover, thicker here and there
-        cover: Array = colour * (1 + (0.06 * coarse + 0.025 * fine) * np.minimum(1, height * 6))
+        cover: Array = color * (1 + (0.06 * coarse + 0.025 * fine) * np.minimum(1, height * 6))
         return cover
     thick = coarse + 0.35 * fine + (weather.clouds - 0.5) * 2.2
     share = np.clip(thick * 1.1, 0, 1) * np.clip(height * 9 - 0.1, 0, 1) * 0.92
     lit = weather.ambient * 0.55 + weather.horizon * 0.35 + weather.sun * (0.42 - 0.12 * np.clip(thick, 0, 2))
-    clouded: Array = colour * (1 - share) + lit * share
+    clouded: Array = color * (1 - share) + lit * share
     return clouded
 
 

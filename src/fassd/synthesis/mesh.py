@@ -1,6 +1,6 @@
 """What a rendered street is made of: flat faces, and tubes and discs that turn to whoever looks at them.
 
-World coordinates in metres: x to the right, y along the street, z up; the road lies at z = 0.
+World coordinates in meters: x to the right, y along the street, z up; the road lies at z = 0.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy.typing as npt
 from fassd.core.labels import CITYSCAPES
 
 Array: TypeAlias = npt.NDArray[Any]
-Colour: TypeAlias = tuple[float, float, float]
+Color: TypeAlias = tuple[float, float, float]
 
-# Raw ids; beyond the 19 classes, what Cityscapes itself leaves out of training.
-RAW_IDS = {row.name: row.raw_id for row in CITYSCAPES.classes} | {"ego vehicle": 1, "static": 4}
+# Label ids; beyond the 19 classes, what Cityscapes itself leaves out of training.
+RAW_IDS = {row.name: row.label_id for row in CITYSCAPES.classes} | {"ego vehicle": 1, "static": 4}
 COUNTED = frozenset({"person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"})
 """The classes whose things are told apart in instance files."""
 
@@ -28,7 +28,7 @@ OPAQUE, ROUND = -2, -1
 
 
 def by(x: float, y: float, z: float) -> Array:
-    """A step from one point to another, in metres."""
+    """A step from one point to another, in meters."""
     return np.array([x, y, z], float)
 
 
@@ -37,16 +37,16 @@ class Surface:
     """How a face looks.
 
     Attributes:
-        colour: share of red, green and blue light that is thrown back, linear.
+        color: share of red, green and blue light that is thrown back, linear.
         gloss: share of the surroundings mirrored at right angles; more at grazing angles.
         emission: light of its own, relative to sunlight on white.
-        grain: relative roughness of the colour, and the size of its coarsest grains in metres.
+        grain: relative roughness of the color, and the size of its coarsest grains in meters.
         texture: row of the scene's textures, or none.
         cutout: the part of the face that is there.
         pattern: "plain", or one of the patterns of `ground`.
     """
 
-    colour: Colour
+    color: Color
     gloss: float = 0.0
     emission: float = 0.0
     grain: tuple[float, float] = (0.0, 1.0)
@@ -62,10 +62,10 @@ class Faces:
     Attributes:
         corners: (n, 4, 3), in order around the face; the first, second and fourth span its plane.
         normals: (n, 3, 3): the normal at the first corner, and its change towards the second and the fourth.
-        surface, label, instance: (n,) rows of the surfaces, raw ids, instance numbers.
-        shade: (n,) factor on the colour.
+        surface, label, instance: (n,) rows of the surfaces, label ids, instance numbers.
+        shade: (n,) factor on the color.
         repeat: (n, 2) how often texture or cutout repeats along the two sides.
-        bias: (n,) metres in which a face cannot shade itself.
+        bias: (n,) meters in which a face cannot shade itself.
         one_sided: (n,) faces that are never seen from behind.
     """
 
@@ -107,7 +107,7 @@ _Tube: TypeAlias = tuple[float, ...]
 
 @dataclass
 class Mesh:
-    """A scene under construction: things are modelled around an origin and placed by `at`.
+    """A scene under construction: things are modeled around an origin and placed by `at`.
 
     Attributes:
         surfaces: how faces look, by row.
@@ -181,9 +181,9 @@ class Mesh:
         last = radius if end_radius is None else end_radius
         self._tubes.append((*start, *end, radius, last, 1.0, self._place, self._row(surface), *self._owner))
 
-    def ball(self, centre: Any, radius: float, surface: Surface, shade: float = 1.0, height: float = 0.0) -> None:
+    def ball(self, center: Any, radius: float, surface: Surface, shade: float = 1.0, height: float = 0.0) -> None:
         """A ball as ragged as the surface's cutout; `height` is its vertical radius where it differs."""
-        x, y, z = centre
+        x, y, z = center
         up = height or radius
         ends = (x, y, z - up, x, y, z + up)
         self._tubes.append((*ends, radius, radius, shade, self._place, self._row(surface), *self._owner))

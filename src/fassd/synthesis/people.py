@@ -1,4 +1,4 @@
-"""People on foot and on two wheels. Modelled around their feet, looking towards +y."""
+"""People on foot and on two wheels. Modeled around their feet, looking towards +y."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fassd.synthesis.mesh import ROUND, Array, Colour, Mesh, Surface, by
+from fassd.synthesis.mesh import ROUND, Array, Color, Mesh, Surface, by
 from fassd.synthesis.shapes import box, side_disc
 from fassd.synthesis.textures import BICYCLE_WHEEL, RIM
 
 Random = np.random.Generator
 
-_SKINS: tuple[Colour, ...] = (
+_SKINS: tuple[Color, ...] = (
     (0.50, 0.30, 0.22),
     (0.42, 0.24, 0.16),
     (0.24, 0.12, 0.07),
     (0.10, 0.05, 0.03),
     (0.55, 0.36, 0.28),
 )
-_HAIR: tuple[Colour, ...] = (
+_HAIR: tuple[Color, ...] = (
     (0.012, 0.01, 0.008),
     (0.05, 0.028, 0.014),
     (0.14, 0.08, 0.035),
     (0.3, 0.2, 0.09),
     (0.3, 0.3, 0.3),
 )
-_TOPS: tuple[Colour, ...] = (
+_TOPS: tuple[Color, ...] = (
     (0.02, 0.02, 0.024), (0.03, 0.045, 0.1), (0.5, 0.48, 0.45), (0.35, 0.025, 0.03), (0.06, 0.12, 0.06),
     (0.16, 0.16, 0.17), (0.42, 0.28, 0.04), (0.06, 0.2, 0.35), (0.2, 0.13, 0.07), (0.45, 0.22, 0.26), (0.08, 0.03, 0.1),
 )  # fmt: skip
-_TROUSERS: tuple[Colour, ...] = (
+_TROUSERS: tuple[Color, ...] = (
     (0.02, 0.03, 0.065),
     (0.05, 0.075, 0.14),
     (0.016, 0.016, 0.018),
@@ -51,17 +51,17 @@ class Clothes:
 
 
 def _choose_clothes(random: Random) -> Clothes:
-    def pick(colours: tuple[Colour, ...], grain: float = 0.0) -> Surface:
-        colour = np.array(colours[random.integers(len(colours))]) * random.uniform(0.75, 1.25)
-        return Surface(tuple(colour.tolist()), grain=(grain, 0.15))
+    def pick(colors: tuple[Color, ...], grain: float = 0.0) -> Surface:
+        color = np.array(colors[random.integers(len(colors))]) * random.uniform(0.75, 1.25)
+        return Surface(tuple(color.tolist()), grain=(grain, 0.15))
 
     shoes = Surface((0.02, 0.018, 0.016) if random.random() < 0.7 else (0.45, 0.45, 0.43))
     return Clothes(pick(_SKINS), pick(_HAIR), pick(_TOPS, 0.04), pick(_TROUSERS, 0.04), shoes)
 
 
-def _ball(mesh: Mesh, centre: Array, radius: float, surface: Surface, height: float = 0.0) -> None:
-    rounded = Surface(surface.colour, surface.gloss, surface.emission, surface.grain, cutout=ROUND)
-    mesh.ball(centre, radius, rounded, height=height)
+def _ball(mesh: Mesh, center: Array, radius: float, surface: Surface, height: float = 0.0) -> None:
+    rounded = Surface(surface.color, surface.gloss, surface.emission, surface.grain, cutout=ROUND)
+    mesh.ball(center, radius, rounded, height=height)
 
 
 def _limb(mesh: Mesh, joints: list[Array], radii: tuple[float, ...], surface: Surface) -> None:
@@ -135,16 +135,16 @@ def _belongings(mesh: Mesh, random: Random, hip: Array, neck: Array, coat: Surfa
         box(mesh, hand - by(0.05, 0.16, 0.2), hand + by(0.05, 0.16, 0.08), stuff)
 
 
-def _bicycle_wheel(mesh: Mesh, y: float, radius: float, tyre: Surface) -> None:
-    side_disc(mesh, (0, y, radius), radius, Surface(tyre.colour, cutout=BICYCLE_WHEEL))
+def _bicycle_wheel(mesh: Mesh, y: float, radius: float, tire: Surface) -> None:
+    side_disc(mesh, (0, y, radius), radius, Surface(tire.color, cutout=BICYCLE_WHEEL))
     # Seen from before, the flat wheel would vanish.
-    mesh.tube((0, y, 0.0), (0, y, 2 * radius), tyre, 0.018)
+    mesh.tube((0, y, 0.0), (0, y, 2 * radius), tire, 0.018)
 
 
 def add_bicycle(mesh: Mesh, random: Random) -> None:
     """A bicycle that stands upright."""
-    colours = _TOPS
-    paint = Surface(tuple((np.array(colours[random.integers(len(colours))]) * 1.2).tolist()), 0.05)
+    colors = _TOPS
+    paint = Surface(tuple((np.array(colors[random.integers(len(colors))]) * 1.2).tolist()), 0.05)
     dark, radius = Surface((0.02, 0.02, 0.02), 0.02), 0.345
     for y in (-0.53, 0.53):
         _bicycle_wheel(mesh, y, radius, dark)

@@ -1,4 +1,4 @@
-"""The plan of a street: lanes, kerbs, crossings, markings. Everything else is placed by it."""
+"""The plan of a street: lanes, curbs, crossings, markings. Everything else is placed by it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ Random = np.random.Generator
 LANE = 3.25
 PARKING = 2.15
 NEAREST, FARTHEST = -14.0, 210.0
-"""Where along the street building begins and ends, metres from the camera."""
+"""Where along the street building begins and ends, meters from the camera."""
 
 KINDS = ("city", "town", "suburb", "park")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where things may stand; metres across to the right of the middle, and along from the camera.
+    """Where things may stand; meters across to the right of the middle, and along from the camera.
 
     Attributes:
         kind: of surroundings.
         road: its course, width and markings.
         lanes: in each direction.
-        parked: whether cars stand at the kerb, left and right.
+        parked: whether cars stand at the curb, left and right.
         pavement: width of the pavement, left and right.
-        verge: width of the lawn between kerb and pavement, left and right.
+        verge: width of the lawn between curb and pavement, left and right.
         junctions: (start, end) of each side street.
         zebras: where people may cross.
         own_lane: where the camera drives.
@@ -53,7 +53,7 @@ class Plan:
         return (abs(number) - 0.5) * LANE * (1 if number > 0 else -1)
 
     def front(self, side: int) -> float:
-        """Metres from the middle of the road to the far edge of the pavement; `side` is -1 or 1."""
+        """Meters from the middle of the road to the far edge of the pavement; `side` is -1 or 1."""
         which = side > 0
         return self.road.half_width + self.verge[which] + self.pavement[which]
 

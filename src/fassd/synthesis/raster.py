@@ -9,7 +9,7 @@ import numpy as np
 from fassd.synthesis.mesh import OPAQUE, ROUND, Array, Faces, Mesh
 
 _NEAR = 0.25
-"""Metres before the camera at which faces are cut."""
+"""Meters before the camera at which faces are cut."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Camera:
     @property
     def rays(self) -> Array:
         """(3, 3): the world direction through a picture point (x, y, 1), of length 1 along the axis."""
-        centre = np.array([[1, 0, -self.width / 2], [0, 1, -self.height / 2], [0, 0, self.focal]]) / self.focal
-        rays: Array = self.axes.T @ centre
+        center = np.array([[1, 0, -self.width / 2], [0, 1, -self.height / 2], [0, 0, self.focal]]) / self.focal
+        rays: Array = self.axes.T @ center
         return rays
 
 
@@ -74,8 +74,8 @@ def seen_from(camera: Camera, faces: Faces) -> Projected:
         pieces.append(cut)
         owners.append(np.full(len(cut), row))
     corners, owner = np.concatenate(pieces), np.concatenate(owners)
-    centre = np.array([camera.width / 2, camera.height / 2])
-    outlines = corners[..., :2] / corners[..., 2:] * camera.focal + centre
+    center = np.array([camera.width / 2, camera.height / 2])
+    outlines = corners[..., :2] / corners[..., 2:] * camera.focal + center
     return Projected(solve, outlines, owner)
 
 
@@ -92,7 +92,7 @@ def _clipped(corners: Array) -> Array:
     return np.array([kept[:4]] if len(kept) == 4 else [kept[:4], [kept[0], kept[3], kept[4], kept[4]]])
 
 
-def rasterise(
+def rasterize(
     projected: Projected, faces: Faces, mesh: Mesh, size: tuple[int, int], perspective: bool = True
 ) -> tuple[Array, Array]:
     """The face at each sample (-1: none), int32, and its w, float32, both of `size`.
@@ -104,7 +104,7 @@ def rasterise(
     boxes, lines = _spans(projected.outlines, size)
     cutouts = np.array([surface.cutout for surface in mesh.surfaces])[faces.surface]
     solve = projected.solve.astype(np.float32)
-    depth = np.einsum("nij,nj->n", solve[projected.face, 2:], _centres(projected.outlines))
+    depth = np.einsum("nij,nj->n", solve[projected.face, 2:], _centers(projected.outlines))
     grid = np.arange(max(size), dtype=np.float32) + np.float32(0.5)
     seen = (boxes[:, 1] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 2])
     # Near faces first, so that most of what lies behind fails the depth test.
@@ -128,9 +128,9 @@ def rasterise(
     return ids, best
 
 
-def _centres(outlines: Array) -> Array:
-    centres = outlines.mean(1)
-    return np.concatenate([centres, np.ones((len(centres), 1))], 1)
+def _centers(outlines: Array) -> Array:
+    centers = outlines.mean(1)
+    return np.concatenate([centers, np.ones((len(centers), 1))], 1)
 
 
 def _spans(outlines: Array, size: tuple[int, int]) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ import numpy as np
 from fassd.core.arrays import Image
 from fassd.synthesis.lens import develop
 from fassd.synthesis.mesh import COUNTED, RAW_IDS, Array, Faces
-from fassd.synthesis.raster import rasterise, seen_from
+from fassd.synthesis.raster import rasterize, seen_from
 from fassd.synthesis.scene import Scene
 from fassd.synthesis.shade import FINENESS, Shader, cast_shadows
 
@@ -20,8 +20,8 @@ class Rendering:
 
     Attributes:
         image: uint8 RGB.
-        label_ids: uint8, Cityscapes' raw ids.
-        instance_ids: uint16, raw id * 1000 + number for things that are counted, else the raw id.
+        label_ids: uint8, Cityscapes' label ids.
+        instance_ids: uint16, label id * 1000 + number for things that are counted, else the label id.
     """
 
     image: Image
@@ -34,7 +34,7 @@ def render(scene: Scene, random: np.random.Generator) -> Rendering:
     camera = scene.camera.finer(FINENESS)
     faces = scene.mesh.facing(camera.eye, camera.axes[2])
     projected = seen_from(camera, faces)
-    ids, _ = rasterise(projected, faces, scene.mesh, (camera.height, camera.width))
+    ids, _ = rasterize(projected, faces, scene.mesh, (camera.height, camera.width))
     shadows = cast_shadows(scene.mesh, scene.weather)
     shader = Shader(camera, scene.mesh, faces, projected, shadows, scene.weather, scene.road, scene.noise)
     samples = _by_pixel(ids)
@@ -101,7 +101,7 @@ def _resolve(shader: Shader, samples: Array, width: int) -> Array:
 
 
 def _labels(samples: Array, faces: Faces) -> tuple[Array, Array]:
-    """Raw ids and instance ids: what most samples of a pixel show; the first of them where they are divided."""
+    """Label ids and instance ids: what most samples of a pixel show; the first of them where they are divided."""
     counted = np.isin(faces.label, [RAW_IDS[name] for name in COUNTED])
     values = np.append(np.where(counted, faces.label * 1000 + faces.instance, faces.label), RAW_IDS["sky"])
     shown = values.astype(np.uint16)[samples]  # the last value stands for -1

@@ -55,7 +55,7 @@ def _choose_camera(random: Random, across: float, size: tuple[int, int]) -> Came
     pitch = np.arctan((random.uniform(0.40, 0.52) - 0.5) * height / focal)
     eye = np.array([across + random.normal(0, 0.25), 0, random.uniform(1.25, 1.75)])
     if random.random() < 0.12:
-        eye[2] = random.uniform(2.0, 2.7)  # a lorry or a bus
+        eye[2] = random.uniform(2.0, 2.7)  # a truck or a bus
     forward = np.array([np.sin(yaw) * np.cos(pitch), np.cos(yaw) * np.cos(pitch), np.sin(pitch)])
     right = np.array([np.cos(yaw), -np.sin(yaw), 0])
     down = np.cross(forward, right)

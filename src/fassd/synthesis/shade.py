@@ -12,7 +12,7 @@ import PIL.ImageFilter
 from fassd.synthesis.ground import Road, Spot, paint
 from fassd.synthesis.light import Weather, power, sky, surroundings
 from fassd.synthesis.mesh import Array, Faces, Mesh
-from fassd.synthesis.raster import Camera, Projected, rasterise
+from fassd.synthesis.raster import Camera, Projected, rasterize
 from fassd.synthesis.textures import Texture
 
 _CHUNK = 1 << 16
@@ -22,7 +22,7 @@ FINENESS = 2
 """Samples to a pixel along each side; what is shaded once is as wide as a pixel."""
 
 _MAP_ORIGIN, _MAP_SIZE, _MAP_STEP = np.array([-32.0, -16.0], np.float32), (1400, 1000), np.float32(0.065)
-"""Of the maps of shadows on the ground: x and y of their corner, samples, metres a sample."""
+"""Of the maps of shadows on the ground: x and y of their corner, samples, meters a sample."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def cast_shadows(mesh: Mesh, weather: Weather) -> Shadows:
         high = faces.corners[..., 2]
         rise = np.stack([high[:, 1] - high[:, 0], high[:, 3] - high[:, 0], high[:, 0]], 1)
         solve = np.concatenate([solve[:, :2], np.einsum("ni,nij->nj", rise, solve)[:, None]], 1)
-        ids, height = rasterise(Projected(solve, outlines, np.arange(len(outlines))), faces, mesh, _MAP_SIZE, False)
+        ids, height = rasterize(Projected(solve, outlines, np.arange(len(outlines))), faces, mesh, _MAP_SIZE, False)
         bias = np.where(ids >= 0, faces.bias[np.maximum(ids, 0)], 0).astype(np.float32)
     return Shadows(height, bias, _open_sky(faces))
 
@@ -90,7 +90,7 @@ def _read(grid: Array, x: Array, y: Array, outside: float) -> Array:
 
 @dataclass
 class Shader:
-    """Everything that decides the colour of a sample."""
+    """Everything that decides the color of a sample."""
 
     camera: Camera
     mesh: Mesh
@@ -105,7 +105,7 @@ class Shader:
         surfaces = self.mesh.surfaces
         single = np.float32
         self._solve = self.projected.solve.astype(single)
-        self._colour = np.array([surface.colour for surface in surfaces], single)
+        self._color = np.array([surface.color for surface in surfaces], single)
         self._gloss = np.array([surface.gloss for surface in surfaces], single)
         self._emission = np.array([surface.emission for surface in surfaces], single)
         self._grain = np.array([surface.grain for surface in surfaces], single)
@@ -151,12 +151,12 @@ class Shader:
         normal: Array = at_corner[:, 0] + uv[:, :1] * at_corner[:, 1] + uv[:, 1:] * at_corner[:, 2]
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
         surface = self.faces.surface[ids]
-        colour = self._colour[surface] * self.faces.shade[ids].astype(np.float32)[:, None]
+        color = self._color[surface] * self.faces.shade[ids].astype(np.float32)[:, None]
         gloss, emission = self._gloss[surface], self._emission[surface]
-        self._apply_textures(colour, gloss, emission, ids, surface, uv, solve, depth)
-        self._apply_patterns(colour, surface, point, depth[:, 0], view)
-        self._apply_grain(colour, surface, point, normal, depth[:, 0])
-        light = colour * self._arriving(point, normal) + (emission[:, None] * colour) * self._glow
+        self._apply_textures(color, gloss, emission, ids, surface, uv, solve, depth)
+        self._apply_patterns(color, surface, point, depth[:, 0], view)
+        self._apply_grain(color, surface, point, normal, depth[:, 0])
+        light = color * self._arriving(point, normal) + (emission[:, None] * color) * self._glow
         shiny = np.flatnonzero(gloss > 0.012)
         if len(shiny):
             light[shiny] = self._mirrored(light[shiny], gloss[shiny], normal[shiny], view[shiny])
@@ -168,7 +168,7 @@ class Shader:
 
     def _apply_textures(
         self,
-        colour: Array,
+        color: Array,
         gloss: Array,
         emission: Array,
         ids: Array,
@@ -191,10 +191,10 @@ class Shader:
             across, up = np.maximum(steps[0], steps[2]), np.maximum(steps[1], steps[3])
             texels = np.maximum(np.sqrt(across * up), np.maximum(across, up) / 4)
             values = picture.sample(at[:, 0] * repeat[:, 0], at[:, 1] * repeat[:, 1], texels)
-            colour[here] *= values[:, :3]
+            color[here] *= values[:, :3]
             gloss[here], emission[here] = values[:, 3], values[:, 4]
 
-    def _apply_patterns(self, colour: Array, surface: Array, point: Array, depth: Array, view: Array) -> None:
+    def _apply_patterns(self, color: Array, surface: Array, point: Array, depth: Array, view: Array) -> None:
         patterns = self._pattern[surface]
         for pattern in ("asphalt", "paving", "grass"):
             here = np.flatnonzero(patterns == pattern)
@@ -205,9 +205,9 @@ class Shader:
             x, y = point[here, 0], point[here, 1]
             spot = Spot(self.road.across(x, y), y, wide, deep, self.noise)
             # Water in its pores makes a surface darker.
-            colour[here] *= paint(pattern, spot, self.road) * (1 - 0.45 * self.weather.wet)
+            color[here] *= paint(pattern, spot, self.road) * (1 - 0.45 * self.weather.wet)
 
-    def _apply_grain(self, colour: Array, surface: Array, point: Array, normal: Array, depth: Array) -> None:
+    def _apply_grain(self, color: Array, surface: Array, point: Array, normal: Array, depth: Array) -> None:
         strength, size = self._grain[surface].T
         here = np.flatnonzero(strength > 0)
         if not len(here):
@@ -218,7 +218,7 @@ class Shader:
         v = np.where(flat, at[:, 1], at[:, 2]) / period
         texels = depth[here] * self._pixel * 256 / period
         noise = self.noise.sample(u, v, texels)
-        colour[here] *= np.maximum(1 + strength[here, None] * noise, 0.1)
+        color[here] *= np.maximum(1 + strength[here, None] * noise, 0.1)
 
     def _arriving(self, point: Array, normal: Array) -> Array:
         """(n, 3): the light that falls on points."""

@@ -10,7 +10,7 @@ from fassd.synthesis.mesh import ROUND, Array, Mesh, Surface, by
 from fassd.synthesis.textures import RIM
 
 RUBBER = Surface((0.018, 0.018, 0.019), 0.01)
-_TYRE_SIDE = Surface((0.022, 0.022, 0.023), 0.01, cutout=ROUND)
+_TIRE_SIDE = Surface((0.022, 0.022, 0.023), 0.01, cutout=ROUND)
 _HUB = Surface((0.05, 0.05, 0.055), 0.05, cutout=ROUND)
 _RIM = Surface((0.34, 0.34, 0.35), 0.12, cutout=RIM)
 
@@ -32,7 +32,7 @@ def box(mesh: Mesh, low: Sequence[float] | Array, high: Sequence[float] | Array,
 
 
 def hull(mesh: Mesh, rings: Array, surface: Surface, closed: bool = False, smooth: bool = True) -> None:
-    """The skin over cross sections: (rings, points, 3), each point joined to its neighbours.
+    """The skin over cross sections: (rings, points, 3), each point joined to its neighbors.
 
     Args:
         mesh: where it is built.
@@ -86,7 +86,7 @@ def wheel(mesh: Mesh, x: float, y: float, radius: float, width: float = 0.2) -> 
     turn = np.linspace(0, 2 * np.pi, 11)
     around = np.stack([0 * turn, np.cos(turn), np.sin(turn)], 1) * radius + by(0, y, radius)
     hull(mesh, np.stack([around + by(x - out * width, 0, 0), around + by(x - out * 0.01, 0, 0)]), RUBBER)
-    side_disc(mesh, (x, y, radius), radius, _TYRE_SIDE)
+    side_disc(mesh, (x, y, radius), radius, _TIRE_SIDE)
     side_disc(mesh, (x + out * 0.006, y, radius), radius * 0.68, _HUB)
     side_disc(mesh, (x + out * 0.012, y, radius), radius * 0.66, _RIM)
 

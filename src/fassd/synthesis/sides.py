@@ -15,12 +15,12 @@ from fassd.synthesis.textures import texture
 
 Random = np.random.Generator
 
-KERB = 0.13
+CURB = 0.13
 _ASPHALT = Surface((1, 1, 1), pattern="asphalt")
 _LAWN = Surface((0.085, 0.125, 0.032), pattern="grass")
-_KERBSTONE = Surface((0.30, 0.29, 0.28), grain=(0.1, 0.3))
+_CURBSTONE = Surface((0.30, 0.29, 0.28), grain=(0.1, 0.3))
 _BEYOND = 60.0
-"""Metres beside the street up to which there is something."""
+"""Meters beside the street up to which there is something."""
 
 
 def _strip(
@@ -36,7 +36,7 @@ def _strip(
 
 
 def lay_ground(mesh: Mesh, random: Random, plan: Plan) -> None:
-    """Road, side streets, kerbs, pavements, verges, and lawn beneath everything else."""
+    """Road, side streets, curbs, pavements, verges, and lawn beneath everything else."""
     tone = random.uniform(0.17, 0.34)
     tint = random.uniform(0.86, 1.0)
     paving = Surface((tone, tone * (0.5 + 0.5 * tint), tone * tint * 0.96), pattern="paving")
@@ -54,7 +54,7 @@ def lay_ground(mesh: Mesh, random: Random, plan: Plan) -> None:
 
 
 def _lay_pavement(mesh: Mesh, plan: Plan, side: int, block: tuple[float, float], paving: Surface) -> None:
-    """One side of one block: kerb, verge, pavement, and the pavements that turn into the side streets."""
+    """One side of one block: curb, verge, pavement, and the pavements that turn into the side streets."""
     start, end = block
     half = plan.road.half_width
     stone, inner = half + 0.16, half + plan.verge[side > 0]
@@ -63,27 +63,27 @@ def _lay_pavement(mesh: Mesh, plan: Plan, side: int, block: tuple[float, float],
         _strip(mesh, plan, _ordered(side * near, side * far), along, height, surface)
 
     with mesh.at("sidewalk"):
-        _kerb(mesh, plan, side, start, end)
-        lay(half - 0.01, stone, block, KERB, _KERBSTONE)
-        lay(max(inner, stone), plan.front(side), block, KERB, paving)
-        # A few millimetres lower, so that of two bands in one place always the same one is seen.
+        _curb(mesh, plan, side, start, end)
+        lay(half - 0.01, stone, block, CURB, _CURBSTONE)
+        lay(max(inner, stone), plan.front(side), block, CURB, paving)
+        # A few millimeters lower, so that of two bands in one place always the same one is seen.
         if end < FARTHEST:
-            lay(half, half + _BEYOND, (end - 2.5, end), KERB - 0.004, paving)
+            lay(half, half + _BEYOND, (end - 2.5, end), CURB - 0.004, paving)
         if start > NEAREST:
-            lay(half, half + _BEYOND, (start, start + 2.5), KERB - 0.004, paving)
+            lay(half, half + _BEYOND, (start, start + 2.5), CURB - 0.004, paving)
         if inner > stone:
-            lay(stone, inner, block, KERB - 0.002, paving)
+            lay(stone, inner, block, CURB - 0.002, paving)
     if inner > stone:
         with mesh.at("terrain"):
-            lay(stone, inner, (start + 3, end - 3), KERB + 0.01, _LAWN)
+            lay(stone, inner, (start + 3, end - 3), CURB + 0.01, _LAWN)
 
 
 def _ordered(one: float, other: float) -> tuple[float, float]:
     return min(one, other), max(one, other)
 
 
-def _kerb(mesh: Mesh, plan: Plan, side: int, start: float, end: float) -> None:
-    """The upright face of the kerb, and its ends at side streets."""
+def _curb(mesh: Mesh, plan: Plan, side: int, start: float, end: float) -> None:
+    """The upright face of the curb, and its ends at side streets."""
     edge = side * (plan.road.half_width - 0.01)
     stops = np.unique(np.clip([*np.arange(start, 40, 5), *np.arange(40, end, 15), start, end], start, end))
     for y0, y1 in pairwise(stops):
@@ -91,10 +91,10 @@ def _kerb(mesh: Mesh, plan: Plan, side: int, start: float, end: float) -> None:
             [
                 plan.road.place(edge, y0),
                 plan.road.place(edge, y1),
-                plan.road.place(edge, y1, KERB),
-                plan.road.place(edge, y0, KERB),
+                plan.road.place(edge, y1, CURB),
+                plan.road.place(edge, y0, CURB),
             ],
-            _KERBSTONE,
+            _CURBSTONE,
         )
     far = side * (plan.road.half_width + _BEYOND)
     for y in (start, end):
@@ -103,10 +103,10 @@ def _kerb(mesh: Mesh, plan: Plan, side: int, start: float, end: float) -> None:
                 [
                     plan.road.place(edge, y),
                     plan.road.place(far, y),
-                    plan.road.place(far, y, KERB),
-                    plan.road.place(edge, y, KERB),
+                    plan.road.place(far, y, CURB),
+                    plan.road.place(edge, y, CURB),
                 ],
-                _KERBSTONE,
+                _CURBSTONE,
             )
 
 
@@ -132,9 +132,9 @@ def build_sides(mesh: Mesh, random: Random, plan: Plan, lit: float) -> None:
 
 
 def _brick(mesh: Mesh, random: Random) -> int:
-    """A texture of 4 x 4 metres of bricks or stones, for garden walls."""
-    material, colour = (("brick", (0.26, 0.12, 0.075)), ("stone", (0.34, 0.31, 0.26)))[random.integers(2)]
-    front = Front(material, colour, colour, 4, 4, 4, 4, (0.5, 0.5), False, 0, int(random.integers(2**31)))
+    """A texture of 4 x 4 meters of bricks or stones, for garden walls."""
+    material, color = (("brick", (0.26, 0.12, 0.075)), ("stone", (0.34, 0.31, 0.26)))[random.integers(2)]
+    front = Front(material, color, color, 4, 4, 4, 4, (0.5, 0.5), False, 0, int(random.integers(2**31)))
     mesh.textures.append(texture(draw_front(front, 30, plain=True)))
     return len(mesh.textures) - 1
 
@@ -154,7 +154,7 @@ def _block(
         start = position if side < 0 else position + length
         heading = plan.road.heading(middle) - side * np.pi / 2
         lot = _choose_lot(random, plan.kind)
-        with mesh.at("terrain", plan.road.place(side * plan.front(side), start, KERB), heading):
+        with mesh.at("terrain", plan.road.place(side * plan.front(side), start, CURB), heading):
             corner = position == along[0] or position + length > along[1] - 0.1
             _add_lot(mesh, random, plan, lot, (length, max(abs(middle), 6.0), corner), lit, brick)
         position += length
@@ -172,10 +172,10 @@ def _choose_lot(random: Random, kind: str) -> str:
 def _add_lot(
     mesh: Mesh, random: Random, plan: Plan, lot: str, measures: tuple[float, float, bool], lit: float, brick: int
 ) -> None:
-    """What stands on a lot of this length, `distance` metres from the camera; its street edge runs along +x."""
+    """What stands on a lot of this length, `distance` meters from the camera; its street edge runs along +x."""
     length, distance, corner = measures
-    storeys = {"city": random.integers(3, 7), "town": random.integers(2, 5)}.get(plan.kind, random.integers(1, 3))
-    height = float(storeys) * random.uniform(3.0, 3.6) + 0.6
+    stories = {"city": random.integers(3, 7), "town": random.integers(2, 5)}.get(plan.kind, random.integers(1, 3))
+    height = float(stories) * random.uniform(3.0, 3.6) + 0.6
     roof = 0.0 if random.random() < 0.3 and plan.kind != "suburb" else random.uniform(2.2, 4.2)
     if lot == "house at the street":
         add_house(mesh, random, House(length - 0.02, 11, height, roof, distance, corner), lit)
@@ -218,24 +218,24 @@ def _edge(mesh: Mesh, random: Random, length: float, lot: str, brick: int) -> No
 
 
 def _line(mesh: Mesh, random: Random, plan: Plan, side: int, lamps_on: bool) -> None:
-    """Trees and lamps along the kerb."""
-    near_kerb = plan.road.half_width + 0.6
+    """Trees and lamps along the curb."""
+    near_curb = plan.road.half_width + 0.6
     verge = plan.verge[side > 0]
     if random.random() < (0.8 if verge else 0.4) and plan.pavement[side > 0] > 2.2:
         pitch, height = random.uniform(7, 14), random.uniform(5.5, 11)
         for along in np.arange(random.uniform(3, 12), 180, pitch):
             if not plan.at_junction(along, 4) and random.random() < 0.85:
-                place = plan.road.place(side * (near_kerb + verge * 0.4 + 0.2), float(along), KERB)
+                place = plan.road.place(side * (near_curb + verge * 0.4 + 0.2), float(along), CURB)
                 with mesh.at("vegetation", place, random.uniform(0, 6)):
                     clumps = 44 if along < 25 else 26 if along < 60 else 14
                     add_tree(mesh, random, height * random.uniform(0.85, 1.15), plan.autumn, clumps)
     if random.random() < 0.8:
         for along in np.arange(random.uniform(6, 20), 180, random.uniform(22, 34)):
             if not plan.at_junction(along, 1):
-                with mesh.at("pole", plan.road.place(side * (near_kerb - 0.1), float(along), KERB)):
+                with mesh.at("pole", plan.road.place(side * (near_curb - 0.1), float(along), CURB)):
                     add_lamp_post(mesh, random, -side * random.uniform(1.2, 2.2), lamps_on)
     if random.random() < 0.12:
-        with mesh.at("fence", plan.road.place(side * (near_kerb - 0.25), 8 + 14.0, KERB), -np.pi / 2):
+        with mesh.at("fence", plan.road.place(side * (near_curb - 0.25), 8 + 14.0, CURB), -np.pi / 2):
             add_fence(mesh, random, 14, "barrier" if random.random() < 0.5 else "bars")
 
 
@@ -252,8 +252,8 @@ def _side_street_end(mesh: Mesh, random: Random, plan: Plan, side: int, along: f
             # South of the side street fronts look north, and the other way round.
             heading = np.pi if edge < 0 else 0.0
             shift = 17.0 / 2 * (1 if edge < 0 else -1)
-            with mesh.at("building", (plan.road.place(x + shift, y)[0], y, KERB), heading):
+            with mesh.at("building", (plan.road.place(x + shift, y)[0], y, CURB), heading):
                 add_house(mesh, random, House(17, 9, random.uniform(6, 16), 2.5, 45, False), lit)
     if random.random() < 0.7:
-        with mesh.at("vegetation", plan.road.place(side * (far - 20), along + 5, KERB)):
+        with mesh.at("vegetation", plan.road.place(side * (far - 20), along + 5, CURB)):
             add_tree(mesh, random, random.uniform(6, 10), plan.autumn, 20)

@@ -120,7 +120,7 @@ def railing(kind: str) -> Array:
 
 
 def spokes(count: int, rim: float, thickness: float) -> Array:
-    """A wheel to look through: tyre, hub and spokes."""
+    """A wheel to look through: tire, hub and spokes."""
     side = 128
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     distance = np.hypot(x, y)

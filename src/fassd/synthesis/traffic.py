@@ -1,4 +1,4 @@
-"""Who and what is about: traffic on the lanes, cars at the kerb, people, cyclists, signs and signals."""
+"""Who and what is about: traffic on the lanes, cars at the curb, people, cyclists, signs and signals."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from fassd.synthesis.furniture import add_bin, add_bollard, add_sign, add_traffic_light
 from fassd.synthesis.light import Weather
-from fassd.synthesis.lorries import add_bus, add_tram, add_truck
 from fassd.synthesis.mesh import Mesh
 from fassd.synthesis.people import add_bicycle, add_motorcycle, add_pedestrian, add_rider
 from fassd.synthesis.plan import PARKING, Plan
-from fassd.synthesis.sides import KERB
+from fassd.synthesis.sides import CURB
+from fassd.synthesis.trucks import add_bus, add_tram, add_truck
 from fassd.synthesis.vehicles import add_car
 
 Random = np.random.Generator
@@ -31,7 +31,7 @@ def add_traffic(mesh: Mesh, random: Random, plan: Plan, weather: Weather) -> Non
 
 
 def _park(mesh: Mesh, random: Random, plan: Plan, lamps: bool) -> None:
-    """Cars, and now and then something else, at the kerb."""
+    """Cars, and now and then something else, at the curb."""
     for side, used in zip((-1, 1), plan.parked, strict=True):
         along, density = random.uniform(2, 9), random.uniform(0.35, 0.95)
         while used and along < 110:
@@ -93,7 +93,7 @@ def _ride(mesh: Mesh, random: Random, motor: bool, lamps: bool) -> None:
 
 
 def _cycle(mesh: Mesh, random: Random, plan: Plan, lamps: bool) -> None:
-    """Cyclists at the edge of the road, some across it, and bicycles left at the kerb."""
+    """Cyclists at the edge of the road, some across it, and bicycles left at the curb."""
     edge = plan.road.half_width - (PARKING if any(plan.parked) else 0) - 0.5
     for _ in range(int(random.integers(0, 4))):
         along, side = random.uniform(6.5, 38), int(random.choice([-1, 1]))
@@ -110,7 +110,7 @@ def _cycle(mesh: Mesh, random: Random, plan: Plan, lamps: bool) -> None:
         turn = random.choice([0.0, np.pi / 2, 1.2])
         for number in range(int(random.integers(1, 5))):
             across = side * (plan.road.half_width + 0.55 + 0.3 * (turn > 0))
-            place = plan.road.place(across, along + number * 0.75, KERB)
+            place = plan.road.place(across, along + number * 0.75, CURB)
             with mesh.at("bicycle", place, turn + random.normal(0, 0.08)):
                 add_bicycle(mesh, random)
 
@@ -124,7 +124,7 @@ def _walk(mesh: Mesh, random: Random, plan: Plan, rain: bool) -> None:
         across, turn = random.uniform(low, high), random.choice([0.0, np.pi]) + random.normal(0, 0.2)
         together = int(random.choice([1, 2, 3], p=[0.7, 0.22, 0.08]))
         for number in range(together):
-            place = plan.road.place(side * (across + 0.55 * number), along + random.normal(0, 0.12), KERB)
+            place = plan.road.place(side * (across + 0.55 * number), along + random.normal(0, 0.12), CURB)
             with mesh.at("person", place, turn + random.normal(0, 0.1)):
                 add_pedestrian(mesh, random, rain and random.random() < 0.6)
     for zebra in (*plan.zebras, *(start - 2 for start, _ in plan.junctions)):
@@ -143,16 +143,16 @@ def _put_signs(mesh: Mesh, random: Random, plan: Plan, red: bool) -> None:
             across = side * (plan.road.half_width + 0.55)
             reach = -side * random.uniform(3.0, 5.0) if random.random() < 0.5 else 0.0
             along = start - 1.2 if side > 0 else end + 1.2
-            with mesh.at("pole", plan.road.place(across, along, KERB), plan.road.heading(along)):
+            with mesh.at("pole", plan.road.place(across, along, CURB), plan.road.heading(along)):
                 add_traffic_light(mesh, random, reach, 0 if red else 2)
-        with mesh.at("pole", plan.road.place(plan.road.half_width + 0.55, end + 1.2, KERB)):
+        with mesh.at("pole", plan.road.place(plan.road.half_width + 0.55, end + 1.2, CURB)):
             add_traffic_light(mesh, random, 0.0, 0 if red else 2)
     for _ in range(int(random.integers(2, 7))):
         side, along = int(random.choice([-1, 1], p=[0.35, 0.65])), random.uniform(7, 60)
         if plan.at_junction(along):
             continue
         away = np.pi if side < 0 and random.random() < 0.6 else 0.0
-        place = plan.road.place(side * (plan.road.half_width + 0.5), along, KERB)
+        place = plan.road.place(side * (plan.road.half_width + 0.5), along, CURB)
         with mesh.at("pole", place, plan.road.heading(along) + away + random.normal(0, 0.08)):
             add_sign(mesh, random)
 
@@ -164,11 +164,11 @@ def _stand(mesh: Mesh, random: Random, plan: Plan) -> None:
             start = random.uniform(4, 25)
             for along in np.arange(start, start + 14, 1.8):
                 if not plan.at_junction(float(along), 1):
-                    with mesh.at("pole", plan.road.place(side * (plan.road.half_width + 0.4), float(along), KERB)):
+                    with mesh.at("pole", plan.road.place(side * (plan.road.half_width + 0.4), float(along), CURB)):
                         add_bollard(mesh, random)
         if random.random() < 0.5:
             along = random.uniform(6, 40)
             if not plan.at_junction(along, 2):
-                place = plan.road.place(side * (plan.front(side) - 0.5), along, KERB)
+                place = plan.road.place(side * (plan.front(side) - 0.5), along, CURB)
                 with mesh.at("static", place, side * np.pi / 2):
                     add_bin(mesh, random)

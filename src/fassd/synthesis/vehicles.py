@@ -1,4 +1,4 @@
-"""Passenger cars, modelled around their middle, nose towards +y, on z = 0."""
+"""Passenger cars, modeled around their middle, nose towards +y, on z = 0."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fassd.synthesis.mesh import ROUND, Array, Colour, Mesh, Surface, by
+from fassd.synthesis.mesh import ROUND, Array, Color, Mesh, Surface, by
 from fassd.synthesis.shapes import box, flank, hull, panel, side_disc, wheel
 
 Random = np.random.Generator
 
-PAINTS: tuple[Colour, ...] = (
+PAINTS: tuple[Color, ...] = (
     (0.48, 0.48, 0.47), (0.27, 0.28, 0.30), (0.11, 0.115, 0.125), (0.014, 0.014, 0.016), (0.02, 0.05, 0.16),
     (0.28, 0.015, 0.015), (0.03, 0.09, 0.07), (0.17, 0.15, 0.12), (0.05, 0.13, 0.24), (0.40, 0.17, 0.02),
     (0.45, 0.43, 0.38), (0.06, 0.065, 0.07),
@@ -27,7 +27,7 @@ ARCH = Surface((0.006, 0.006, 0.006), cutout=ROUND)
 
 @dataclass(frozen=True)
 class Body:
-    """The side view of a car: lengths in metres, places as shares of the length from the middle to the nose.
+    """The side view of a car: lengths in meters, places as shares of the length from the middle to the nose.
 
     Attributes:
         length, width, height: over all.
@@ -58,13 +58,13 @@ BODIES = {
 
 
 def add_car(mesh: Mesh, random: Random, lamps: bool, braking: bool = False) -> None:
-    """A passenger car of any shape and colour."""
+    """A passenger car of any shape and color."""
     body = BODIES[str(random.choice(list(BODIES), p=[0.26, 0.22, 0.18, 0.16, 0.08, 0.10]))]
-    colour = np.array(
+    color = np.array(
         PAINTS[random.choice(len(PAINTS), p=[0.15, 0.15, 0.13, 0.13, 0.08, 0.08, 0.03, 0.04, 0.05, 0.02, 0.06, 0.08])]
     )
     shiny = 0.045 if random.random() < 0.85 else 0.02
-    paint = Surface(tuple((colour * random.uniform(0.85, 1.15)).tolist()), shiny)
+    paint = Surface(tuple((color * random.uniform(0.85, 1.15)).tolist()), shiny)
     half = body.length / 2
     _lower_body(mesh, body, paint)
     underside(mesh, body.width, body.length)

@@ -74,7 +74,7 @@ def drawn_folders(out: Path, split: str) -> tuple[Path, Path]:
 def files_of_street(out: Path, split: str, index: int) -> dict[str, Path]:
     """The places of a street's files: "image", and its labels by what they hold."""
     images, labels = drawn_folders(out, split)
-    # Cityscapes counts the frames of a sequence; the labelled one is the 20th.
+    # Cityscapes counts the frames of a sequence; the labeled one is the 20th.
     stem = f"{CITY}_{index:06}_000019"
     kinds = ("labelIds", "instanceIds", "labelTrainIds", "color")
     return {kind: labels / f"{stem}_gtFine_{kind}.png" for kind in kinds} | {
@@ -93,12 +93,12 @@ def write_street(out: Path, split: str, index: int, rendering: Rendering) -> Non
     Raises:
         FileError: a file cannot be written.
     """
-    train_ids = CITYSCAPES.raw_id_table()[rendering.label_ids]
+    train_ids = CITYSCAPES.label_id_table()[rendering.label_ids]
     pictures = {
         "labelIds": rendering.label_ids,
         "instanceIds": rendering.instance_ids,
         "labelTrainIds": train_ids,
-        "color": CITYSCAPES.colour_table()[train_ids],
+        "color": CITYSCAPES.color_table()[train_ids],
         # The image last: whoever finds one finds its labels too.
         "image": rendering.image,
     }

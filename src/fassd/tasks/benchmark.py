@@ -22,24 +22,24 @@ import numpy as np
 from fassd.core.errors import MissingExtra, UnknownName, UsageError
 from fassd.core.machine import describe_machine, disturbances, load_before, read_machine, usable_cores
 from fassd.core.types import Event, Watch, ignore_events
-from fassd.metrics.timing import drift, frames_per_second, latency, times_as_fast
+from fassd.metrics.timing import drift, frames_per_second, latency, speedup
 from fassd.runtimes.runtime import Stages
-from fassd.speed.accuracy import check_labelled, mean_iou
+from fassd.speed.accuracy import check_labeled, mean_iou
 from fassd.speed.images import Pictures, pictures_for
 from fassd.speed.int8 import in_int8
-from fassd.speed.interleaving import Milliseconds, Turns, take_turns
+from fassd.speed.interleaving import Milliseconds, RoundTimes, run_rounds
 from fassd.speed.peak_memory import Peak, peak_memory
-from fassd.speed.protocol import Request, Way, open_way
+from fassd.speed.protocol import OpenVariant, Request, open_way
 from fassd.speed.report import AUTHORS, Measured, Report, ScoredOn, Skipped, TimedOn, Variant
 from fassd.speed.table_iv import PAPER_SIZE, PUBLISHED_MEAN_IOU, machine_factor
-from fassd.speed.variants import Order, check, header_of, requests_of
+from fassd.speed.variants import BenchmarkConfig, check, header_of, requests_of
 
 _STAGE_ROUNDS = 10
 # A variant that became this much slower or faster while it was measured is worth a warning.
 _NOTABLE_DRIFT = 0.05
 
 
-def benchmark(order: Order, watch: Watch = ignore_events) -> Report:
+def benchmark(order: BenchmarkConfig, watch: Watch = ignore_events) -> Report:
     """Measures every variant that is asked for.
 
     Ctrl-C ends the rounds early: what was measured is reported.
@@ -61,7 +61,7 @@ def benchmark(order: Order, watch: Watch = ignore_events) -> Report:
         ways, skipped = _open(requests_of(order, Path(folder)), pictures, Path(folder), stack, watch)
         _warm_up(ways, order.warm_up, watch)
         begun = read_machine()
-        turns = take_turns(ways, order.rounds_wanted, watch)
+        turns = run_rounds(ways, order.rounds_wanted, watch)
         during = disturbances(begun, read_machine(), cores)
         apart, complete = _apart(ways, turns, pictures if order.memory else None, scored_on, watch)
     measured = [_measured(ways, index, turns.times, one) for index, one in enumerate(apart)]
@@ -74,7 +74,7 @@ def benchmark(order: Order, watch: Watch = ignore_events) -> Report:
         machine=describe_machine(_accelerator([way.request.variant for way in ways])),
         timed_on=_timed_on(order, pictures),
         scored_on=scored_on,
-        measured=tuple(measured if factor is None else [_normalised(one, factor) for one in measured]),
+        measured=tuple(measured if factor is None else [_normalized(one, factor) for one in measured]),
         skipped=tuple(skipped),
         warnings=tuple([before] if before else []) + tuple(during) + tuple(_drifting(measured)),
         interrupted=not complete,
@@ -96,14 +96,14 @@ def _cache_in(folder: str) -> Iterator[None]:
             os.environ["FASSD_CACHE"] = before
 
 
-def _scored_on(order: Order) -> ScoredOn | None:
+def _scored_on(order: BenchmarkConfig) -> ScoredOn | None:
     if order.data is None:
         return None
     spaces = [header_of(weights).label_space for weights in order.weights]
-    return check_labelled(order.data, order.split, [space for space in spaces if space is not None])
+    return check_labeled(order.data, order.split, [space for space in spaces if space is not None])
 
 
-def _timed_on(order: Order, pictures: Pictures) -> TimedOn | None:
+def _timed_on(order: BenchmarkConfig, pictures: Pictures) -> TimedOn | None:
     if order.protocol == "paper":
         return None
     sources = order.images or ([f"{order.data} {order.split}"] if order.data else ())
@@ -112,9 +112,9 @@ def _timed_on(order: Order, pictures: Pictures) -> TimedOn | None:
 
 def _open(
     requests: Sequence[Request], pictures: Pictures, folder: Path, stack: ExitStack, watch: Watch
-) -> tuple[list[Way], list[Skipped]]:
+) -> tuple[list[OpenVariant], list[Skipped]]:
     """Opens what can be opened and answers; "auto" may turn out to be a variant that is there already."""
-    ways: dict[Request, Way] = {}
+    ways: dict[Request, OpenVariant] = {}
     skipped: list[Skipped] = []
     refusals: list[MissingExtra | UsageError] = []
     for number, request in enumerate(requests):
@@ -137,7 +137,7 @@ def _open(
     return list(ways.values()), skipped
 
 
-def _warm_up(ways: Sequence[Way], answers: int, watch: Watch) -> None:
+def _warm_up(ways: Sequence[OpenVariant], answers: int, watch: Watch) -> None:
     for number in range(answers):
         for way in ways:
             way.answer(number, None)
@@ -154,7 +154,7 @@ class _Apart:
 
 
 def _apart(
-    ways: Sequence[Way], turns: Turns, pictures: Pictures | None, scored_on: ScoredOn | None, watch: Watch
+    ways: Sequence[OpenVariant], turns: RoundTimes, pictures: Pictures | None, scored_on: ScoredOn | None, watch: Watch
 ) -> tuple[list[_Apart], bool]:
     """Stages, then peak memory (where there are pictures for it), then accuracy, and whether that is all of it.
 
@@ -192,7 +192,7 @@ def _scores(
         watch(Event("scored", {"done": number + 1, "total": len(places)}))
 
 
-def _stages(way: Way, rounds: int) -> dict[str, float]:
+def _stages(way: OpenVariant, rounds: int) -> dict[str, float]:
     """Median milliseconds of each stage, in calls of their own: on a GPU each stage is waited for."""
     calls = [Stages() for _ in range(rounds)]
     for turn, stages in enumerate(calls):
@@ -200,7 +200,7 @@ def _stages(way: Way, rounds: int) -> dict[str, float]:
     return {name: float(np.median([one.seconds[name] for one in calls])) * 1000 for name in calls[0].seconds}
 
 
-def _measured(ways: Sequence[Way], index: int, times: Milliseconds, apart: _Apart) -> Measured:
+def _measured(ways: Sequence[OpenVariant], index: int, times: Milliseconds, apart: _Apart) -> Measured:
     variants = [way.request.variant for way in ways]
     variant, own = variants[index], times[:, index]
     plain = _authors_of(variant, variants)
@@ -208,7 +208,7 @@ def _measured(ways: Sequence[Way], index: int, times: Milliseconds, apart: _Apar
         variant=variant,
         latency_ms=latency(own),
         frames_per_second=frames_per_second(own, variant.batch),
-        times_as_fast=None if plain is None else times_as_fast(times[:, plain], own),
+        speedup=None if plain is None else speedup(times[:, plain], own),
         stages_ms=apart.stages,
         drift=drift(own),
         peak_memory_mib=apart.peak.process,
@@ -231,15 +231,15 @@ def _authors_of(variant: Variant, variants: Sequence[Variant]) -> int | None:
     return min(alike, key=lambda index: variants[index].weights != variant.weights, default=None)
 
 
-def _factor(order: Order, measured: Sequence[Measured]) -> float | None:
+def _factor(order: BenchmarkConfig, measured: Sequence[Measured]) -> float | None:
     """How many GTX 1080 Ti this machine is; known only where it was measured as the paper did."""
     alike = [one for one in measured if one.variant.size == PAPER_SIZE and one.variant.batch == 1]
     speeds = {one.variant.network: one.frames_per_second.value for one in alike if one.mean_iou is not None}
     return machine_factor(speeds) if order.protocol == "paper" else None
 
 
-def _normalised(one: Measured, factor: float) -> Measured:
-    return msgspec.structs.replace(one, frames_per_second_normalised=one.frames_per_second.value / factor)
+def _normalized(one: Measured, factor: float) -> Measured:
+    return msgspec.structs.replace(one, frames_per_second_normalized=one.frames_per_second.value / factor)
 
 
 def _drifting(measured: Sequence[Measured]) -> list[str]:

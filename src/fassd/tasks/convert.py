@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import fassd
-from fassd.core.checkpoint import BGR_PIXELS, Arrays, Checkpoint, Header, write_checkpoint
+from fassd.core.checkpoint import BGR_NORMALIZATION, Arrays, Checkpoint, Header, write_checkpoint
 from fassd.core.errors import CheckpointError, MissingExtra, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES, LabelSpace
 from fassd.data.label_file import read_label_space
@@ -63,7 +63,7 @@ def convert(source: Path, out: Path, network: str, label_file: Path | None = Non
         network=spec.name,
         alpha=_alpha(spec, found.arrays),
         label_space=space,
-        pixels=BGR_PIXELS,
+        normalization=BGR_NORMALIZATION,
         origin=", ".join([origin, *facts]),
         terms="as its authors state",
         version=fassd.__version__,
@@ -75,15 +75,15 @@ def convert(source: Path, out: Path, network: str, label_file: Path | None = Non
 
 
 def _convert_encoder(source: Path, out: Path, spec: NetworkSpec, arrays: Arrays) -> Converted:
-    from fassd.networks.build import fresh_network, take_encoder
+    from fassd.networks.build import init_network, take_encoder
 
-    taken = take_encoder(fresh_network(spec, 1), arrays, source)
+    taken = take_encoder(init_network(spec, 1), arrays, source)
     kept = {name: value for name, value in arrays.items() if name.removeprefix("encoder.") not in taken.left}
     header = Header(
         content="encoder",
         network=spec.name,
         label_space=None,
-        pixels=BGR_PIXELS,
+        normalization=BGR_NORMALIZATION,
         origin=f"converted from the ImageNet encoder {source.name}, whose channel order is not documented",
         terms="as its authors state",
         version=fassd.__version__,
@@ -103,7 +103,7 @@ def _label_space(source: Path, arrays: Arrays, label_file: Path | None) -> Label
                 return space
         raise UsageError(
             f"{source} has {outputs} outputs, neither 19 (Cityscapes) nor 11 (CamVid): name them with "
-            "--label-space FILE, a TOML file with one [[classes]] table (name, colour) for each"
+            "--label-space FILE, a TOML file with one [[classes]] table (name, color) for each"
         )
     space = read_label_space(label_file)
     if len(space) != outputs:

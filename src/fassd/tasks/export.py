@@ -18,21 +18,21 @@ from fassd.core.errors import CheckpointError, FileError, UnknownName, UsageErro
 from fassd.core.files import cannot_be_written
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.exports.accuracy_bound import bound_of
-from fassd.exports.agreement import CONTRACTS, Agreement, compare
+from fassd.exports.agreement import TOLERANCES, Agreement, compare
 from fassd.exports.images import Calibration, Cases, calibration_images, comparison_cases
 from fassd.exports.layer_drift import drift_of
 from fassd.exports.page import page
 from fassd.exports.report import as_json
-from fassd.exports.result import Exported, Order, reports_on
+from fassd.exports.result import ExportConfig, Exported, reports_on
 from fassd.networks.graph import CLASS_MAP, LOGITS
 from fassd.networks.weights import check_checkpoint
-from fassd.runtimes.exported import EXPORT_KINDS, Draft, ExportedFile, ExportKind
+from fassd.runtimes.exported import EXPORT_KINDS, ExportedFile, ExportKind, ExportSpec
 from fassd.runtimes.open import open_runtime
 from fassd.runtimes.rows import AUTO, CHECKPOINT, PRECISIONS, RUNTIMES
 from fassd.runtimes.runtime import Runtime
 
 
-def export(order: Order, watch: Watch = ignore_events) -> Exported:
+def export(order: ExportConfig, watch: Watch = ignore_events) -> Exported:
     """Writes an exported file, runs it, and leaves it on disk if it answers as its source does.
 
     The report is written beside it either way: under `Exported.reports`.
@@ -58,7 +58,7 @@ def export(order: Order, watch: Watch = ignore_events) -> Exported:
     cases = comparison_cases(header, order.data, order.split, order.images)
     ending = LOGITS if order.logits else CLASS_MAP
     bound = None if order.at_most is None else bound_of(order.at_most, len(header.label_space or ()), cases)
-    draft = Draft(checkpoint, ending, order.precision, calibration, bound)
+    draft = ExportSpec(checkpoint, ending, order.precision, calibration, bound)
     with _workshop(out) as folder, _source(path) as source:
         made = folder / out.name
         watch(Event("writing", {}))
@@ -66,10 +66,10 @@ def export(order: Order, watch: Watch = ignore_events) -> Exported:
         opened = kind.open_alone(made, order.precision)
         agreement = _compare(source, opened, draft, cases, watch)
         drift = None
-        if agreement.breaches:
+        if agreement.violations:
             images = cases.small if agreement.telling is None else agreement.telling
             drift = drift_of(checkpoint, path, opened, images, order.precision)
-        replaced = not agreement.breaches and out.exists()
+        replaced = not agreement.violations and out.exists()
         size = sum(made.with_suffix(suffix).stat().st_size for suffix in kind.suffixes)
         order = replace(order, out=out)
         digest = hashlib.sha256(made.read_bytes()).hexdigest()
@@ -80,7 +80,7 @@ def export(order: Order, watch: Watch = ignore_events) -> Exported:
     return done
 
 
-def _checked(order: Order) -> tuple[ExportKind, Path, Checkpoint]:
+def _checked(order: ExportConfig) -> tuple[ExportKind, Path, Checkpoint]:
     """The kind of file and the checkpoint, if the order can be carried out."""
     if order.to not in EXPORT_KINDS:
         raise UnknownName("kind of exported file", order.to, EXPORT_KINDS)
@@ -125,11 +125,11 @@ def _source(path: Path) -> Iterator[Runtime]:
         yield runtime
 
 
-def _compare(source: Runtime, opened: ExportedFile, draft: Draft, cases: Cases, watch: Watch) -> Agreement:
+def _compare(source: Runtime, opened: ExportedFile, draft: ExportSpec, cases: Cases, watch: Watch) -> Agreement:
     def show(event: Event) -> None:
         watch(Event(event.kind, {**event.values, "total": len(cases)}))
 
-    classes, contract = len(source.label_space), CONTRACTS[draft.precision]
+    classes, contract = len(source.label_space), TOLERANCES[draft.precision]
     if draft.bound is not None:
         contract = replace(contract, iou_drop=draft.bound.largest_drop)
     return compare(source, opened, draft.ending, classes, cases, contract, show)

@@ -1,4 +1,4 @@
-"""A first `dataset.toml` for a folder of labelled images."""
+"""A first `dataset.toml` for a folder of labeled images."""
 
 from __future__ import annotations
 

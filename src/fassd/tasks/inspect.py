@@ -12,7 +12,7 @@ from fassd.core.errors import MissingExtra
 from fassd.runtimes.exported import EXPORT_KINDS, ExportKind
 
 if TYPE_CHECKING:
-    from fassd.training.state import Progress
+    from fassd.training.state import TrainerState
 
 UNDIGESTED = "not digested: made by an early fassd or by others, so damage would go unnoticed"
 _WHOLE = "whole: it is what was written"
@@ -34,7 +34,7 @@ class Inspected:
     size: int
     kind: str
     condition: str
-    says: Header | Progress
+    says: Header | TrainerState
 
 
 def inspect(weights: str | Path) -> Inspected:

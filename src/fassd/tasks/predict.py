@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fassd.core.errors import FassdError, FileError, PictureError
+from fassd.core.errors import FassdError, FileError, ImageError
 from fassd.core.machine import usable_cores
-from fassd.core.parallel import side_by_side
+from fassd.core.parallel import parallel_map
 from fassd.core.types import Event, Watch, ignore_events
-from fassd.data.image_sources import pictures_of
+from fassd.data.image_sources import images_of
 from fassd.media.prediction_writer import RESULT_ENDINGS, write_prediction
-from fassd.media.source import Found, find_pictures, without_repeats
+from fassd.media.source import Found, find_images, without_repeats
 from fassd.segmenter import Segmenter
 
 # Each stream holds a picture and the network's maps of its own; more cores share the streams.
@@ -57,10 +57,10 @@ def predict(sources: Sequence[str], segmenter: Segmenter, out: Path, watch: Watc
         sources: files, globs, folders and data sets, "kind:PATH".
         segmenter: answers.
         out: folder for the results; made if missing.
-        watch: gets "predicted" with a `Predicted`, or "failed" with a `PictureError`, for each picture.
+        watch: gets "predicted" with a `Predicted`, or "failed" with a `ImageError`, for each picture.
 
     Raises:
-        FassdError: no picture was found, none could be labelled, or the folder cannot be written.
+        FassdError: no picture was found, none could be labeled, or the folder cannot be written.
     """
     everything, unusable = _find(sources)
     found = [picture for picture in everything if not _is_earlier_result(picture.path, out)]
@@ -70,13 +70,13 @@ def predict(sources: Sequence[str], segmenter: Segmenter, out: Path, watch: Watc
     for error in unusable:
         watch(Event("failed", {"error": error}))
 
-    def label(picture: Found) -> Predicted | PictureError:
+    def label(picture: Found) -> Predicted | ImageError:
         try:
             return _label(picture, segmenter, out)
-        except PictureError as error:
+        except ImageError as error:
             return error
 
-    for number, result in enumerate(side_by_side(label, found, segmenter.streams), 1):
+    for number, result in enumerate(parallel_map(label, found, segmenter.streams), 1):
         place = {"number": number, "total": len(found)}
         if isinstance(result, Predicted):
             report.done.append(result)
@@ -87,7 +87,7 @@ def predict(sources: Sequence[str], segmenter: Segmenter, out: Path, watch: Watc
             report.failed.append(result)
             watch(Event("failed", {**place, "error": result}))
     if not report.done:
-        raise FassdError(f"none of the {len(report.failed)} pictures could be labelled; the first: {report.failed[0]}")
+        raise FassdError(f"none of the {len(report.failed)} pictures could be labeled; the first: {report.failed[0]}")
     return report
 
 
@@ -116,12 +116,12 @@ def _is_earlier_result(path: Path, out: Path) -> bool:
 def _find(sources: Sequence[str]) -> tuple[list[Found], list[FileError]]:
     """The pictures, and what is wrong with sources that give none; a single source that gives none is refused."""
     if not sources:
-        return find_pictures(sources), []
+        return find_images(sources), []
     found: list[Found] = []
     errors: list[FileError] = []
     for source in sources:
         try:
-            found += pictures_of(source)
+            found += images_of(source)
         except FileError as error:
             if len(sources) == 1:
                 raise

@@ -17,25 +17,25 @@ from fassd.core.types import Event, Watch, ignore_events
 from fassd.data.class_batches import views_to_learn
 from fassd.data.class_folders import ClassFolders, digest_of_pictures
 from fassd.networks.build import arrays_of
-from fassd.networks.classifier import Classifier, fresh_classifier
+from fassd.networks.classifier import Classifier, init_classifier
 from fassd.networks.specs import network_by_name
 from fassd.training.curves import Curves
-from fassd.training.distributed import Engine
-from fassd.training.fit import Keep, Setting, Verdict, fit
+from fassd.training.distributed import Distributed
+from fassd.training.fit import SaveBest, TrainerConfig, ValidationResult, fit
 from fassd.training.readme import pretraining_readme_of
-from fassd.training.resume import take_up
-from fassd.training.run import Beginning, Run
-from fassd.training.setup import PretrainingOrder, device_of, gather_pictures
-from fassd.training.state import Progress
+from fassd.training.resume import load_for_resume
+from fassd.training.run import Run, RunInfo
+from fassd.training.setup import PretrainConfig, device_of, gather_pictures
+from fassd.training.state import TrainerState
 from fassd.training.trackers import Trackers, chosen_trackers, flat_values
-from fassd.training.train_step import ClassifierUpdate, pixels_of
+from fassd.training.train_step import ClassificationTrainStep, normalization_of
 from fassd.training.validation import judge
 
 CONVENTIONS = "one look at the middle of each picture, 7/8 of its shorter side; shares of the pictures"
 """How top-1 and top-5 are meant."""
 
 
-def pretrain(order: PretrainingOrder, watch: Watch = ignore_events) -> Progress:
+def pretrain(order: PretrainConfig, watch: Watch = ignore_events) -> TrainerState:
     """Trains as ordered, from the start or from where the run stands; `best.safetensors` is the best encoder.
 
     Started as several processes by `torchrun` or `accelerate launch`, each calls this, and they train together.
@@ -51,10 +51,10 @@ def pretrain(order: PretrainingOrder, watch: Watch = ignore_events) -> Progress:
     trackers = chosen_trackers(order.trackers)
     learned, scored = gather_pictures(order)
     digest = digest_of_pictures(learned)
-    engine = Engine(device_of(order.device), recipe.sync_norms)
+    engine = Distributed(device_of(order.device), recipe.sync_batchnorm)
     with engine.together():
-        state = take_up(run, engine, recipe, str(order.data), digest, watch) if order.resume else None
-        network = fresh_classifier(network_by_name(recipe.network), len(learned.classes), recipe.seed)
+        state = load_for_resume(run, engine, recipe, str(order.data), digest, watch) if order.resume else None
+        network = init_classifier(network_by_name(recipe.network), len(learned.classes), recipe.seed)
         if state is None:
             engine.lead(lambda: _begin(run, order, learned, scored))
         curves = Curves(run, watch)
@@ -65,7 +65,7 @@ def pretrain(order: PretrainingOrder, watch: Watch = ignore_events) -> Progress:
             flat_values(recipe),
             lambda text: watch(Event("note", {"text": text})),
         ) as track:
-            setting = Setting(
+            setting = TrainerConfig(
                 batches=lambda first: views_to_learn(learned, recipe, first, order.workers, share),
                 samples=len(learned),
                 data=digest,
@@ -75,20 +75,20 @@ def pretrain(order: PretrainingOrder, watch: Watch = ignore_events) -> Progress:
                 watch=curves,
                 track=track,
             )
-            progress = fit(ClassifierUpdate(network, recipe, engine, state), setting, state)
+            progress = fit(ClassificationTrainStep(network, recipe, engine, state), setting, state)
         if engine.first:
             curves.draw()
         return progress
 
 
 def _judge_of(
-    scored: ClassFolders, recipe: Recipe, engine: Engine, workers: int
-) -> Callable[[Classifier, int], Verdict]:
+    scored: ClassFolders, recipe: Recipe, engine: Distributed, workers: int
+) -> Callable[[Classifier, int], ValidationResult]:
     return lambda network, step: judge(network, scored, recipe, engine, workers)
 
 
-def _begin(run: Run, order: PretrainingOrder, learned: ClassFolders, scored: ClassFolders | None) -> None:
-    beginning = Beginning(order.recipe_name, order.overrides, [str(order.data)], fassd.__version__)
+def _begin(run: Run, order: PretrainConfig, learned: ClassFolders, scored: ClassFolders | None) -> None:
+    beginning = RunInfo(order.recipe_name, order.overrides, [str(order.data)], fassd.__version__)
     pictures = (len(learned), 0 if scored is None else len(scored))
     page = pretraining_readme_of(run.folder, order.recipe, beginning, len(learned.classes), pictures, CONVENTIONS)
     run.begin(order.recipe, beginning, page)
@@ -96,10 +96,10 @@ def _begin(run: Run, order: PretrainingOrder, learned: ClassFolders, scored: Cla
 
 def _keep_in(
     path: Path, recipe: Recipe, learned: ClassFolders, digest: str, scored: ClassFolders | None
-) -> Keep[Classifier]:
+) -> SaveBest[Classifier]:
     """Writes a classifier's encoder as the best checkpoint, with what was found about it in its header."""
 
-    def keep(network: Classifier, step: int, verdict: Verdict | None) -> None:
+    def keep(network: Classifier, step: int, verdict: ValidationResult | None) -> None:
         told = ""
         if verdict is not None and scored is not None:
             first, fifth = verdict.figures["top_1"], verdict.figures["top_5"]
@@ -108,7 +108,7 @@ def _keep_in(
             content="encoder",
             network=recipe.network,
             label_space=None,
-            pixels=pixels_of(recipe),
+            normalization=normalization_of(recipe),
             recipe=msgspec.to_builtins(recipe),
             data=[
                 {"name": learned.name, "split": "train", "images": len(learned), "files_sha256": digest, "terms": ""}

@@ -1,4 +1,4 @@
-"""A contact sheet of a data set: some of its frames as image, mask in colour and overlay."""
+"""A contact sheet of a data set: some of its frames as image, mask in color and overlay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fassd.core.errors import DataError, FileError, UsageError
 from fassd.core.files import written_whole
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.data.open_dataset import scan_dataset, splits_of
-from fassd.data.pair_preview import View, pictures, view
+from fassd.data.pair_preview import PairPreview, pictures, view
 from fassd.media.formats import opened
 from fassd.media.legend import FOREIGN, IGNORED, Entry
 from fassd.media.sheet import Picture, Tile, contact_sheet, grid_for
@@ -115,7 +115,7 @@ def _own_path(path: Path) -> Path:
     return path
 
 
-def _tile(pair: Pair, seen: View, space: LabelSpace, side: int) -> Tile:
+def _tile(pair: Pair, seen: PairPreview, space: LabelSpace, side: int) -> Tile:
     notes = []
     if seen.image is not None:
         notes.append(f"{seen.image.shape[1]} x {seen.image.shape[0]}")
@@ -127,7 +127,7 @@ def _tile(pair: Pair, seen: View, space: LabelSpace, side: int) -> Tile:
     return Tile(pair.name.partition("/")[2] or pair.name, drawn, "   ".join(notes), seen.problem)
 
 
-def _counts(seen: View) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _counts(seen: PairPreview) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Pixels of each label, and in the last place those that mean nothing."""
     counts = np.zeros(257, np.int64)
     if seen.labels is not None and seen.foreign is not None:
@@ -142,7 +142,7 @@ def _entries(space: LabelSpace, counts: np.ndarray[tuple[int], np.dtype[np.int64
     total = max(1, int(counts.sum()))
     found = [(int(counts[index]), label) for index, label in enumerate(space.classes) if counts[index]]
     ranked = sorted(found, key=lambda row: -row[0])
-    entries = [Entry(label.colour, label.name, _percent(count / total)) for count, label in ranked]
+    entries = [Entry(label.color, label.name, _percent(count / total)) for count, label in ranked]
     if counts[IGNORE]:
         entries.append(Entry(IGNORED, "ignored", _percent(int(counts[IGNORE]) / total)))
     if counts[256]:
@@ -159,7 +159,7 @@ def _subtitle(scan: Scan, frames: int) -> str:
     pairs = len(dataset)
     parts = [
         f"split {dataset.split}",
-        f"{frames} of {pairs:,} labelled images" if frames < pairs else f"{pairs:,} labelled image{'s' * (pairs != 1)}",
+        f"{frames} of {pairs:,} labeled images" if frames < pairs else f"{pairs:,} labeled image{'s' * (pairs != 1)}",
     ]
     if scan.lacking:
         parts.append(f"{len(scan.lacking):,} more have no mask")

@@ -20,7 +20,7 @@ class Synthesized:
     """A set of rendered streets on the disk.
 
     Attributes:
-        shares: of the labelled pixels, that each class covers.
+        shares: of the labeled pixels, that each class covers.
         kept: images that an earlier run had rendered already.
     """
 
@@ -39,7 +39,7 @@ def synthesize(out: Path, streets: Streets, watch: Watch = ignore_events) -> Syn
 
     Raises:
         FileError: the folder holds other files, or this split made from other values; or cannot be written.
-        PictureError: a file of an earlier run is damaged.
+        ImageError: a file of an earlier run is damaged.
     """
     prepare_folder(out, streets, f"fassd {fassd.__version__}")
     counts, kept = np.zeros(256, np.int64), 0
@@ -51,6 +51,6 @@ def synthesize(out: Path, streets: Streets, watch: Watch = ignore_events) -> Syn
             write_street(out, streets.split, index, render_street(streets, index))
         counts += np.bincount(read_values(files["labelTrainIds"]).ravel(), minlength=256)
         watch(Event("written", {"done": index + 1, "total": streets.images, "path": files["image"]}))
-    labelled = counts[: len(CITYSCAPES)]
-    shares = (labelled / labelled.sum()).tolist()
+    labeled = counts[: len(CITYSCAPES)]
+    shares = (labeled / labeled.sum()).tolist()
     return Synthesized(dict(zip(CITYSCAPES.names, shares, strict=True)), kept)

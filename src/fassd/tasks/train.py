@@ -11,22 +11,22 @@ from fassd.core.checkpoint import Header, write_checkpoint
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.data.batches import Samples, training_batches
 from fassd.data.fingerprint import digest_of
-from fassd.networks.build import checkpoint_of, fresh_network
+from fassd.networks.build import checkpoint_of, init_network
 from fassd.networks.network import SegmentationNetwork
 from fassd.training.curves import Curves
-from fassd.training.distributed import Engine
-from fassd.training.fit import Keep, Setting, Verdict, fit
+from fassd.training.distributed import Distributed
+from fassd.training.fit import SaveBest, TrainerConfig, ValidationResult, fit
 from fassd.training.readme import readme_of
-from fassd.training.resume import take_up
-from fassd.training.run import Beginning, Run
-from fassd.training.setup import Material, TrainingOrder, device_of, gather_material, header_of, start_from
-from fassd.training.state import Progress
+from fassd.training.resume import load_for_resume
+from fassd.training.run import Run, RunInfo
+from fassd.training.setup import TrainConfig, TrainingData, device_of, gather_training_data, header_of, start_from
+from fassd.training.state import TrainerState
 from fassd.training.trackers import Trackers, chosen_trackers, flat_values
-from fassd.training.train_step import Update
-from fassd.training.validation import Judge
+from fassd.training.train_step import SegmentationTrainStep
+from fassd.training.validation import Validator
 
 
-def train(order: TrainingOrder, watch: Watch = ignore_events) -> Progress:
+def train(order: TrainConfig, watch: Watch = ignore_events) -> TrainerState:
     """Trains as ordered, from the start or from where the run stands.
 
     The best checkpoint by the mean IoU on the `val` splits is `best.safetensors` in the run's folder. Started as
@@ -38,25 +38,25 @@ def train(order: TrainingOrder, watch: Watch = ignore_events) -> Progress:
     """
     recipe, run = order.recipe, Run(order.out)
     trackers = chosen_trackers(order.trackers)
-    material = gather_material(order)
+    material = gather_training_data(order)
     digest = digest_of(material.learned)
-    engine = Engine(device_of(order.device), recipe.sync_norms)
+    engine = Distributed(device_of(order.device), recipe.sync_batchnorm)
     with engine.together():
-        state = take_up(run, engine, recipe, ", ".join(order.data), digest, watch) if order.resume else None
-        network = fresh_network(material.spec, len(material.space), recipe.alpha, recipe.seed)
+        state = load_for_resume(run, engine, recipe, ", ".join(order.data), digest, watch) if order.resume else None
+        network = init_network(material.spec, len(material.space), recipe.alpha, recipe.seed)
         if state is None:
             for text in start_from(network, order, material.space):
                 _say(watch, engine, text)
             engine.lead(lambda: _begin(run, order, material))
         header = header_of(order, material)
-        judge = Judge(material.scored, header, engine, run.samples_folder)
+        judge = Validator(material.scored, header, engine, run.samples_folder)
         samples, curves = Samples(material.learned, recipe.augmentation.scale[1]), Curves(run, watch)
         _say(watch, engine, f"{samples.kept} of {len(samples)} training images stay in memory once decoded")
         share = (engine.rank, engine.processes)
         with Trackers(
             trackers if engine.first else (), order.out, flat_values(recipe), lambda text: _say(watch, engine, text)
         ) as track:
-            setting = Setting(
+            setting = TrainerConfig(
                 batches=lambda first: training_batches(samples, recipe, first, order.workers, share),
                 samples=len(samples),
                 data=digest,
@@ -66,24 +66,24 @@ def train(order: TrainingOrder, watch: Watch = ignore_events) -> Progress:
                 watch=curves,
                 track=track,
             )
-            progress = fit(Update(network, recipe, samples, engine, state), setting, state)
+            progress = fit(SegmentationTrainStep(network, recipe, samples, engine, state), setting, state)
         if engine.first:
             curves.draw()
         return progress
 
 
-def _begin(run: Run, order: TrainingOrder, material: Material) -> None:
+def _begin(run: Run, order: TrainConfig, material: TrainingData) -> None:
     encoder = None if order.encoder is None else str(order.encoder)
-    beginning = Beginning(order.recipe_name, order.overrides, list(order.data), fassd.__version__, order.start, encoder)
+    beginning = RunInfo(order.recipe_name, order.overrides, list(order.data), fassd.__version__, order.start, encoder)
     images = (sum(map(len, material.learned)), sum(map(len, material.scored)))
     page = readme_of(run.folder, order.recipe, beginning, len(material.space), images, material.terms)
     run.begin(order.recipe, beginning, page)
 
 
-def _keep_in(path: Path, header: Header, judge: Judge) -> Keep[SegmentationNetwork]:
+def _keep_in(path: Path, header: Header, judge: Validator) -> SaveBest[SegmentationNetwork]:
     """Writes a network as the best checkpoint, with what was found about it in its header."""
 
-    def keep(network: SegmentationNetwork, step: int, verdict: Verdict | None) -> None:
+    def keep(network: SegmentationNetwork, step: int, verdict: ValidationResult | None) -> None:
         scores = [] if verdict is None else [judge.score(verdict)]
         named = msgspec.structs.replace(header, scores=scores, origin=f"{header.origin}, after update {step}")
         write_checkpoint(path, checkpoint_of(network, named))
@@ -91,6 +91,6 @@ def _keep_in(path: Path, header: Header, judge: Judge) -> Keep[SegmentationNetwo
     return keep
 
 
-def _say(watch: Watch, engine: Engine, text: str) -> None:
+def _say(watch: Watch, engine: Distributed, text: str) -> None:
     if engine.first:
         watch(Event("note", {"text": text}))

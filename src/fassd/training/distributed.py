@@ -18,7 +18,7 @@ from torch import distributed as dist
 from torch import nn
 
 from fassd.core.errors import FassdError, UsageError
-from fassd.training.sync_batchnorm import synchronise_norms
+from fassd.training.sync_batchnorm import synchronize_norms
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class PartnerLost(FassdError):
     """Another process of the same training ended, or cannot be reached."""
 
 
-class Engine:
+class Distributed:
     """The processes that train together, and this one's device.
 
     Args:
@@ -71,7 +71,7 @@ class Engine:
         if self.processes == 1:
             return learner
         if self._sync_norms:
-            synchronise_norms(learner, self.device)
+            synchronize_norms(learner, self.device)
         spread: nn.Module = self.accelerator.prepare_model(learner)
         return spread
 

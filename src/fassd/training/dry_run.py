@@ -17,23 +17,23 @@ from fassd.core.recipe import Recipe
 from fassd.data.batches import Batch, Samples, training_batches
 from fassd.data.class_batches import views_to_learn
 from fassd.data.class_folders import ClassFolders
-from fassd.networks.build import fresh_network
-from fassd.networks.classifier import fresh_classifier
+from fassd.networks.build import init_network
+from fassd.networks.classifier import init_classifier
 from fassd.networks.specs import NetworkSpec, network_by_name
 from fassd.scoring.evaluate import evaluate
-from fassd.training.distributed import Engine
+from fassd.training.distributed import Distributed
 from fassd.training.setup import (
-    PretrainingOrder,
-    TrainingOrder,
+    PretrainConfig,
+    TrainConfig,
     device_of,
-    gather_material,
     gather_pictures,
+    gather_training_data,
     header_of,
     norms_have_values,
     start_from,
 )
-from fassd.training.train_step import ClassifierUpdate, Descent, Update
-from fassd.training.validation import ForgivingRuntime, judge
+from fassd.training.train_step import ClassificationTrainStep, SegmentationTrainStep, TrainStep
+from fassd.training.validation import NanTolerantRuntime, judge
 
 # Updates of each size are timed until both are reached, but no more than the last: what else the machine does shows.
 _TIMED, _TIMED_S, _MOST_TIMED = 2, 2.0, 12
@@ -41,7 +41,7 @@ _SCORED = 2
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class DryRunEstimate:
     """What a training would take.
 
     Attributes:
@@ -76,12 +76,12 @@ class _Piece:
     spec: NetworkSpec
     network: nn.Module
     images: tuple[int, int]
-    update: Callable[[Recipe], Descent[nn.Module]]
+    update: Callable[[Recipe], TrainStep[nn.Module]]
     batches: Callable[[Recipe], Iterator[Batch]]
     score: Callable[[], int]
 
 
-def rehearse(order: TrainingOrder) -> Rehearsal:
+def dry_run(order: TrainConfig) -> DryRunEstimate:
     """Makes updates of one and of two images, scores a few, and adds up what the whole run would take.
 
     Batches of one and two (two and four, of tiny crops) need little memory; time and memory of the recipe's batch
@@ -90,15 +90,15 @@ def rehearse(order: TrainingOrder) -> Rehearsal:
     Raises:
         FassdError: whatever would be wrong with the training before its first update.
     """
-    material = gather_material(order)
+    material = gather_training_data(order)
     engine = _alone(order.device)
     samples = Samples(material.learned, order.recipe.augmentation.scale[1])
-    network = fresh_network(material.spec, len(material.space), order.recipe.alpha, order.recipe.seed)
+    network = init_network(material.spec, len(material.space), order.recipe.alpha, order.recipe.seed)
     start_from(network, order, material.space)
 
     def score() -> int:
         few = replace(material.scored[0], pairs=material.scored[0].pairs[:_SCORED])
-        with ForgivingRuntime(network, header_of(order, material), str(engine.device)) as runtime:
+        with NanTolerantRuntime(network, header_of(order, material), str(engine.device)) as runtime:
             evaluate(runtime, few)
         return len(few)
 
@@ -106,14 +106,14 @@ def rehearse(order: TrainingOrder) -> Rehearsal:
         spec=material.spec,
         network=network,
         images=(len(samples), sum(map(len, material.scored))),
-        update=lambda recipe: Update(network, recipe, samples, engine),
+        update=lambda recipe: SegmentationTrainStep(network, recipe, samples, engine),
         batches=lambda recipe: training_batches(samples, recipe, 0, 0),
         score=score,
     )
     return _rehearsed(piece, order.recipe, engine)
 
 
-def rehearse_pretraining(order: PretrainingOrder) -> Rehearsal:
+def dry_run_pretraining(order: PretrainConfig) -> DryRunEstimate:
     """The same of a pre-training.
 
     Raises:
@@ -122,7 +122,7 @@ def rehearse_pretraining(order: PretrainingOrder) -> Rehearsal:
     learned, scored = gather_pictures(order)
     engine, recipe = _alone(order.device), order.recipe
     spec = network_by_name(recipe.network)
-    network = fresh_classifier(spec, len(learned.classes), recipe.seed)
+    network = init_classifier(spec, len(learned.classes), recipe.seed)
 
     def score() -> int:
         assert scored is not None
@@ -134,15 +134,15 @@ def rehearse_pretraining(order: PretrainingOrder) -> Rehearsal:
         spec=spec,
         network=network,
         images=(len(learned), 0 if scored is None else len(scored)),
-        update=lambda recipe: ClassifierUpdate(network, recipe, engine),
+        update=lambda recipe: ClassificationTrainStep(network, recipe, engine),
         batches=lambda recipe: views_to_learn(learned, recipe, 0, 0),
         score=score,
     )
     return _rehearsed(piece, recipe, engine)
 
 
-def _alone(device: str) -> Engine:
-    engine = Engine(device_of(device))
+def _alone(device: str) -> Distributed:
+    engine = Distributed(device_of(device))
     if engine.processes > 1:
         raise UsageError("--dry-run measures a single process; give the command without torchrun or accelerate launch")
     return engine
@@ -152,24 +152,24 @@ def _first(pictures: ClassFolders, number: int) -> ClassFolders:
     return replace(pictures, names=pictures.names[:number], targets=pictures.targets[:number])
 
 
-def _rehearsed(piece: _Piece, recipe: Recipe, engine: Engine) -> Rehearsal:
-    batch = recipe.batch // recipe.accumulate
+def _rehearsed(piece: _Piece, recipe: Recipe, engine: Distributed) -> DryRunEstimate:
+    batch = recipe.batch_size // recipe.accumulation_steps
     measured = []
-    least = 1 if norms_have_values(piece.spec, recipe.augmentation.crop) else 2
+    least = 1 if norms_have_values(piece.spec, recipe.augmentation.crop_size) else 2
     for size in sorted({least, min(2 * least, batch)}):
-        small = msgspec.structs.replace(recipe, batch=size, accumulate=1, iterations=1 + _MOST_TIMED)
+        small = msgspec.structs.replace(recipe, batch_size=size, accumulation_steps=1, iterations=1 + _MOST_TIMED)
         update = piece.update(small)
         measured.append((size, *_measure(update, piece.batches(small), engine)))
     seconds, memory = (_extrapolated([(one[0], one[place]) for one in measured], batch) for place in (1, 2))
-    seconds *= recipe.accumulate
+    seconds *= recipe.accumulation_steps
     learned, scored = piece.images
     validation = _validation_s(piece) if scored else 0.0
     validations = -(-recipe.iterations // recipe.validate_every)
-    return Rehearsal(
+    return DryRunEstimate(
         parameters=sum(one.numel() for one in piece.network.parameters()),
         learned=learned,
         scored=scored,
-        passes=recipe.iterations * recipe.batch / learned,
+        passes=recipe.iterations * recipe.batch_size / learned,
         device=str(engine.device),
         precision=str(update.precision).removeprefix("torch."),
         update_s=seconds,
@@ -180,7 +180,7 @@ def _rehearsed(piece: _Piece, recipe: Recipe, engine: Engine) -> Rehearsal:
     )
 
 
-def _measure(update: Descent[nn.Module], batches: Iterator[Batch], engine: Engine) -> tuple[float, float]:
+def _measure(update: TrainStep[nn.Module], batches: Iterator[Batch], engine: Distributed) -> tuple[float, float]:
     """Seconds of an update with its data, and the most bytes used so far."""
     update(next(batches), 0)
     times = list[float]()

@@ -12,21 +12,21 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 import msgspec
 from torch import nn
 
-from fassd.core.errors import DataError, FassdError, PictureError
+from fassd.core.errors import DataError, FassdError, ImageError
 from fassd.core.types import Event, Watch
 from fassd.data.batches import Batch
 from fassd.training.inspection import keep_for_inspection
 from fassd.training.run import Run
 from fassd.training.signals import StopSignals
-from fassd.training.state import Progress, State
-from fassd.training.train_step import Descent, Outcome
+from fassd.training.state import State, TrainerState
+from fassd.training.train_step import StepResult, TrainStep
 
 N = TypeVar("N", bound=nn.Module)
 _NAMED = 8
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ValidationResult:
     """What a validation found.
 
     Attributes:
@@ -43,7 +43,7 @@ class Verdict:
         return next(iter(self.figures.values()))
 
 
-Keep: TypeAlias = Callable[[N, int, Verdict | None], None]
+SaveBest: TypeAlias = Callable[[N, int, ValidationResult | None], None]
 """Writes a network as the best checkpoint, in the first process alone, told of the updates it has seen and what its
 validation found."""
 
@@ -56,7 +56,7 @@ class Track(Protocol):
 
 
 @dataclass(frozen=True)
-class Setting(Generic[N]):
+class TrainerConfig(Generic[N]):
     """What a run is made of, beside what is learned.
 
     Attributes:
@@ -75,13 +75,13 @@ class Setting(Generic[N]):
     samples: int
     data: str
     run: Run
-    validate: Callable[[N, int], Verdict] | None
-    keep: Keep[N]
+    validate: Callable[[N, int], ValidationResult] | None
+    keep: SaveBest[N]
     watch: Watch
     track: Track
 
 
-def fit(update: Descent[N], setting: Setting[N], state: State | None = None) -> Progress:
+def fit(update: TrainStep[N], setting: TrainerConfig[N], state: State | None = None) -> TrainerState:
     """Trains from where an update stands, at the start or as a state left it, to its recipe's last iteration.
 
     Ctrl-C and SIGTERM are granted after the update at hand: the state is saved, then the signal takes its usual way.
@@ -98,22 +98,23 @@ def fit(update: Descent[N], setting: Setting[N], state: State | None = None) -> 
         FassdError: the loss is no longer finite, the disk is full, or what reading samples raises.
         PartnerLost: another process of the training ended.
     """
-    return _Sitting(update, setting, state).go()
+    return Trainer(update, setting, state).go()
 
 
-class _Sitting(Generic[N]):
+class Trainer(Generic[N]):
     """A sitting of a run."""
 
-    def __init__(self, update: Descent[N], setting: Setting[N], state: State | None) -> None:
+    def __init__(self, update: TrainStep[N], setting: TrainerConfig[N], state: State | None) -> None:
         self.update, self.setting, self.stop = update, setting, StopSignals()
         self.recipe, self.engine = update.recipe, update.engine
-        self.progress = Progress(0, 0, -1.0, 0, 0.0, self.recipe, setting.data, setting.samples)
+        self.progress = TrainerState(0, 0, -1.0, 0, 0.0, self.recipe, setting.data, setting.samples)
         self.saved = -1
         if state is not None:
             self.progress, self.saved = state.progress, state.progress.step
-        self.speed = _Speed(self.progress.seconds, self.recipe.batch)
+        self.speed = _Speed(self.progress.seconds, self.recipe.batch_size)
 
-    def go(self) -> Progress:
+    def go(self) -> TrainerState:
+        """Trains to the end."""
         first, total = self.progress.step, self.recipe.iterations
         facts = {"precision": str(self.update.precision).removeprefix("torch."), "processes": self.engine.processes}
         where = {"step": first, "total": total, "validated": self.setting.validate is not None}
@@ -146,7 +147,7 @@ class _Sitting(Generic[N]):
             self.stop.noted = self.stop.noted or signal.SIGTERM
             self.stop.pass_on()
 
-    def _note(self, outcome: Outcome) -> None:
+    def _note(self, outcome: StepResult) -> None:
         step, speed = self.progress.step, self.speed.images_per_second
         values = {"loss": outcome.loss, "gradient": outcome.gradient, "rate": outcome.rate}
         if self.engine.first:
@@ -201,14 +202,14 @@ class _Sitting(Generic[N]):
         """Says of a file that is missing or damaged all of a sudden what becomes of the run."""
         try:
             yield
-        except (PictureError, DataError) as error:
+        except (ImageError, DataError) as error:
             problem = (
                 f"{error.problem}; the training state of update {self.saved} is sound: once the data are again what "
                 "they were at the beginning, --resume goes on from it"
             )
             raise type(error)(error.path, problem) from None
 
-    def _not_finite(self, outcome: Outcome, batch: Batch) -> FassdError:
+    def _not_finite(self, outcome: StepResult, batch: Batch) -> FassdError:
         step = self.progress.step + 1
         what = f"the loss of update {step} is {outcome.loss}"
         if outcome.own_sound:
@@ -218,8 +219,9 @@ class _Sitting(Generic[N]):
         more = f" and {len(batch.names) - _NAMED} more" if len(batch.names) > _NAMED else ""
         return FassdError(
             f"{what} (images {', '.join(batch.names[:_NAMED])}{more}; kept in {path}); the training state of update "
-            f"{self.saved} is sound: look at these images and their labels; or, for a run keeps its "
-            "recipe, begin another with a lower optimiser.rate, with optimiser.warmup or optimiser.clip, or in float32"
+            f"{self.saved} is sound: look at these images and their labels; or start a new run (a run "
+            "keeps its recipe) with a lower optimizer.lr, optimizer.warmup_iterations, optimizer.clip_grad_norm, or "
+            "precision float32"
         )
 
     def _tell(self, kind: str, **values: object) -> None:

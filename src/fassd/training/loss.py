@@ -28,22 +28,22 @@ def bootstrapped_cross_entropy(
     logits: Tensor,
     labels: Tensor,
     *,
-    kept: int = 4096,
+    min_kept: int = 4096,
     threshold: float = 0.3,
     marked: Tensor | None = None,
     class_weights: Tensor | None = None,
 ) -> Tensor:
     """The mean loss of the hard pixels of each image, then the mean over images.
 
-    In an image where more than `kept` pixels lose more than `threshold`, those pixels count; in any other the
-    `kept` worst do. 0.3 means a probability of the true class below 0.741. Ignored pixels lose 0 and can be among
-    the worst `kept` where an image has fewer marked ones. With class weights the same pixels are chosen, and their
+    In an image where more than `min_kept` pixels lose more than `threshold`, those pixels count; in any other the
+    `min_kept` worst do. 0.3 means a probability of the true class below 0.741. Ignored pixels lose 0 and can be among
+    the worst `min_kept` where an image has fewer marked ones. With class weights the same pixels are chosen, and their
     mean is weighted.
 
     Args:
         logits: (N, classes, h, w); brought to the labels' size first if they differ.
         labels: (N, H, W) integers, a class or IGNORE.
-        kept: K of the published code; below the number of pixels.
+        min_kept: K of the published code; below the number of pixels.
         threshold: on the loss of a pixel.
         marked: (N, classes) bool, the classes that were marked in each image: the cross entropy is over these
             logits alone, the others get no gradient. None means all.
@@ -53,21 +53,23 @@ def bootstrapped_cross_entropy(
         A scalar, float32 (float64 for float64 logits).
 
     Raises:
-        UsageError: an image has `kept` pixels or fewer (the published code fails there as well); a label is neither
+        UsageError: an image has `min_kept` pixels or fewer (the published code fails there as well); a label is neither
             a class nor IGNORE.
     """
     pixels = labels[0].numel()
-    if pixels <= kept:
-        raise UsageError(f"the loss keeps {kept} pixels of an image but an image has {pixels}: keep fewer, crop larger")
+    if pixels <= min_kept:
+        raise UsageError(
+            f"the loss keeps {min_kept} pixels of an image but an image has {pixels}: keep fewer, crop larger"
+        )
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     if marked is None:
         marked = torch.ones(logits.shape[:2], dtype=torch.bool)
     weights = torch.ones(_LABELS, dtype=torch.float64)
     if class_weights is not None:
-        # An ignored pixel that fills up the worst `kept` weighs 1, as without class weights.
+        # An ignored pixel that fills up the worst `min_kept` weighs 1, as without class weights.
         weights[: len(class_weights)] = class_weights
-    loss: Tensor = _HardMean.apply(logits, _as_bytes(labels), marked.cpu(), weights, Rule(threshold, 0), kept)  # type: ignore[no-untyped-call]
+    loss: Tensor = _HardMean.apply(logits, _as_bytes(labels), marked.cpu(), weights, Rule(threshold, 0), min_kept)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -76,7 +78,7 @@ class _HardMean(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        context: Any, logits: Tensor, labels: Tensor, marked: Tensor, weights: Tensor, above: Rule, kept: int
+        context: Any, logits: Tensor, labels: Tensor, marked: Tensor, weights: Tensor, above: Rule, min_kept: int
     ) -> Tensor:
         """A scalar; remembers its gradient by the logits."""
         passes = _passes(logits.detach(), labels, marked, weights)
@@ -85,8 +87,8 @@ class _HardMean(torch.autograd.Function):
         if any(one.unknown for one in tallies):
             raise UsageError(_unknown_labels(labels, logits.shape[1]))
         # "The (K+1)-th largest is above the threshold" is "more than K are above it": no image needs to be sorted.
-        few = [image for image in everyone if tallies[image].hard <= kept]
-        worst = passes.lose(few, [_worst(torch.as_tensor(passes.losses[image]), kept) for image in few])
+        few = [image for image in everyone if tallies[image].hard <= min_kept]
+        worst = passes.lose(few, [_worst(torch.as_tensor(passes.losses[image]), min_kept) for image in few])
         for image, tally in zip(few, worst, strict=True):
             tallies[image] = tally
         gradient = torch.zeros_like(logits)
@@ -117,10 +119,10 @@ def _passes(logits: Tensor, labels: Tensor, marked: Tensor, weights: Tensor) -> 
     return Strips(planes, labels, places.to(logits.device), weights.to(logits))
 
 
-def _worst(losses: Tensor, kept: int) -> Rule:
+def _worst(losses: Tensor, min_kept: int) -> Rule:
     """The rule by which the worst pixels of an image count. Those that lose the same share what is left for them."""
-    level = losses.flatten().topk(kept, sorted=False).values.min()
-    left = kept - int((losses > level).sum())
+    level = losses.flatten().topk(min_kept, sorted=False).values.min()
+    left = min_kept - int((losses > level).sum())
     return Rule(float(level), left / max(1, int((losses == level).sum())))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from fassd.kernels.pixel_losses import IGNORED, RULED_OUT, UNKNOWN, Rule, Tally
+from fassd.kernels.pixel_losses import IGNORED, RULED_OUT, UNKNOWN, LossSums, Rule
 from fassd.kernels.upsample_argmax import axis
 
 # Pixels of a strip: enough to keep a GPU busy, with 19 classes in float32 some tens of megabytes.
@@ -28,7 +28,7 @@ class Strips:
 
     Attributes:
         losses: (N, H, W), by the latest `lose`, as the logits are.
-        gradient: for each image (C, h, w), of `Tally.lost` with the weights as they are, likewise.
+        gradient: for each image (C, h, w), of `LossSums.lost` with the weights as they are, likewise.
     """
 
     def __init__(self, logits: Sequence[Tensor], labels: Tensor, places: Tensor, weights: Tensor) -> None:
@@ -42,16 +42,16 @@ class Strips:
         rows = max(1, _PIXELS // labels.shape[2])
         self._strips = [slice(top, top + rows) for top in range(0, labels.shape[1], rows)]
 
-    def lose(self, images: Iterable[int], rules: Iterable[Rule]) -> list[Tally]:
+    def lose(self, images: Iterable[int], rules: Iterable[Rule]) -> list[LossSums]:
         """Losses, gradient and tally of the named images, by a rule for each."""
         with torch.autocast(self.losses.device.type, enabled=False):
             return [self._lose_image(image, rule) for image, rule in zip(images, rules, strict=True)]
 
-    def _lose_image(self, image: int, rule: Rule) -> Tally:
+    def _lose_image(self, image: int, rule: Rule) -> LossSums:
         logits, labels, places = (given[image] for given in self._given)
         wide = logits @ self._along.T
         slope = torch.zeros_like(wide)
-        counts = torch.zeros(len(Tally._fields), dtype=torch.float64, device=wide.device)
+        counts = torch.zeros(len(LossSums._fields), dtype=torch.float64, device=wide.device)
         for strip in self._strips:
             down, known = self._downwards[strip], labels[strip].long()
             place, weight = places[known].long(), self._weights[known]
@@ -71,7 +71,7 @@ class Strips:
             slope += down.T @ shares
         self.gradient[image] = slope @ self._along
         lost_sum, weight_sum, above, unknown = counts.tolist()
-        return Tally(lost_sum, weight_sum, int(above), int(unknown))
+        return LossSums(lost_sum, weight_sum, int(above), int(unknown))
 
 
 def _matrix(places: int, pixels: int, like: Tensor) -> Tensor:

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from fassd.core.recipe import Optimiser
+from fassd.core.recipe import Optimizer
 from fassd.networks.network import SegmentationNetwork
 
 FACTOR = "rate_factor"
 """The key of a group's factor on the scheduled rate."""
 
 
-def optimiser_of(learner: nn.Module, values: Optimiser) -> torch.optim.SGD:
+def optimizer_of(learner: nn.Module, values: Optimizer) -> torch.optim.SGD:
     """Stochastic gradient descent over the parameters that learn.
 
     Args:
@@ -30,22 +30,22 @@ def optimiser_of(learner: nn.Module, values: Optimiser) -> torch.optim.SGD:
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in learner.named_parameters():
-        factor = values.encoder_rate if name.startswith("network.encoder.") else 1.0
+        factor = values.encoder_lr_mult if name.startswith("network.encoder.") else 1.0
         if not factor:
             parameter.requires_grad_(False)
             continue
         # Norms, slopes and biases have one dimension; weights of convolutions four.
-        decay = values.decay if values.decay_all or parameter.ndim > 1 else 0.0
+        decay = values.weight_decay if values.decay_norm_and_bias or parameter.ndim > 1 else 0.0
         groups.setdefault((factor, decay), []).append(parameter)
     described: list[dict[str, Any]] = [
         {"params": parameters, FACTOR: factor, "weight_decay": decay} for (factor, decay), parameters in groups.items()
     ]
-    return torch.optim.SGD(described, values.rate, values.momentum)
+    return torch.optim.SGD(described, values.lr, values.momentum)
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Sets the rate of the next update, each group's by its factor."""
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = rate * group[FACTOR]
 
 
@@ -64,16 +64,16 @@ def poly_rate(initial: float, update: int, total: int, power: float = 0.9) -> fl
     return float(initial * (1 - update / total) ** power)
 
 
-def scheduled_rate(optimiser: Optimiser, update: int, total: int) -> float:
+def scheduled_rate(optimizer: Optimizer, update: int, total: int) -> float:
     """The rate of one update by a recipe: poly, risen to linearly over the first `warmup` updates.
 
     Args:
-        optimiser: the recipe's.
+        optimizer: the recipe's.
         update: from 0. The published loop starts with 1; with ours its last update would not be lost to a rate of 0.
         total: updates of the whole run.
     """
-    rise = min(1.0, (update + 1) / (optimiser.warmup + 1))
-    return rise * poly_rate(optimiser.rate, update, total, optimiser.power)
+    rise = min(1.0, (update + 1) / (optimizer.warmup_iterations + 1))
+    return rise * poly_rate(optimizer.lr, update, total, optimizer.power)
 
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]

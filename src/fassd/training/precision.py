@@ -30,7 +30,7 @@ def precision_of(name: Literal["auto", "float32", "bfloat16", "float16"], device
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
 
 
-def distrust_convolutions(network: nn.Module, inputs: Tensor) -> list[str]:
+def find_unsafe_bf16_convs(network: nn.Module, inputs: Tensor) -> list[str]:
     """Finds convolutions whose bfloat16 gradients are wrong on this processor, and keeps those in float32.
 
     PyTorch's CPU weight gradient of dilated 3x1 convolutions in channels-last layout came out as NaN on some

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fassd.core.recipe import Recipe
-from fassd.training.run import Beginning
+from fassd.training.run import RunInfo
 
 _PAGE = """# A training run of fassd
 
@@ -38,7 +38,7 @@ recipe. The same command under `torchrun` or `accelerate launch` goes on with se
 | `updates.csv`, `validations.csv` | loss, gradient, rate and speed of each update; mean IoU and the IoU of each class |
 | `log.jsonl` | the same for programs, a line of JSON each |
 | `curves.png` | both as curves (where matplotlib is installed) |
-| `samples/` | the same few `val` images, labelled after each validation: photo, answer, truth |
+| `samples/` | the same few `val` images, labeled after each validation: photo, answer, truth |
 | `states/` | what going on needs: weights, momentum, position; the last two{every}; later not needed |
 | `tensorboard/` | for `tensorboard --logdir {folder}` (where it is installed) |
 | `failed/` | only after a loss that was not finite: the images of that update |
@@ -84,7 +84,7 @@ The recipe's `channel_order` must be `{order}`, as here.
 
 
 def readme_of(
-    folder: Path, recipe: Recipe, beginning: Beginning, classes: int, images: tuple[int, int], terms: str
+    folder: Path, recipe: Recipe, beginning: RunInfo, classes: int, images: tuple[int, int], terms: str
 ) -> str:
     """The page.
 
@@ -105,7 +105,7 @@ def readme_of(
 
 
 def pretraining_readme_of(
-    folder: Path, recipe: Recipe, beginning: Beginning, classes: int, pictures: tuple[int, int], conventions: str
+    folder: Path, recipe: Recipe, beginning: RunInfo, classes: int, pictures: tuple[int, int], conventions: str
 ) -> str:
     """The page of a pre-training; `conventions` say how its top-1 and top-5 are meant, for the rest see `readme_of`."""
     return _PRETRAINING_PAGE.format(
@@ -117,7 +117,7 @@ def pretraining_readme_of(
 
 
 def _facts(
-    folder: Path, recipe: Recipe, beginning: Beginning, classes: int, images: tuple[int, int], what: str
+    folder: Path, recipe: Recipe, beginning: RunInfo, classes: int, images: tuple[int, int], what: str
 ) -> dict[str, object]:
     """What both pages tell, by the names of their places."""
     learned, scored = images
@@ -126,7 +126,7 @@ def _facts(
         "network": recipe.network,
         "classes": classes,
         "iterations": recipe.iterations,
-        "batch": recipe.batch,
+        "batch_size": recipe.batch_size,
         "seed": recipe.seed,
         "version": beginning.version,
         "recipe_name": beginning.recipe_name,

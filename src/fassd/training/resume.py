@@ -10,8 +10,8 @@ from typing import Any
 from fassd.core.errors import UsageError
 from fassd.core.recipe import Recipe, differences, locate_recipe, override_recipe, read_recipe
 from fassd.core.types import Event, Watch
-from fassd.training.distributed import Engine
-from fassd.training.run import Beginning, Run
+from fassd.training.distributed import Distributed
+from fassd.training.run import Run, RunInfo
 from fassd.training.state import State
 
 
@@ -20,7 +20,7 @@ class Continuation:
     """A run's own recipe and how it was begun, its data where they are now."""
 
     recipe: Recipe
-    beginning: Beginning
+    beginning: RunInfo
     data: tuple[str, ...]
 
 
@@ -63,7 +63,7 @@ def continue_run(
     return Continuation(own, beginning, tuple(data) or tuple(beginning.data))
 
 
-def take_up(run: Run, engine: Engine, recipe: Recipe, data: str, digest: str, watch: Watch) -> State:
+def load_for_resume(run: Run, engine: Distributed, recipe: Recipe, data: str, digest: str, watch: Watch) -> State:
     """The state that a run goes on from, the same in every process; the run's logs go back to it.
 
     Args:
@@ -94,7 +94,7 @@ def take_up(run: Run, engine: Engine, recipe: Recipe, data: str, digest: str, wa
     for text in (*(f"set aside: {problem}" for problem in state.broken), f"going on from {state.path}"):
         if engine.first:
             watch(Event("note", {"text": text}))
-    engine.lead(lambda: run.go_back_to(progress.step, progress.validated))
+    engine.lead(lambda: run.truncate_logs(progress.step, progress.validated))
     return state
 
 

@@ -20,7 +20,7 @@ from fassd.training.state import States
 _UPDATES, _VALIDATIONS, _LOG = "updates.csv", "validations.csv", "log.jsonl"
 
 
-class Beginning(msgspec.Struct, frozen=True):
+class RunInfo(msgspec.Struct, frozen=True):
     """How a run was begun, beside its recipe: what `--resume` need not be told again.
 
     Attributes:
@@ -60,7 +60,7 @@ class Run:
         if self.states.paths() or self.best_path.exists():
             raise UsageError(f"{self.folder} holds a run already: add --resume to go on, or name another --out")
 
-    def begin(self, recipe: Recipe, beginning: Beginning, readme: str) -> None:
+    def begin(self, recipe: Recipe, beginning: RunInfo, readme: str) -> None:
         """Makes the folder and notes what decides the run.
 
         Raises:
@@ -84,16 +84,16 @@ class Run:
         """
         if not self.recipe_path.is_file():
             raise UsageError(f"{self.folder} holds no training state to resume; leave --resume away to begin")
-        return read_recipe(self.recipe_path)
+        return read_recipe(self.recipe_path, earlier=True)
 
-    def beginning(self) -> Beginning:
+    def beginning(self) -> RunInfo:
         """How the run was begun.
 
         Raises:
             FileError: the note is missing or damaged.
         """
         try:
-            return msgspec.json.decode(self._beginning_path.read_bytes(), type=Beginning)
+            return msgspec.json.decode(self._beginning_path.read_bytes(), type=RunInfo)
         except (OSError, msgspec.MsgspecError) as error:
             raise FileError(self._beginning_path, f"is damaged ({error}); give recipe and --data again") from None
 
@@ -127,7 +127,7 @@ class Run:
         """What `validations.csv` holds; a class that did not occur is missing."""
         return [_numbers(row) for row in _rows(self.folder / _VALIDATIONS)]
 
-    def go_back_to(self, step: int, validated: int) -> None:
+    def truncate_logs(self, step: int, validated: int) -> None:
         """Takes what a killed process logged after its last state out of the logs, and its debris off the disk.
 
         Args:

@@ -31,9 +31,9 @@ from fassd.media.images import read_size
 from fassd.networks.build import take_encoder
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.specs import NetworkSpec, network_by_name
-from fassd.networks.transfer import take_weights
+from fassd.networks.transfer import load_pretrained
 from fassd.runtimes.pytorch import open_device
-from fassd.training.train_step import pixels_of
+from fassd.training.train_step import normalization_of
 
 
 def check_compiler(device: torch.device) -> None:
@@ -58,7 +58,7 @@ def _tiny(values: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class TrainingOrder:
+class TrainConfig:
     """What the user asked for.
 
     Attributes:
@@ -89,7 +89,7 @@ class TrainingOrder:
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """What a network is made of: its row, and the data it learns from and is scored on."""
 
     spec: NetworkSpec
@@ -117,14 +117,14 @@ def device_of(name: str) -> torch.device:
     return open_device(found if name == "auto" else name)
 
 
-def gather_material(order: TrainingOrder) -> Material:
+def gather_training_data(order: TrainConfig) -> TrainingData:
     """Network and data of an order, checked as far as can be without reading images.
 
     Raises:
         FassdError: something is wrong with them.
     """
     recipe = order.recipe
-    check_trained(recipe, "network", order.recipe_name)
+    check_trained(recipe, "segmentation", order.recipe_name)
     if order.encoder is not None and order.start is not None:
         raise UsageError("--encoder and --start both say what to begin with; give one of them")
     spec = check_values(recipe, order.device)
@@ -132,7 +132,7 @@ def gather_material(order: TrainingOrder) -> Material:
     for dataset in (*learned, *scored):
         quick_check(dataset)
     _check_crop(recipe, learned)
-    return Material(spec, learned, scored)
+    return TrainingData(spec, learned, scored)
 
 
 def check_values(recipe: Recipe, device: str) -> NetworkSpec:
@@ -143,12 +143,12 @@ def check_values(recipe: Recipe, device: str) -> NetworkSpec:
             PyTorch cannot compile there as the recipe asks.
     """
     spec = network_by_name(recipe.network)
-    spec.check_size(*recipe.augmentation.crop, "augmentation.crop")
-    height, width = recipe.augmentation.crop
-    if recipe.batch == recipe.accumulate and not norms_have_values(spec, recipe.augmentation.crop):
+    spec.check_size(*recipe.augmentation.crop_size, "augmentation.crop_size")
+    height, width = recipe.augmentation.crop_size
+    if recipe.batch_size == recipe.accumulation_steps and not norms_have_values(spec, recipe.augmentation.crop_size):
         raise UsageError(
-            f"one image of {width}x{height} at a time leaves the deepest norms a single value; make batch (less "
-            "accumulate) or augmentation.crop larger"
+            f"one image of {width}x{height} at a time leaves the deepest norms a single value; increase batch_size / "
+            "accumulation_steps or augmentation.crop_size"
         )
     place = device_of(device)
     if recipe.compile:
@@ -158,14 +158,14 @@ def check_values(recipe: Recipe, device: str) -> NetworkSpec:
 
 def _check_crop(recipe: Recipe, learned: Sequence[Dataset]) -> None:
     """Refuses a crop that no training image can fill, resized as much as may be: the rest would always be padding."""
-    (height, width), factor, largest = recipe.augmentation.crop, recipe.augmentation.scale[1], (0, 0)
+    (height, width), factor, largest = recipe.augmentation.crop_size, recipe.augmentation.scale[1], (0, 0)
     for pair in (pair for dataset in learned for pair in dataset.pairs):
         size = read_size(pair.image)
         if factor * size[0] >= height and factor * size[1] >= width:
             return
         largest = max(largest, size)
     raise UsageError(
-        f"augmentation.crop is {width}x{height}, but no training image can fill it: the largest is "
+        f"augmentation.crop_size is {width}x{height}, but no training image can fill it: the largest is "
         f"{largest[1]}x{largest[0]}, which augmentation.scale enlarges by {factor} at most; make the crop smaller"
     )
 
@@ -189,12 +189,12 @@ def _validation_sets(data: Sequence[str]) -> list[Dataset]:
         return []
 
 
-def start_from(network: SegmentationNetwork, order: TrainingOrder, space: LabelSpace) -> list[str]:
+def start_from(network: SegmentationNetwork, order: TrainConfig, space: LabelSpace) -> list[str]:
     """Fills the network with what the order starts from; returns what was kept, in words.
 
     Raises:
         CheckpointError: the file does not fit.
-        UsageError: it wants its colours in another order than the recipe gives.
+        UsageError: it wants its colors in another order than the recipe gives.
     """
     if order.encoder is not None:
         checkpoint = _of_same_order(order.encoder, order.recipe)
@@ -203,13 +203,15 @@ def start_from(network: SegmentationNetwork, order: TrainingOrder, space: LabelS
         return [f"started from {order.encoder.name}: {taken.taken} arrays of the encoder were kept{left}"]
     if order.start is not None:
         path = locate_weights(order.start)
-        return [f"started from {path.stem}: {take_weights(network, _of_same_order(path, order.recipe), path, space)}"]
+        return [
+            f"started from {path.stem}: {load_pretrained(network, _of_same_order(path, order.recipe), path, space)}"
+        ]
     return []
 
 
 def _of_same_order(path: Path, recipe: Recipe) -> Checkpoint:
     checkpoint = read_checkpoint(path)
-    theirs = checkpoint.header.pixels.channel_order
+    theirs = checkpoint.header.normalization.channel_order
     if theirs != recipe.channel_order:
         raise UsageError(
             f"{path} was trained on images in the order {theirs}, the recipe's channel_order is "
@@ -218,7 +220,7 @@ def _of_same_order(path: Path, recipe: Recipe) -> Checkpoint:
     return checkpoint
 
 
-def header_of(order: TrainingOrder, material: Material) -> Header:
+def header_of(order: TrainConfig, material: TrainingData) -> Header:
     """What a checkpoint of this training says of itself, but for its scores."""
     data: list[dict[str, Any]] = [
         {"name": one.name, "split": one.split, "images": len(one), "files_sha256": digest_of([one]), "terms": one.terms}
@@ -228,7 +230,7 @@ def header_of(order: TrainingOrder, material: Material) -> Header:
         network=order.recipe.network,
         alpha=order.recipe.alpha,
         label_space=material.space,
-        pixels=pixels_of(order.recipe),
+        normalization=normalization_of(order.recipe),
         recipe=msgspec.to_builtins(order.recipe),
         data=data,
         terms=material.terms,
@@ -237,14 +239,14 @@ def header_of(order: TrainingOrder, material: Material) -> Header:
     )
 
 
-def _beginning(order: TrainingOrder) -> str:
+def _beginning(order: TrainConfig) -> str:
     if order.start is not None:
         return f" from {Path(order.start).stem}"
     return "" if order.encoder is None else f" on the encoder {order.encoder.stem}"
 
 
 @dataclass(frozen=True)
-class PretrainingOrder:
+class PretrainConfig:
     """What the user asked for.
 
     Attributes:
@@ -270,13 +272,13 @@ class PretrainingOrder:
     overrides: dict[str, Any] = field(default_factory=dict)
 
 
-def gather_pictures(order: PretrainingOrder) -> tuple[ClassFolders, ClassFolders | None]:
+def gather_pictures(order: PretrainConfig) -> tuple[ClassFolders, ClassFolders | None]:
     """The pictures of `train`, and of `val` where there are some, with the recipe checked.
 
     Raises:
         FassdError: something is wrong with them.
     """
-    check_trained(order.recipe, "encoder", order.recipe_name)
+    check_trained(order.recipe, "classification", order.recipe_name)
     _check_plain(order.recipe)
     check_values(order.recipe, order.device)
     learned = open_class_folders(order.data, "train")
@@ -289,10 +291,10 @@ def gather_pictures(order: PretrainingOrder) -> tuple[ClassFolders, ClassFolders
 def _check_plain(recipe: Recipe) -> None:
     """Refuses values that mean something to segmentation alone."""
     plain = {
-        "average": (recipe.average, 0.0),
+        "ema_decay": (recipe.ema_decay, 0.0),
         "loss.class_weights": (recipe.loss.class_weights, "none"),
-        "loss.auxiliary": (recipe.loss.auxiliary, 0.0),
-        "optimiser.encoder_rate": (recipe.optimiser.encoder_rate, 1.0),
+        "loss.aux_weight": (recipe.loss.aux_weight, 0.0),
+        "optimizer.encoder_lr_mult": (recipe.optimizer.encoder_lr_mult, 1.0),
     }
     for key, (value, wanted) in plain.items():
         if value != wanted:

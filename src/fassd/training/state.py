@@ -22,13 +22,14 @@ from fassd.core.digest import NO_DIGEST, has_digest, with_digest
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.files import written_whole
 from fassd.core.recipe import Recipe
+from fassd.core.renamed import recipe_with_new_keys
 
 _DIGEST_KEY = "fassd-sha256"
 _KEPT = 2
 _NAME = re.compile(r"state-(\d{8})\.safetensors")
 
 
-class Progress(msgspec.Struct, frozen=True):
+class TrainerState(msgspec.Struct, frozen=True):
     """Where a run stands.
 
     Attributes:
@@ -66,7 +67,7 @@ class State:
     """
 
     path: Path
-    progress: Progress
+    progress: TrainerState
     tensors: dict[str, Tensor]
     broken: tuple[str, ...] = ()
 
@@ -82,7 +83,7 @@ class States:
         found = self.folder.glob("state-*.safetensors") if self.folder.is_dir() else ()
         return sorted((path for path in found if _NAME.fullmatch(path.name)), reverse=True)
 
-    def save(self, tensors: Mapping[str, Tensor], progress: Progress) -> Path:
+    def save(self, tensors: Mapping[str, Tensor], progress: TrainerState) -> Path:
         """Writes a state whole or not at all, then lets go of those that are no longer needed.
 
         Raises:
@@ -122,12 +123,12 @@ class States:
             return State(path, progress, tensors, tuple(broken))
         raise CheckpointError(paths[0], f"{broken[0].partition(': ')[2]}, and no earlier state is sound: begin anew")
 
-    def progress(self) -> Progress:
+    def progress(self) -> TrainerState:
         """Where the newest state that is sound stands; see `load`."""
         return self.load().progress
 
 
-def read_state(path: Path) -> tuple[Progress, dict[str, Tensor]]:
+def read_state(path: Path) -> tuple[TrainerState, dict[str, Tensor]]:
     """Where a run stood, and every tensor by name.
 
     Raises:
@@ -138,8 +139,9 @@ def read_state(path: Path) -> tuple[Progress, dict[str, Tensor]]:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}
         note, digest = metadata[STATE_KEY], metadata[_DIGEST_KEY]
-        progress = msgspec.json.decode(note, type=Progress)
-    except (SafetensorError, OSError, KeyError, msgspec.MsgspecError) as error:
+        values = msgspec.json.decode(note)
+        progress = msgspec.convert({**values, "recipe": recipe_with_new_keys(values["recipe"])}, TrainerState)
+    except (SafetensorError, OSError, KeyError, TypeError, AttributeError, msgspec.MsgspecError) as error:
         raise CheckpointError(path, f"is damaged or no training state ({error})") from None
     if not has_digest(path.read_bytes(), digest):
         raise CheckpointError(path, "is damaged: its content is not that of its digest")

@@ -25,8 +25,8 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-class SynchronisedNorm(nn.BatchNorm2d):
-    """Batch normalisation over the images of all processes, for CPUs, where PyTorch's SyncBatchNorm refuses to work.
+class SynchronizedNorm(nn.BatchNorm2d):
+    """Batch normalization over the images of all processes, for CPUs, where PyTorch's SyncBatchNorm refuses to work.
 
     Every process brings as many values.
     """
@@ -40,12 +40,12 @@ class SynchronisedNorm(nn.BatchNorm2d):
         count = processes * exact.numel() // exact.shape[1]
         # Two sums, the second about the common mean: the squares' mean less the mean's square would cancel.
         mean = _Sum.apply(exact.mean((0, 2, 3))) / processes  # type: ignore[no-untyped-call]
-        centred = exact - mean[:, None, None]
-        variance = _Sum.apply(centred.square().mean((0, 2, 3))) / processes  # type: ignore[no-untyped-call]
+        centered = exact - mean[:, None, None]
+        variance = _Sum.apply(centered.square().mean((0, 2, 3))) / processes  # type: ignore[no-untyped-call]
         self._remember(mean.detach(), variance.detach() * count / max(1, count - 1))
         scale = torch.rsqrt(variance + self.eps) * self.weight
-        normalised: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
-        return normalised.to(features.dtype)
+        normalized: Tensor = centered * scale[:, None, None] + self.bias[:, None, None]
+        return normalized.to(features.dtype)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
@@ -59,11 +59,11 @@ class SynchronisedNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
 
 
-def synchronise_norms(network: nn.Module, device: torch.device) -> None:
+def synchronize_norms(network: nn.Module, device: torch.device) -> None:
     """Lets every norm of a network share its statistics with the other processes, in place; names and values stay."""
     if device.type != "cpu":
         nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return
     for module in network.modules():
         if type(module) is nn.BatchNorm2d:
-            module.__class__ = SynchronisedNorm
+            module.__class__ = SynchronizedNorm

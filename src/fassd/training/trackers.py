@@ -47,7 +47,7 @@ def chosen_trackers(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def flat_values(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's values by their full names ("loss.kept"), lists as text, as trackers show them."""
+    """The recipe's values by their full names ("loss.min_kept"), lists as text, as trackers show them."""
     flat: dict[str, Any] = {}
     for name, value in msgspec.to_builtins(recipe).items():
         inside = {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}

@@ -20,21 +20,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fassd.core.checkpoint import BGR_PIXELS, RGB_PIXELS, Pixels
+from fassd.core.checkpoint import BGR_NORMALIZATION, RGB_NORMALIZATION, Normalization
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.recipe import Recipe
 from fassd.data.batches import Batch, Samples
 from fassd.networks.classifier import Classifier
-from fassd.networks.inference import normalise
+from fassd.networks.inference import normalize
 from fassd.networks.network import DecoderStage, SegmentationNetwork
-from fassd.training.distributed import Engine
+from fassd.training.distributed import Distributed
 from fassd.training.loss import bootstrapped_cross_entropy, class_weights_of
-from fassd.training.optimizer import averaged, optimiser_of, scheduled_rate, set_rate
-from fassd.training.precision import distrust_convolutions, precision_of
+from fassd.training.optimizer import averaged, optimizer_of, scheduled_rate, set_rate
+from fassd.training.precision import find_unsafe_bf16_convs, precision_of
 from fassd.training.state import State
 
 
-class Learner(nn.Module):
+class ModelWithAuxHeads(nn.Module):
     """A network with a classifier of its own on each decoder step, where the recipe asks for auxiliary losses.
 
     Args:
@@ -45,8 +45,8 @@ class Learner(nn.Module):
     def __init__(self, network: SegmentationNetwork, recipe: Recipe) -> None:
         super().__init__()
         self.network = network
-        self._frozen = recipe.optimiser.encoder_rate == 0
-        steps = [step for step in network.decoder if isinstance(step, DecoderStage)] if recipe.loss.auxiliary else []
+        self._frozen = recipe.optimizer.encoder_lr_mult == 0
+        steps = [step for step in network.decoder if isinstance(step, DecoderStage)] if recipe.loss.aux_weight else []
         self.heads = nn.ModuleList(nn.Conv2d(step.out_channels, network.classes, 1) for step in steps[:-1])
         generator = torch.Generator().manual_seed(recipe.seed)
         for head in self.heads:
@@ -63,7 +63,7 @@ class Learner(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Normalised images -> the network's logits, then those of the auxiliary classifiers, all coarse."""
+        """Normalized images -> the network's logits, then those of the auxiliary classifiers, all coarse."""
         *steps, last = self.network.decoded(images)
         auxiliary = [head(features) for head, features in zip(self.heads, steps, strict=False)]
         return [self.network.classifier(last), *auxiliary]
@@ -74,13 +74,13 @@ _MOMENTUM, _RANDOM = "momentum.", "random."
 N_co = TypeVar("N_co", bound=nn.Module, covariant=True)
 
 
-def pixels_of(recipe: Recipe) -> Pixels:
+def normalization_of(recipe: Recipe) -> Normalization:
     """What a network trained by this recipe expects as input."""
-    return RGB_PIXELS if recipe.channel_order == "rgb" else BGR_PIXELS
+    return RGB_NORMALIZATION if recipe.channel_order == "rgb" else BGR_NORMALIZATION
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepResult:
     """What an update did, over all processes.
 
     Attributes:
@@ -100,8 +100,8 @@ class Outcome:
     stop: bool
 
 
-class Descent(ABC, Generic[N_co]):
-    """A network with its optimiser, ready for one update after the other.
+class TrainStep(ABC, Generic[N_co]):
+    """A network with its optimizer, ready for one update after the other.
 
     What is learned, its loss, and what more a state holds are its subclasses' to say; they call `_begin` when all of
     it is there.
@@ -116,13 +116,13 @@ class Descent(ABC, Generic[N_co]):
         UsageError: the images of an update cannot be shared out evenly.
     """
 
-    def __init__(self, network: N_co, learner: nn.Module, recipe: Recipe, engine: Engine) -> None:
+    def __init__(self, network: N_co, learner: nn.Module, recipe: Recipe, engine: Distributed) -> None:
         _check_shares(recipe, engine)
         self.network, self.recipe, self.engine = network, recipe, engine
-        self.pixels = pixels_of(recipe)
+        self.normalization = normalization_of(recipe)
         learner.to(engine.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self._learner = self._spread = learner
-        self._optimiser = optimiser_of(learner, recipe.optimiser)
+        self._optimizer = optimizer_of(learner, recipe.optimizer)
         self.precision, self.distrusted = precision_of(recipe.precision, engine.device), list[str]()
         self._scaler = torch.amp.GradScaler(engine.device.type, enabled=self.precision == torch.float16)
 
@@ -136,7 +136,7 @@ class Descent(ABC, Generic[N_co]):
         """The state of float16's scaler; empty in other precisions."""
         return dict(self._scaler.state_dict())
 
-    def __call__(self, batch: Batch, step: int, asked: Callable[[], bool] = lambda: False) -> Outcome:
+    def __call__(self, batch: Batch, step: int, asked: Callable[[], bool] = lambda: False) -> StepResult:
         """Makes update `step`, counted from 0, unless loss or gradient is not finite.
 
         Args:
@@ -144,33 +144,33 @@ class Descent(ABC, Generic[N_co]):
             step: decides the rate.
             asked: whether this process was asked to stop, looked at late, when the gradient is there; all get to know.
         """
-        values = self.recipe.optimiser
+        values = self.recipe.optimizer
         rate = scheduled_rate(values, step, self.recipe.iterations)
-        set_rate(self._optimiser, rate)
-        self._optimiser.zero_grad(set_to_none=True)
-        parts = batch.parts(self.recipe.accumulate)
+        set_rate(self._optimizer, rate)
+        self._optimizer.zero_grad(set_to_none=True)
+        parts = batch.parts(self.recipe.accumulation_steps)
         with self._room():
             own = sum(self._backward(part, part is parts[-1]) for part in parts)
         loss, stops = self.engine.total([own / self.engine.processes, asked()])
-        self._scaler.unscale_(self._optimiser)
+        self._scaler.unscale_(self._optimizer)
         gradients = [one.grad for one in self._learner.parameters() if one.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         gradient = float(norm)
         # float16's scaler passes over an update whose gradient overflowed, and scales less from then on.
         sound = math.isfinite(loss) and (math.isfinite(gradient) or self._scaler.is_enabled())
         if sound:
-            if values.clip:
-                torch.nn.utils.clip_grads_with_norm_(self._learner.parameters(), values.clip, norm)
-            self._scaler.step(self._optimiser)
+            if values.clip_grad_norm:
+                torch.nn.utils.clip_grads_with_norm_(self._learner.parameters(), values.clip_grad_norm, norm)
+            self._scaler.step(self._optimizer)
             self._scaler.update()
             self._moved()
-        return Outcome(loss, gradient, rate, sound, math.isfinite(own), stops > 0)
+        return StepResult(loss, gradient, rate, sound, math.isfinite(own), stops > 0)
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that decides what follows, by name."""
         tensors = dict(self._learner.state_dict())
         for name, parameter in self._learner.named_parameters():
-            momentum = self._optimiser.state.get(parameter, {}).get("momentum_buffer")
+            momentum = self._optimizer.state.get(parameter, {}).get("momentum_buffer")
             if momentum is not None:
                 tensors[_MOMENTUM + name] = momentum
         tensors[_RANDOM + "cpu"] = torch.get_rng_state()
@@ -207,7 +207,7 @@ class Descent(ABC, Generic[N_co]):
             self._restore(state)
         if self.precision == torch.bfloat16:
             with self._room():
-                self.distrusted = distrust_convolutions(self.network, self._blank())
+                self.distrusted = find_unsafe_bf16_convs(self.network, self._blank())
             self._learner.train()
         if self.recipe.compile:
             self._learner.compile(dynamic=False)
@@ -220,7 +220,7 @@ class Descent(ABC, Generic[N_co]):
         for name, parameter in self._learner.named_parameters():
             if _MOMENTUM + name in tensors:
                 buffer = torch.empty_like(parameter).copy_(tensors[_MOMENTUM + name])
-                self._optimiser.state[parameter]["momentum_buffer"] = buffer
+                self._optimizer.state[parameter]["momentum_buffer"] = buffer
         self._scaler.load_state_dict(state.progress.scaler)
         torch.set_rng_state(tensors[_RANDOM + "cpu"])
         if self.engine.device.type == "cuda" and _RANDOM + "cuda" in tensors:
@@ -232,8 +232,8 @@ class Descent(ABC, Generic[N_co]):
         part = part.to(device)
         with nullcontext() if last else self.engine.without_exchange(self._spread):
             with torch.autocast(device.type, self.precision, enabled=reduced):
-                output = self._spread(normalise(part.images, self.pixels))
-            loss = self._loss(output, part) / self.recipe.accumulate
+                output = self._spread(normalize(part.images, self.normalization))
+            loss = self._loss(output, part) / self.recipe.accumulation_steps
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
@@ -246,34 +246,34 @@ class Descent(ABC, Generic[N_co]):
             # On a processor PyTorch has no class for it.
             if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
                 raise
-            height, width = self.recipe.augmentation.crop
+            height, width = self.recipe.augmentation.crop_size
             raise UsageError(
-                f"the memory of {self.engine.device} is too small for an update of {self.recipe.batch} crops of "
-                f"{width}x{height} in {self.recipe.accumulate} parts: raise accumulate, lower batch or "
-                "augmentation.crop, or train with more processes; --dry-run tells what it takes"
+                f"the memory of {self.engine.device} is too small for an update of {self.recipe.batch_size} crops of "
+                f"{width}x{height} in {self.recipe.accumulation_steps} parts: raise accumulation_steps, lower "
+                "batch_size or augmentation.crop_size, or train with more processes; --dry-run tells what it takes"
             ) from None
 
     def _blank(self) -> Tensor:
         """Images as an update sees them, black."""
-        images = self.recipe.batch // (self.engine.processes * self.recipe.accumulate)
-        shape = (images, *self.recipe.augmentation.crop, 3)
-        return normalise(torch.zeros(shape, dtype=torch.uint8, device=self.engine.device), self.pixels)
+        images = self.recipe.batch_size // (self.engine.processes * self.recipe.accumulation_steps)
+        shape = (images, *self.recipe.augmentation.crop_size, 3)
+        return normalize(torch.zeros(shape, dtype=torch.uint8, device=self.engine.device), self.normalization)
 
 
-def _check_shares(recipe: Recipe, engine: Engine) -> None:
-    shares = recipe.accumulate * engine.processes
-    if recipe.batch % shares:
+def _check_shares(recipe: Recipe, engine: Distributed) -> None:
+    shares = recipe.accumulation_steps * engine.processes
+    if recipe.batch_size % shares:
         raise UsageError(
-            f"the batch of {recipe.batch} images cannot be shared out evenly among {engine.processes} processes"
-            f"{f' in {recipe.accumulate} parts' if recipe.accumulate > 1 else ''}: make it a multiple of {shares}"
+            f"batch_size {recipe.batch_size} cannot be split evenly: with {engine.processes} processes and "
+            f"accumulation_steps {recipe.accumulation_steps} it must be a multiple of {shares}"
         )
 
 
 _AVERAGE, _CLASS_WEIGHTS = "average.", "class_weights"
 
 
-class Update(Descent[SegmentationNetwork]):
-    """The network with its optimiser, ready for one update after the other.
+class SegmentationTrainStep(TrainStep[SegmentationNetwork]):
+    """The network with its optimizer, ready for one update after the other.
 
     Args:
         network: trained in place.
@@ -292,12 +292,12 @@ class Update(Descent[SegmentationNetwork]):
         network: SegmentationNetwork,
         recipe: Recipe,
         samples: Samples,
-        engine: Engine,
+        engine: Distributed,
         state: State | None = None,
     ) -> None:
         torch.manual_seed(recipe.seed)
-        super().__init__(network, Learner(network, recipe), recipe, engine)
-        self._average = averaged(network, recipe.average) if recipe.average else None
+        super().__init__(network, ModelWithAuxHeads(network, recipe), recipe, engine)
+        self._average = averaged(network, recipe.ema_decay) if recipe.ema_decay else None
         self._class_weights: Tensor | None = None
         if state is None and recipe.loss.class_weights != "none":
             counted = class_weights_of(samples.labels(), network.classes)
@@ -312,7 +312,7 @@ class Update(Descent[SegmentationNetwork]):
         return judged
 
     def tensors(self) -> dict[str, Tensor]:
-        """See `Descent.tensors`."""
+        """See `TrainStep.tensors`."""
         tensors = super().tensors()
         if self._average is not None:
             tensors |= {_AVERAGE + name: value for name, value in self._average.state_dict().items()}
@@ -337,7 +337,7 @@ class Update(Descent[SegmentationNetwork]):
         loss = self._bootstrapped(first, part)
         if auxiliary:
             mean = torch.stack([self._bootstrapped(logits, part) for logits in auxiliary]).mean()
-            loss = loss + self.recipe.loss.auxiliary * mean
+            loss = loss + self.recipe.loss.aux_weight * mean
         return loss
 
     def _bootstrapped(self, logits: Tensor, part: Batch) -> Tensor:
@@ -345,15 +345,15 @@ class Update(Descent[SegmentationNetwork]):
         return bootstrapped_cross_entropy(
             logits,
             part.labels,
-            kept=values.kept,
+            min_kept=values.min_kept,
             threshold=values.threshold,
             marked=part.marked,
             class_weights=self._class_weights,
         )
 
 
-class ClassifierUpdate(Descent[Classifier]):
-    """A classifier with its optimiser, ready for one update after the other.
+class ClassificationTrainStep(TrainStep[Classifier]):
+    """A classifier with its optimizer, ready for one update after the other.
 
     Args:
         network: trained in place.
@@ -366,7 +366,7 @@ class ClassifierUpdate(Descent[Classifier]):
         CheckpointError: the state is of another network or class count.
     """
 
-    def __init__(self, network: Classifier, recipe: Recipe, engine: Engine, state: State | None = None) -> None:
+    def __init__(self, network: Classifier, recipe: Recipe, engine: Distributed, state: State | None = None) -> None:
         # The head's dropout draws from it.
         torch.manual_seed(recipe.seed)
         super().__init__(network, network, recipe, engine)

@@ -26,30 +26,30 @@ from fassd.media.prediction_writer import write_overlay
 from fassd.metrics.confusion import class_iou
 from fassd.metrics.counts import Counts
 from fassd.networks.classifier import Classifier
-from fassd.networks.inference import normalise
+from fassd.networks.inference import normalize
 from fassd.networks.network import SegmentationNetwork
 from fassd.runtimes.pytorch import PyTorchRuntime
 from fassd.scoring.count import Part, Report, overall_mean_iou
 from fassd.scoring.evaluate import evaluate
-from fassd.training.distributed import Engine
-from fassd.training.fit import Verdict
-from fassd.training.train_step import pixels_of
+from fassd.training.distributed import Distributed
+from fassd.training.fit import ValidationResult
+from fassd.training.train_step import normalization_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 _DRAWN, _WIDEST, _LARGE = 4, 640, 1e30
-ONE_LOOK = (
+NO_TTA = (
     "one look at each image at its own size, no flip; ignored pixels never count; IoU from pixels added up over the "
     "split; mean over the classes that occur in labels or answers"
 )
 """How the mean IoU of an evaluation is meant that was asked for nothing else; `fassd evaluate` tells more."""
-CONVENTIONS = f"{ONE_LOOK}; several data sets weigh the same"
+CONVENTIONS = f"{NO_TTA}; several data sets weigh the same"
 """How that of a validation is meant."""
 
 
-class ForgivingRuntime(PyTorchRuntime):
+class NanTolerantRuntime(PyTorchRuntime):
     """Answers even where logits overflow, as a network's may for a while: that scores badly, and training goes on."""
 
     def _run(self, images: Images) -> Tensor:
@@ -57,7 +57,7 @@ class ForgivingRuntime(PyTorchRuntime):
 
 
 @dataclass(frozen=True)
-class Judge:
+class Validator:
     """Scores a network on the `val` splits, and draws what it says of the same few images each time.
 
     Attributes:
@@ -69,10 +69,10 @@ class Judge:
 
     datasets: Sequence[Dataset]
     header: Header
-    engine: Engine
+    engine: Distributed
     samples: Path
 
-    def __call__(self, network: SegmentationNetwork, step: int) -> Verdict:
+    def __call__(self, network: SegmentationNetwork, step: int) -> ValidationResult:
         """Scores it on every image once, each process on its share.
 
         Args:
@@ -80,13 +80,13 @@ class Judge:
             step: the updates it has seen.
 
         Raises:
-            DataError, PictureError: an image or mask cannot be read or scored.
+            DataError, ImageError: an image or mask cannot be read or scored.
         """
-        with ForgivingRuntime(network, self.header, str(self.engine.device)) as runtime:
+        with NanTolerantRuntime(network, self.header, str(self.engine.device)) as runtime:
             reports = self.reports(runtime)
             if self.engine.first:
                 self._draw(runtime, step)
-        return Verdict({"mean_iou": overall_mean_iou(reports)}, self._iou(reports))
+        return ValidationResult({"mean_iou": overall_mean_iou(reports)}, self._iou(reports))
 
     def reports(self, runtime: PyTorchRuntime) -> list[Report]:
         """Of each split, the same in every process, each of which scores its share of the images; see above."""
@@ -96,7 +96,7 @@ class Judge:
             reports.append(_joined(engine.gather(evaluate(runtime, share))))
         return reports
 
-    def score(self, verdict: Verdict) -> Score:
+    def score(self, verdict: ValidationResult) -> Score:
         """What the header says of a verdict."""
         return Score(
             data=" + ".join(dataset.name for dataset in self.datasets),
@@ -160,7 +160,9 @@ def hits(logits: Tensor, targets: Tensor, guesses: int) -> int:
     return int((first == targets[:, None]).any(1).sum())
 
 
-def judge(network: Classifier, pictures: ClassFolders, recipe: Recipe, engine: Engine, workers: int) -> Verdict:
+def judge(
+    network: Classifier, pictures: ClassFolders, recipe: Recipe, engine: Distributed, workers: int
+) -> ValidationResult:
     """Scores a classifier on the middle of every picture, once, in float32, shared out over all processes.
 
     Args:
@@ -171,14 +173,14 @@ def judge(network: Classifier, pictures: ClassFolders, recipe: Recipe, engine: E
         workers: that prepare batches, for each process.
     """
     top_1 = top_5 = 0
-    pixels, was_training = pixels_of(recipe), network.training
+    pixels, was_training = normalization_of(recipe), network.training
     network.eval()
     with torch.inference_mode():
         for batch in views_to_judge(pictures, recipe, workers, (engine.rank, engine.processes)):
             targets = batch.labels.to(engine.device)
-            logits = network(normalise(batch.images.to(engine.device), pixels))
+            logits = network(normalize(batch.images.to(engine.device), pixels))
             top_1 += hits(logits, targets, 1)
             top_5 += hits(logits, targets, 5)
     network.train(was_training)
     first, fifth = engine.total([top_1, top_5])
-    return Verdict({"top_1": first / len(pictures), "top_5": fifth / len(pictures)})
+    return ValidationResult({"top_1": first / len(pictures), "top_5": fifth / len(pictures)})

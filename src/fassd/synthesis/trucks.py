@@ -1,10 +1,10 @@
-"""Lorries, buses and trams. Each is modelled around its middle, nose towards +y, on z = 0."""
+"""Trucks, buses and trams. Each is modeled around its middle, nose towards +y, on z = 0."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from fassd.synthesis.mesh import Colour, Mesh, Surface
+from fassd.synthesis.mesh import Color, Mesh, Surface
 from fassd.synthesis.shapes import box, flank, hull, panel, side_disc, wheel
 from fassd.synthesis.vehicles import ARCH, BLACK, GLASS, PAINTS, PLATE, underside
 
@@ -41,14 +41,14 @@ def _lights(mesh: Mesh, half: float, front: float, back: float, lamps: bool) -> 
 
 
 def add_truck(mesh: Mesh, random: Random, lamps: bool) -> None:
-    """A lorry with a box or a tarpaulin behind the cab."""
+    """A truck with a box or a tarpaulin behind the cab."""
     paint = Surface(PAINTS[random.integers(len(PAINTS))], 0.04)
-    load_colour = np.array(
+    load_color = np.array(
         [(0.6, 0.6, 0.58), (0.5, 0.5, 0.48), (0.03, 0.09, 0.25), (0.35, 0.03, 0.03), (0.06, 0.2, 0.1)][
             random.integers(5)
         ]
     )
-    load = Surface(tuple(load_colour.tolist()), 0.015, grain=(0.05, 0.6))
+    load = Surface(tuple(load_color.tolist()), 0.015, grain=(0.05, 0.6))
     length, height = random.uniform(6.5, 9.5), random.uniform(3.0, 3.7)
     front, back, half = length / 2, -length / 2, 1.225
     _slab(mesh, 2.35, (front, front - 1.9), (0.55, 2.75), paint)
@@ -64,7 +64,7 @@ def add_truck(mesh: Mesh, random: Random, lamps: bool) -> None:
             wheel(mesh, side * 1.2, y, 0.48, 0.3)
     box(mesh, (-half, back, 1.0), (half, front - 2.1, height), load)
     box(mesh, (-0.5, back + 0.3, 0.6), (0.5, front - 1.5, 1.0), BLACK)
-    stripe = Surface(tuple((0.85 - load_colour).clip(0.03, 0.6).tolist()), 0.015)
+    stripe = Surface(tuple((0.85 - load_color).clip(0.03, 0.6).tolist()), 0.015)
     z = random.uniform(1.5, 2.4)
     for side in (-1, 1):
         flank(mesh, side * (half + 0.01), (back + 0.8, front - 3.0), (z, z + 0.5), stripe)
@@ -75,14 +75,14 @@ def add_truck(mesh: Mesh, random: Random, lamps: bool) -> None:
 
 def add_bus(mesh: Mesh, random: Random, lamps: bool) -> None:
     """A city bus."""
-    colours: tuple[Colour, ...] = (
+    colors: tuple[Color, ...] = (
         (0.42, 0.02, 0.02),
         (0.55, 0.35, 0.03),
         (0.55, 0.55, 0.53),
         (0.03, 0.11, 0.3),
         (0.08, 0.25, 0.12),
     )
-    paint = Surface(colours[random.integers(len(colours))], 0.04)
+    paint = Surface(colors[random.integers(len(colors))], 0.04)
     length, height, half = random.uniform(10.5, 12.5), 3.05, 1.26
     front, back = length / 2, -length / 2
     _slab(mesh, 2 * half, (front, back), (0.32, height), paint)
@@ -122,14 +122,14 @@ def _coach_windows(mesh: Mesh, body: tuple[float, float, float], z: tuple[float,
 
 def add_tram(mesh: Mesh, random: Random, lamps: bool) -> None:
     """A tram of two or three cars."""
-    colours: tuple[Colour, ...] = (
+    colors: tuple[Color, ...] = (
         (0.55, 0.4, 0.05),
         (0.42, 0.02, 0.03),
         (0.05, 0.2, 0.12),
         (0.5, 0.5, 0.5),
         (0.05, 0.15, 0.35),
     )
-    paint = Surface(colours[random.integers(len(colours))], 0.05)
+    paint = Surface(colors[random.integers(len(colors))], 0.05)
     cream = Surface((0.58, 0.55, 0.46), 0.05)
     cars = int(random.integers(2, 4))
     half, height, each = 1.2, 3.4, 9.0
