@@ -26,13 +26,13 @@ from fassd.core.labels import CITYSCAPES
 RECIPE = """
 network = "fassd-net-l2"
 iterations = 2
-batch = 2
+batch_size = 2
 precision = "float32"
 validate_every = 1
 [augmentation]
-crop = [64, 64]
+crop_size = [64, 64]
 [loss]
-kept = 512
+min_kept = 512
 """
 TWO_CLASSES = '[[classes]]\nname = "way"\ncolor = [1, 2, 3]\n[[classes]]\nname = "wall"\ncolor = [4, 5, 6]\n'
 

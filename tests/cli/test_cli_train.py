@@ -50,7 +50,7 @@ def test_a_run_goes_on_with_its_folder_alone(fassd: Fassd, begin: list[object], 
 
 @pytest.mark.parametrize(
     ("given", "named"),
-    [(("--batch", 4), "batch 4 instead of 2"), (("--set", "loss.min_kept=99"), "loss.min_kept 99 instead of 512")],
+    [(("--batch", 4), "batch_size 4 instead of 2"), (("--set", "loss.min_kept=99"), "loss.min_kept 99 instead of 512")],
 )
 def test_going_on_with_other_values_is_refused_by_their_names(
     fassd: Fassd, begin: list[object], tmp_path: Path, given: tuple[object, ...], named: str
@@ -65,7 +65,7 @@ def test_going_on_with_other_values_is_refused_by_their_names(
 
 def test_the_recipes_that_ship_are_listed_by_the_verb_that_takes_them(fassd: Fassd) -> None:
     listed = []
-    for verb, trains in (("train", "network"), ("pretrain", "encoder")):
+    for verb, trains in (("train", "segmentation"), ("pretrain", "classification")):
         code, printed, said = fassd(verb, "--recipes")
         assert (code, said) == (0, "")
         names = [line.split()[0] for line in printed.splitlines()[1:]]

@@ -100,11 +100,11 @@ def test_a_full_disk_is_a_file_error(tmp_path: Path) -> None:
     program = """
 import resource, signal, sys, pathlib
 import numpy as np
-from fassd.core.checkpoint import RGB_PIXELS, Checkpoint, Header, write_checkpoint
+from fassd.core.checkpoint import RGB_NORMALIZATION, Checkpoint, Header, write_checkpoint
 from fassd.core.errors import FileError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
-header = Header(network="baseline", label_space=None, normalization=RGB_PIXELS)
+header = Header(network="baseline", label_space=None, normalization=RGB_NORMALIZATION)
 try:
     write_checkpoint(pathlib.Path(sys.argv[1]), Checkpoint(header, {"a": np.zeros(10000)}))
 except FileError as error:

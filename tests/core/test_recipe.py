@@ -53,7 +53,7 @@ def test_what_a_recipe_leaves_out_is_as_published() -> None:
 
 
 def test_a_recipe_comes_back_from_its_own_values() -> None:
-    recipe = recipe_from(_with(seed=7, loss={"kept": 5, "class_weights": "inverse-log"}), "made")
+    recipe = recipe_from(_with(seed=7, loss={"min_kept": 5, "class_weights": "inverse-log"}), "made")
     assert recipe_from(msgspec.to_builtins(recipe), "made") == recipe
 
 
@@ -62,24 +62,24 @@ def test_a_recipe_comes_back_from_its_own_values() -> None:
     [
         (_with(iteratoins=3), "a recipe has no key 'iteratoins'; did you mean 'iterations'"),
         (_with(optimizer={"momentm": 0.9}), r"\[optimizer\] has no key 'momentm'; did you mean 'momentum'"),
-        (_with(qqqq=1), "known: .*alpha.*batch"),
-        (_with(batch="2"), r"batch: expected .* got `str`"),
-        (_with(batch=2.5), r"batch: expected .* got `float`"),
-        (_with(batch=True), r"batch: expected .* got `bool`"),
-        (_with(batch=0), r"batch: .*>= 1"),
+        (_with(qqqq=1), "known: .*alpha.*batch_size"),
+        (_with(batch_size="2"), r"batch_size: expected .* got `str`"),
+        (_with(batch_size=2.5), r"batch_size: expected .* got `float`"),
+        (_with(batch_size=True), r"batch_size: expected .* got `bool`"),
+        (_with(batch_size=0), r"batch_size: .*>= 1"),
         (_with(alpha=0), r"alpha: .*>= 1"),
         (_with(seed=-1), r"seed: .*>= 0"),
         (_with(precision="float8"), r"mine\.toml: precision: "),
         (_with(channel_order="grb"), r"mine\.toml: channel_order: "),
-        (_with(augmentation={}), "missing required field `crop`"),
-        (_with(augmentation={"crop": [96]}), r"augmentation\.crop: .*length 2"),
-        (_with(augmentation={"crop": [96, 128], "flip": 1.5}), r"augmentation\.flip: .*<= 1"),
-        (_with(augmentation={"crop": [96, 128], "scale": [0, 1]}), r"augmentation\.scale\[0\]: .*> 0"),
-        (_with(loss={"kept": 0}), r"mine\.toml: loss\.kept: "),
+        (_with(augmentation={}), "missing required field `crop_size`"),
+        (_with(augmentation={"crop_size": [96]}), r"augmentation\.crop_size: .*length 2"),
+        (_with(augmentation={"crop_size": [96, 128], "hflip": 1.5}), r"augmentation\.hflip: .*<= 1"),
+        (_with(augmentation={"crop_size": [96, 128], "scale": [0, 1]}), r"augmentation\.scale\[0\]: .*> 0"),
+        (_with(loss={"min_kept": 0}), r"mine\.toml: loss\.min_kept: "),
         (_with(loss={"threshold": -0.1}), r"mine\.toml: loss\.threshold: "),
-        (_with(optimizer={"lr": 0.0}), r"mine\.toml: optimizer\.rate: "),
-        (_with(optimizer={"weight_decay": -1e-9}), r"mine\.toml: optimizer\.decay: "),
-        (_with(optimizer={"lr": float("nan")}), r"mine\.toml: optimizer\.rate: "),
+        (_with(optimizer={"lr": 0.0}), r"mine\.toml: optimizer\.lr: "),
+        (_with(optimizer={"weight_decay": -1e-9}), r"mine\.toml: optimizer\.weight_decay: "),
+        (_with(optimizer={"lr": float("nan")}), r"mine\.toml: optimizer\.lr: "),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_place(values: dict[str, Any], complaint: str) -> None:
@@ -88,7 +88,7 @@ def test_a_wrong_value_is_refused_with_its_place(values: dict[str, Any], complai
     assert str(refusal.value).startswith("mine.toml: ")
 
 
-@pytest.mark.parametrize("name", ["network", "iterations", "batch", "augmentation"])
+@pytest.mark.parametrize("name", ["network", "iterations", "batch_size", "augmentation"])
 def test_what_every_recipe_needs_may_not_be_left_out(name: str) -> None:
     with pytest.raises(UsageError, match=f"missing required field `{name}`"):
         recipe_from({key: value for key, value in SMALLEST.items() if key != name}, "mine.toml")
@@ -97,8 +97,8 @@ def test_what_every_recipe_needs_may_not_be_left_out(name: str) -> None:
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        (_with(augmentation={"crop": [96, 128], "scale": [2.0, 0.5]}), "from 2.0 to 0.5; give the smaller"),
-        (_with(augmentation={"crop": [64, 64]}), "kept is 4096 but a crop of 64x64 has 4096"),
+        (_with(augmentation={"crop_size": [96, 128], "scale": [2.0, 0.5]}), "from 2.0 to 0.5; give the smaller"),
+        (_with(augmentation={"crop_size": [64, 64]}), "min_kept is 4096 but a crop of 64x64 has 4096"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(values: dict[str, Any], complaint: str) -> None:
@@ -107,19 +107,20 @@ def test_values_that_contradict_each_other_are_refused(values: dict[str, Any], c
 
 
 def test_values_at_the_edge_of_a_contradiction_pass() -> None:
-    edge = {"crop": [64, 64], "scale": [1.0, 1.0]}
-    assert recipe_from(_with(augmentation=edge, loss={"kept": 4095}), "made").loss.min_kept == 4095
+    edge = {"crop_size": [64, 64], "scale": [1.0, 1.0]}
+    assert recipe_from(_with(augmentation=edge, loss={"min_kept": 4095}), "made").loss.min_kept == 4095
 
 
 def test_pre_training_takes_small_crops_for_it_has_no_loss_of_pixels() -> None:
-    small = _with(augmentation={"crop": [64, 64]}, trains="encoder")
+    small = _with(augmentation={"crop_size": [64, 64]}, task="classification")
     assert recipe_from(small, "made").augmentation.crop_size == (64, 64)
 
 
 def test_a_page_of_toml_is_read(tmp_path: Path) -> None:
     page = tmp_path / "mine.toml"
     page.write_text(
-        'network = "baseline"\niterations = 10\nbatch = 2\n[augmentation]\ncrop = [96, 128]\n', encoding="utf-8"
+        'network = "baseline"\niterations = 10\nbatch_size = 2\n[augmentation]\ncrop_size = [96, 128]\n',
+        encoding="utf-8",
     )
     assert read_recipe(page) == recipe_from(SMALLEST, "made")
 
@@ -151,9 +152,9 @@ def _smallest() -> Recipe:
 
 def test_an_override_replaces_what_is_given_and_no_more() -> None:
     changed = override_recipe(_smallest(), {"batch_size": 3, "seed": None})
-    assert changed == msgspec.structs.replace(_smallest(), batch=3)
+    assert changed == msgspec.structs.replace(_smallest(), batch_size=3)
 
 
 def test_an_override_is_checked_like_a_recipe() -> None:
-    with pytest.raises(UsageError, match="options: batch: expected"):
+    with pytest.raises(UsageError, match="options: batch_size: expected"):
         override_recipe(_smallest(), {"batch_size": 0})

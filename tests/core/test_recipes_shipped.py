@@ -14,7 +14,7 @@ from fassd.networks.specs import NETWORKS
 # What both runs on Cityscapes share. From the paper: crop, scale, flip, momentum, decay, power. From the code: the
 # rest.
 PUBLISHED = {
-    "task": "network",
+    "task": "segmentation",
     "compile": False,
     "alpha": 2,
     "accumulation_steps": 1,

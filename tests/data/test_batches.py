@@ -165,7 +165,7 @@ def test_large_photos_come_reduced_where_all_crops_are_small(
     mask = root / "masks" / "train" / "a.png"
     with Pillow.open(mask) as picture:
         picture.resize((127, 95), Pillow.Resampling.NEAREST).save(mask)
-    recipe = msgspec.structs.replace(_recipe(), batch=1, augmentation=Augmentation((20, 24), scale=(0.2, 0.25)))
+    recipe = msgspec.structs.replace(_recipe(), batch_size=1, augmentation=Augmentation((20, 24), scale=(0.2, 0.25)))
     dataset = open_dataset(f"folder:{root}", "train")
     reduced, full = Samples([dataset], 0.25, room), Samples([dataset], room=room)
     assert reduced[0].image.shape == (24, 32, 3)

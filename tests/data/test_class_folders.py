@@ -192,7 +192,7 @@ def test_a_picture_is_seen_anew_each_time(tmp_path: Path) -> None:
     for name in ("ant", "bee"):
         (tmp_path / "train" / name).mkdir(parents=True)
         Pillow.fromarray(noise).save(tmp_path / "train" / name / "noise.png")
-    one_each = msgspec.structs.replace(RECIPE, batch=1, iterations=6)
+    one_each = msgspec.structs.replace(RECIPE, batch_size=1, iterations=6)
     seen = [batch.images for batch in views_to_learn(open_class_folders(tmp_path, "train"), one_each, 0, 0)]
     # One view, if chance did not know the update; of so small crops two may be alike.
     assert len({images.numpy().tobytes() for images in seen}) > 3

@@ -179,13 +179,13 @@ def test_a_device_that_is_not_there_is_refused_before_the_folder_is_made(order: 
 
 
 def test_a_crop_below_the_networks_minimum_is_refused(order: TrainConfig) -> None:
-    small = recipe(augmentation={"crop": (40, 64)})
+    small = recipe(augmentation={"crop_size": (40, 64)})
     with pytest.raises(UsageError, match=r"augmentation\.crop is 64x40"):
         train(replace(order, recipe=small))
 
 
 def test_a_crop_that_no_image_can_fill_is_refused_before_the_folder_is_made(order: TrainConfig) -> None:
-    large = recipe(augmentation={"crop": (96, 129), "scale": (0.5, 1.0)})
+    large = recipe(augmentation={"crop_size": (96, 129), "scale": (0.5, 1.0)})
     with pytest.raises(UsageError, match=r"crop is 129x96, but no .*the largest is 128x96, .*by 1.0 at most"):
         train(replace(order, recipe=large))
     assert not order.out.exists()

@@ -148,7 +148,7 @@ def test_a_run_goes_on_without_being_told_again_how_it_was_begun(
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({"batch_size": 2}, "batch 2 instead of 4"), ({"optimizer.lr": 0.5}, "optimizer.lr 0.5 instead of 0.01")],
+    [({"batch_size": 2}, "batch_size 2 instead of 4"), ({"optimizer.lr": 0.5}, "optimizer.lr 0.5 instead of 0.01")],
 )
 @pytest.mark.parametrize("named", [True, False])
 def test_what_contradicts_the_run_is_named(begun: TrainConfig, given: dict[str, Any], said: str, named: bool) -> None:

@@ -111,10 +111,10 @@ def _input(header: Header) -> str:
 def _in_short(recipe: dict[str, Any]) -> str:
     """What decides most of a recipe; `--json` prints all of it."""
     try:
-        height, width = recipe["augmentation"]["crop"]
+        height, width = recipe["augmentation"]["crop_size"]
         return (
-            f"{recipe['iterations']} updates of {recipe['batch']} images, crops of {width}x{height}, rate "
-            f"{recipe['optimizer']['rate']}, seed {recipe['seed']}; every value with --json"
+            f"{recipe['iterations']} updates of {recipe['batch_size']} images, crops of {width}x{height}, rate "
+            f"{recipe['optimizer']['lr']}, seed {recipe['seed']}; every value with --json"
         )
     except (KeyError, TypeError, ValueError):
         return "of another version of fassd; every value with --json"

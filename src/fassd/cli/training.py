@@ -65,7 +65,7 @@ _OPTIONS = (
     ),
     click.option("--network", default=None, help="Override the recipe's network."),
     click.option("--iterations", type=int, default=None, help="Override the recipe's number of updates."),
-    click.option("--batch", type=int, default=None, help="Override the recipe's images an update."),
+    click.option("--batch", "batch_size", type=int, default=None, help="Override the recipe's images an update."),
     click.option("--seed", type=int, default=None, help="Override the recipe's seed."),
     click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override any value: optimizer.lr=0.01."),
     click.option("--resume", is_flag=True, help="Go on from the run's last training state; --out alone is enough."),
@@ -126,7 +126,9 @@ def choose(recipe: str | None, data: tuple[str, ...], data_form: str, given: dic
             raise click.MissingParameter(ctx=click.get_current_context(), param_hint="'--out'", param_type="option")
         given["out"] = Path()
     _load_packages(f"fassd {verb}")
-    overrides = {name: given[name] for name in ("network", "iterations", "batch", "seed") if given[name] is not None}
+    overrides = {
+        name: given[name] for name in ("network", "iterations", "batch_size", "seed") if given[name] is not None
+    }
     overrides |= parse_values(given["values"])
     name, beginning = recipe or "", None
     if given["resume"]:

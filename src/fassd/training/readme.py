@@ -9,7 +9,7 @@ from fassd.training.run import RunInfo
 
 _PAGE = """# A training run of fassd
 
-`{network}` for {classes} classes, {iterations} updates of {batch} images, seed {seed}, begun with fassd {version} by
+`{network}` for {classes} classes, {iterations} updates of {batch_size} images, seed {seed}, begun with fassd {version} by
 the recipe `{recipe_name}`{overrides}.
 
 Trained on: {data} ({images} images). {scored}
@@ -50,7 +50,7 @@ Terms of the data: {terms}
 
 _PRETRAINING_PAGE = """# A pre-training run of fassd
 
-The encoder of `{network}` learns to tell {classes} classes of pictures apart: {iterations} updates of {batch} pictures,
+The encoder of `{network}` learns to tell {classes} classes of pictures apart: {iterations} updates of {batch_size} pictures,
 seed {seed}, begun with fassd {version} by the recipe `{recipe_name}`{overrides}.
 
 Trained on `{data}` ({images} pictures). {scored}
