@@ -36,7 +36,7 @@ COLORS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (200, 50, 40)}
 
 def _recipe(**changes: Any) -> Recipe:
     values = {
-        "task": "encoder",
+        "task": "classification",
         "network": "fassd-net-l2",
         "iterations": 9,
         "batch_size": 6,
