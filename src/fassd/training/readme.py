@@ -9,8 +9,8 @@ from fassd.training.run import RunInfo
 
 _PAGE = """# A training run of fassd
 
-`{network}` for {classes} classes, {iterations} updates of {batch_size} images, seed {seed}, begun with fassd {version} by
-the recipe `{recipe_name}`{overrides}.
+`{network}` for {classes} classes, {iterations} updates of {batch_size} images, seed {seed}, started with fassd {version}
+by the recipe `{recipe_name}`{overrides}.
 
 Trained on: {data} ({images} images). {scored}
 
@@ -50,8 +50,8 @@ Terms of the data: {terms}
 
 _PRETRAINING_PAGE = """# A pre-training run of fassd
 
-The encoder of `{network}` learns to tell {classes} classes of pictures apart: {iterations} updates of {batch_size} pictures,
-seed {seed}, begun with fassd {version} by the recipe `{recipe_name}`{overrides}.
+The encoder of `{network}` learns to tell {classes} classes of pictures apart: {iterations} iterations of
+{batch_size} images, seed {seed}, started with fassd {version} by the recipe `{recipe_name}`{overrides}.
 
 Trained on `{data}` ({images} pictures). {scored}
 
