@@ -9,8 +9,8 @@ from fassd.training.run import RunInfo
 
 _PAGE = """# A training run of fassd
 
-`{network}` for {classes} classes, {iterations} updates of {batch_size} images, seed {seed}, started with fassd {version}
-by the recipe `{recipe_name}`{overrides}.
+`{network}` for {classes} classes, {iterations} updates of {batch_size} images, seed {seed}, started with
+fassd {version} by the recipe `{recipe_name}`{overrides}.
 
 Trained on: {data} ({images} images). {scored}
 
