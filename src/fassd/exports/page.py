@@ -1,44 +1,179 @@
-"""Where an export and its source answer differently, as pictures for the report's page.
-
-How an export compares with its source, as one page with pictures of the disagreement.
-"""
+"""The report on an export as an HTML page: what was compared, and images of where source and file differ."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFilter
 
-from fassd.core.labels import LabelSpace
+from fassd.core.labels import LabelClass, LabelSpace
 from fassd.exports.agreement import BORDER, Compared, Disagreement, percent, worst_cases
-from fassd.media.page import Shot, document, figure, jpeg, plain_text
+from fassd.exports.layer_drift import Drift
+from fassd.exports.result import Exported
+from fassd.media.page import Shot, jpeg, render
 from fassd.media.paint import colorize
+from fassd.runtimes.exported import Array
 
-if TYPE_CHECKING:
-    from fassd.exports.layer_drift import Drift
-    from fassd.exports.result import Exported
-    from fassd.runtimes.exported import Array
-
-
+_CASES_SHOWN = 40
+_LAYERS_BESIDE = 5
+"""Layers shown before and after the first that drifts."""
 _WIDTH = 330
-"""Of every picture on the page, in pixels."""
+"""Of every image on the page, in pixels."""
 _ZOOM = 3
-"""How many times larger than in the picture a pixel is in the part beside it, or larger still."""
+"""Least magnification of the detail beside an image."""
 _NARROWEST, _WIDEST = 0.7, 2.1
-"""Width by height of pictures that are shown whole; of longer ones a part is."""
-_MARK, _FRAME = (255, 0, 200), (255, 255, 255)
+"""Width by height of images that are shown in full; longer ones are cropped."""
+_PINK, _WHITE = (255, 0, 200), (255, 255, 255)
 _PALE = 0.72
 _FEW = 0.001
-"""Share of differing pixels below which each is marked larger than it is."""
+"""Share of differing pixels below which their marks are drawn larger than they are."""
+
+
+def page(done: Exported) -> str:
+    """The HTML page on an export."""
+    space = done.checkpoint.header.label_space
+    assert space is not None
+    agreement, drift = done.agreement, done.drift
+    verdict, reason = _verdict(done)
+    cases = agreement.cases
+    listed = list(cases) if len(cases) <= _CASES_SHOWN else worst_cases(cases, _CASES_SHOWN)
+    return render(
+        "export_report.html.jinja",
+        "fassd export",
+        {
+            "file": done.path.name,
+            "kept": done.kept,
+            "verdict": verdict,
+            "reason": reason,
+            "facts": list(_facts(done)),
+            "cases": [_case(one) for one in listed],
+            "omitted_cases": f"{len(cases) - len(listed):,}" if len(listed) < len(cases) else "",
+            "drift_sentence": "" if drift is None else drift.sentence[:1].upper() + drift.sentence[1:],
+            "layers": [] if drift is None else _layers(drift),
+            "any_differ": any((one.source != one.export).any() for one in agreement.worst),
+            "figures": [disagreement_figure(one, space) for one in agreement.worst],
+        },
+    )
+
+
+def _verdict(done: Exported) -> tuple[str, str]:
+    """The verdict, and its reason."""
+    agreement, precision = done.agreement, done.order.precision
+    if not done.kept:
+        return "Refused and not left on disk", agreement.violations[0]
+    verdict = "Agrees with its source" if precision == "float32" else f"Within the tolerance of {precision}"
+    reason = f"{percent(agreement.equal)} of the pixels are equal"
+    if agreement.source_iou is not None and agreement.export_iou is not None:
+        reason = f"mean IoU {agreement.export_iou:.2%}, the source's {agreement.source_iou:.2%}; {reason}"
+    return verdict, reason
+
+
+def _facts(done: Exported) -> Iterator[tuple[str, str]]:
+    order, agreement = done.order, done.agreement
+    off_borders = agreement.inner_differing
+    tolerance = agreement.contract
+    each = f"{percent(tolerance.each)} of the pixels of every batch"
+    yield "weights", f"{order.weights} ({done.checkpoint.header.network})"
+    yield "file", f"{order.to}, {order.precision}, {'logits' if order.logits else 'class map'}, {done.bytes:,} bytes"
+    yield "sha-256", done.digest
+    yield "source", f"the same weights by {done.source}"
+    if tolerance.iou_drop is not None and agreement.source_iou is not None:
+        yield "tolerance", f"mean IoU drops by at most {100 * tolerance.iou_drop:g} points; {each} are equal"
+    else:
+        yield "tolerance", f"{percent(tolerance.equal)} of all pixels are equal, {each}"
+    share = f"{100 * off_borders:.4f} %" if off_borders else "none"
+    yield "off borders", f"{share} differ farther than {BORDER} pixels from a class border"
+    if agreement.source_iou is not None and agreement.export_iou is not None:
+        ious = f"{agreement.source_iou:.2%} of the source, {agreement.export_iou:.2%} of the file"
+        yield "mean IoU", f"{ious}, on {done.labeled_images}"
+    for key, value in done.facts.items():
+        yield key.replace("_", " "), _fact(value)
+    for violation in agreement.told:
+        yield "violation", violation
+    if done.remedy:
+        yield "fix", done.remedy
+
+
+def _fact(value: object) -> str:
+    if not isinstance(value, list):
+        return str(value)
+    return f"{len(value)}: {', '.join(value[:12])}{', ...' if len(value) > 12 else ''}" if value else "none"
+
+
+def _case(one: Compared) -> tuple[str, str, str, str, str]:
+    size = f"{one.images} x {one.width} x {one.height}" if one.images > 1 else f"{one.width} x {one.height}"
+    equal = one.problem or percent(1 - one.differing / one.pixels)
+    return one.name, size, equal, f"{one.differing:,}", f"{one.inner_differing:,}"
+
+
+def _layers(drift: Drift) -> list[tuple[str, str, bool]]:
+    """Name, error, and whether it is the first to drift, of the layers around that one."""
+    names = [one.layer for one in drift.layers]
+    first = names.index(drift.first) if drift.first else len(names) - 1
+    shown = drift.layers[max(0, first - _LAYERS_BESIDE) : first + _LAYERS_BESIDE + 1]
+    return [(one.layer, f"{one.error:.2g}", one.layer == drift.first) for one in shown]
+
+
+@dataclass(frozen=True)
+class DisagreementFigure:
+    """An image on which source and file differ, drawn for the page.
+
+    Attributes:
+        name: of the image.
+        count: of its differing pixels, in words.
+        shots: the image with the differing pixels marked, then a detail as the source and as the file predict it.
+        classes: that occur in the detail where the two differ; anywhere in it if they are equal.
+    """
+
+    name: str
+    count: str
+    shots: tuple[Shot, ...]
+    classes: tuple[LabelClass, ...]
+
+
+def disagreement_figure(one: Disagreement, space: LabelSpace) -> DisagreementFigure:
+    """Draws an image and both predictions.
+
+    Args:
+        one: the image and both predictions.
+        space: the classes.
+    """
+    differing = one.source != one.export
+    count = int(differing.sum())
+    height, width = differing.shape
+    shown = _densest(differing, _largest_shown(height, width))
+    detail = _Part(0, 0, shown.height, shown.width)
+    if count:
+        columns = max(1, min(shown.width, _WIDTH // _ZOOM))
+        detail = _densest(shown.of(differing), (max(1, round(columns * shown.height / shown.width)), columns))
+    caption = "image"
+    if shown.height < height:
+        caption = f"part of the image, rows {shown.top} to {shown.top + shown.height} of {height}"
+    elif shown.width < width:
+        caption = f"part of the image, columns {shown.left} to {shown.left + shown.width} of {width}"
+    shots = [_shot(caption, _marked(shown.of(one.image), shown.of(differing), detail))]
+    unequal = detail.of(shown.of(differing))
+    source, export = (detail.of(shown.of(prediction)) for prediction in (one.source, one.export))
+    for caption, prediction in (("source", source), ("exported file", export)):
+        drawn = colorize(prediction, space).astype(float)
+        if unequal.any():
+            drawn[~unequal] += (255 - drawn[~unequal]) * _PALE
+        shots.append(_shot(caption, Pillow.fromarray(drawn.round().astype(np.uint8))))
+    found = np.unique([each[unequal] if unequal.any() else each for each in (source, export)]).tolist()
+    return DisagreementFigure(
+        one.name,
+        f"{count:,} of {differing.size:,} pixels differ" if count else "no pixel differs",
+        tuple(shots),
+        tuple(space.classes[number] for number in found if number < len(space)),
+    )
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of an image, in pixels."""
+    """A rectangle of an image, in pixels."""
 
     top: int
     left: int
@@ -50,45 +185,11 @@ class _Part:
         return part
 
 
-def images_of(one: Disagreement, space: LabelSpace) -> Iterator[str]:
-    """Lines of HTML: the picture with the differing pixels marked, both answers enlarged, the classes' names.
-
-    Args:
-        one: the image and both answers.
-        space: the classes.
-    """
-    differing = one.source != one.export
-    height, width = differing.shape
-    shown = _densest(differing, _at_most(height, width))
-    part = _Part(0, 0, shown.height, shown.width)
-    if differing.any():
-        columns = max(1, min(shown.width, _WIDTH // _ZOOM))
-        part = _densest(shown.of(differing), (max(1, round(columns * shown.height / shown.width)), columns))
-    whole = (shown.height, shown.width) == (height, width)
-    picture = _marked(shown.of(one.image), shown.of(differing), part)
-    shots = [_shot("picture" if whole else f"part of the picture, {_place(shown, height, width)}", picture)]
-    unlike = part.of(shown.of(differing))
-    for caption, answer in (("source", one.source), ("exported file", one.export)):
-        drawn = colorize(part.of(shown.of(answer)), space).astype(float)
-        if unlike.any():
-            drawn[~unlike] += (255 - drawn[~unlike]) * _PALE
-        shots.append(_shot(caption, Pillow.fromarray(drawn.round().astype(np.uint8))))
-    yield figure(shots, "", "three")
-    answers = [part.of(shown.of(answer)) for answer in (one.source, one.export)]
-    yield _legend(np.unique([answer[unlike] if unlike.any() else answer for answer in answers]), space)
-
-
-def _at_most(height: int, width: int) -> tuple[int, int]:
+def _largest_shown(height: int, width: int) -> tuple[int, int]:
     """Height and width of what is shown of an image."""
     if width < _NARROWEST * height:
         return width, width
     return height, min(width, round(height * _WIDEST))
-
-
-def _place(part: _Part, height: int, width: int) -> str:
-    if part.height < height:
-        return f"rows {part.top} to {part.top + part.height} of {height}"
-    return f"columns {part.left} to {part.left + part.width} of {width}"
 
 
 def _densest(differing: Array, size: tuple[int, int]) -> _Part:
@@ -96,7 +197,7 @@ def _densest(differing: Array, size: tuple[int, int]) -> _Part:
     rows, columns = size
     sums = np.pad(differing.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     counts = sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns] + sums[:-rows, :-columns]
-    # Many parts may hold as many: the middle one shows them in their surroundings.
+    # Of parts with equally many, the middle one shows them in their surroundings.
     best = np.argwhere(counts == counts.max())
     top, left = best[len(best) // 2]
     return _Part(int(top), int(left), rows, columns)
@@ -107,18 +208,17 @@ def _shot(caption: str, drawn: Pillow.Image) -> Shot:
     return jpeg(caption, drawn.resize(size, Pillow.Resampling.NEAREST), colors_matter=True)
 
 
-def _marked(image: Array, differing: Array, part: _Part) -> Pillow.Image:
-    """The picture in gray, differing pixels in pink and large enough to be seen when it is shrunk, the part framed."""
+def _marked(image: Array, differing: Array, detail: _Part) -> Pillow.Image:
+    """The image in gray, differing pixels in pink and large enough to be seen after shrinking, the detail framed."""
     factor = _WIDTH / differing.shape[1]
     size = (_WIDTH, max(1, round(differing.shape[0] * factor)))
     gray = Pillow.fromarray(image).convert("L").resize(size, Pillow.Resampling.BILINEAR).point(lambda v: 90 + v // 2)
     drawn = gray.convert("RGB")
-    drawn.paste(_MARK, mask=_spots(differing, size))
-    if (part.height, part.width) != differing.shape:
-        left, top, right, bottom = (
-            round(value * factor) for value in (part.left, part.top, part.left + part.width, part.top + part.height)
-        )
-        ImageDraw.Draw(drawn).rectangle((left, top, right - 1, bottom - 1), outline=_FRAME)
+    drawn.paste(_PINK, mask=_spots(differing, size))
+    if (detail.height, detail.width) != differing.shape:
+        edges = detail.left, detail.top, detail.left + detail.width, detail.top + detail.height
+        left, top, right, bottom = (round(edge * factor) for edge in edges)
+        ImageDraw.Draw(drawn).rectangle((left, top, right - 1, bottom - 1), outline=_WHITE)
     return drawn
 
 
@@ -131,138 +231,3 @@ def _spots(differing: Array, size: tuple[int, int]) -> Pillow.Image:
     spots[tuple(places.T)] = 255
     drawn = Pillow.fromarray(spots)
     return drawn.filter(ImageFilter.MaxFilter(5)) if differing.mean() < _FEW else drawn
-
-
-def _legend(classes: Array, space: LabelSpace) -> str:
-    """The names of classes beside their colors."""
-    named = [space.classes[number] for number in classes.tolist() if number < len(space)]
-    return (
-        '<p class="left">'
-        + "".join(
-            f'<span class="name"><span class="swatch" style="background: rgb{tuple(one.color)}"></span>'
-            f"{plain_text(one.name)}</span>"
-            for one in named
-        )
-        + "</p>"
-    )
-
-
-_SHOWN_CASES = 40
-
-
-def page(done: Exported) -> str:
-    """The page on an export."""
-    return "\n".join(document(f"Export of {done.path.name}", _body(done), "fassd export")) + "\n"
-
-
-def _body(done: Exported) -> Iterator[str]:
-    space = done.checkpoint.header.label_space
-    assert space is not None
-    yield f"<h1>{plain_text(done.path.name)}</h1>"
-    yield f'<p class="verdict">{_verdict(done)}</p>'
-    yield from _facts(done)
-    yield from _cases(done)
-    if done.drift is not None:
-        yield from _layers(done.drift)
-    yield "<h2>Where the answers differ</h2>"
-    yield (
-        '<p class="left">On the picture: marked in pink. Beside it the part with most differing pixels, as the source '
-        "and as the exported file answer it: in full color where they differ, pale where they agree.</p>"
-        if any((one.source != one.export).any() for one in done.agreement.worst)
-        else '<p class="left">Nowhere: both answers, on the largest pictures.</p>'
-    )
-    for one in done.agreement.worst:
-        yield f'<section class="kind"><h3>{plain_text(one.name)}<span class="count">{_differing(one)}</span></h3>'
-        yield from images_of(one, space)
-        yield "</section>"
-
-
-def _verdict(done: Exported) -> str:
-    agreement, precision = done.agreement, done.order.precision
-    if not done.kept:
-        return f'<b class="fault">Refused and not left on disk</b>: {plain_text(agreement.violations[0])}.'
-    good = "Answers as its source does" if precision == "float32" else f"Within what {precision} may cost"
-    found = f"{percent(agreement.equal)} of the pixels are equal"
-    if agreement.source_iou is not None and agreement.export_iou is not None:
-        found = f"mean IoU {agreement.export_iou:.2%}, the source's {agreement.source_iou:.2%}; {found}"
-    return f'<b class="good">{good}</b>: {found}.'
-
-
-def _facts(done: Exported) -> Iterator[str]:
-    order, agreement = done.order, done.agreement
-    rows = [
-        ("weights", f"{order.weights} ({done.checkpoint.header.network})"),
-        ("file", f"{order.to}, {order.precision}, {'logits' if order.logits else 'class map'}, {done.bytes:,} bytes"),
-        ("sha-256", done.digest),
-        ("source", f"the same weights by {done.source}"),
-        ("contract", _contract(done)),
-        ("off borders", f"{_share(agreement.inner_differing)} differ farther than {BORDER} pixels from a class border"),
-    ]
-    if agreement.source_iou is not None and agreement.export_iou is not None:
-        ious = f"{agreement.source_iou:.2%} of the source, {agreement.export_iou:.2%} of the file"
-        rows.append(("mean IoU", f"{ious}, on {done.labeled_images}"))
-    rows += [(key.replace("_", " "), _value(value)) for key, value in done.facts.items()]
-    rows += [("breach", one) for one in agreement.told]
-    rows += [("remedy", done.remedy)] if done.remedy else []
-    yield "<dl>"
-    yield from (f"<dt>{plain_text(key)}</dt><dd>{plain_text(value)}</dd>" for key, value in rows)
-    yield "</dl>"
-
-
-def _value(value: object) -> str:
-    if not isinstance(value, list):
-        return str(value)
-    return f"{len(value)}: {', '.join(value[:12])}{', ...' if len(value) > 12 else ''}" if value else "none"
-
-
-def _contract(done: Exported) -> str:
-    contract = done.agreement.contract
-    each = f"{percent(contract.each)} of the pixels of every batch"
-    if contract.iou_drop is not None and done.agreement.source_iou is not None:
-        return f"mean IoU drops by at most {100 * contract.iou_drop:g} points; {each} are equal"
-    return f"{percent(contract.equal)} of all pixels are equal, {each}"
-
-
-def _cases(done: Exported) -> Iterator[str]:
-    cases = done.agreement.cases
-    shown = list(cases) if len(cases) <= _SHOWN_CASES else worst_cases(cases, _SHOWN_CASES)
-    yield "<h2>What was compared</h2>"
-    yield '<div class="scroll"><table>\n<tr><th>images</th><th>width x height</th><th class="number">equal</th>'
-    yield '<th class="number">differing pixels</th><th class="number">off borders</th></tr>'
-    yield from map(_row, shown)
-    yield "</table></div>"
-    if len(shown) < len(cases):
-        yield f'<p class="left">The {len(shown)} that differ most, of {len(cases):,}.</p>'
-
-
-def _row(one: Compared) -> str:
-    size = f"{one.images} x {one.width} x {one.height}" if one.images > 1 else f"{one.width} x {one.height}"
-    equal = one.problem or percent(1 - one.differing / one.pixels)
-    return (
-        f'<tr><td>{plain_text(one.name)}</td><td>{size}</td><td class="number">{plain_text(equal)}</td>'
-        f'<td class="number">{one.differing:,}</td><td class="number">{one.inner_differing:,}</td></tr>'
-    )
-
-
-def _layers(drift: Drift) -> Iterator[str]:
-    """Each layer's error, around the first that drifts."""
-    sentence = plain_text(drift.sentence[:1].upper() + drift.sentence[1:])
-    yield f'<h2>Layer by layer</h2>\n<p class="verdict">{sentence}.</p>'
-    names = [one.layer for one in drift.layers]
-    first = names.index(drift.first) if drift.first else len(names) - 1
-    shown = drift.layers[max(0, first - 5) : first + 6]
-    yield '<div class="scroll"><table>\n<tr><th>layer</th><th class="number">relative error</th><th></th></tr>'
-    for one in shown:
-        mark = "first to drift" if one.layer == drift.first else ""
-        yield f'<tr><td><code>{plain_text(one.layer)}</code></td><td class="number">{one.error:.2g}</td>'
-        yield f"<td>{mark}</td></tr>"
-    yield "</table></div>"
-
-
-def _share(share: float) -> str:
-    return "none" if share == 0 else f"{100 * share:.4f} %"
-
-
-def _differing(one: Disagreement) -> str:
-    count = int((one.source != one.export).sum())
-    return f"{count:,} of {one.source.size:,} pixels differ" if count else "no pixel differs"

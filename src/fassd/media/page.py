@@ -1,29 +1,33 @@
-"""A report as one page: no scripts, nothing from elsewhere, the pictures inside."""
+"""HTML pages from the templates in `templates/`, escaped, with their images inside."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from fassd.media.legend import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-_STYLE = files("fassd") / "assets" / "check_page.css"
+_STYLE = files("fassd") / "templates" / "page.css"
 # Nothing on the page may load or run anything, whatever the names in a file are.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture on a page.
+    """An image on a page.
 
     Attributes:
         caption: what it is.
@@ -34,6 +38,46 @@ class Shot:
     caption: str
     source: str
     size: tuple[int, int]
+
+
+def jpeg(caption: str, drawn: Picture, colors_matter: bool = False) -> Shot:
+    """An image small enough for a page.
+
+    Args:
+        caption: what it is.
+        drawn: RGB.
+        colors_matter: thin lines keep their colors.
+    """
+    stream = io.BytesIO()
+    drawn.save(stream, "JPEG", quality=80, optimize=True, subsampling=0 if colors_matter else 2)
+    return Shot(caption, f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}", drawn.size)
+
+
+def render(template: str, command: str, values: Mapping[str, object]) -> str:
+    """A page as HTML. Text is escaped, and what no letter can show becomes "?".
+
+    Args:
+        template: a file of `templates/`.
+        command: that writes the page, named at its foot.
+        values: by the names that the template uses; a missing one is an error.
+    """
+    return _templates().get_template(template).render({**values, "command": command, "version": version("fassd")})
+
+
+@cache
+def _templates() -> Environment:
+    def on_one_line(value: object) -> object:
+        return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    return Environment(
+        loader=PackageLoader("fassd"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=on_one_line,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
 
 
 def document(title: str, body: Iterable[str], written_by: str) -> Iterator[str]:
@@ -69,19 +113,6 @@ def figure(shots: Sequence[Shot], caption: str, kind: str) -> str:
     )
     above = f"<figcaption><code>{plain_text(caption)}</code></figcaption>" if caption else ""
     return f'<figure class="{kind}">{above}<div class="row">{pictures}</div></figure>'
-
-
-def jpeg(caption: str, drawn: Picture, colors_matter: bool = False) -> Shot:
-    """A picture small enough for a page.
-
-    Args:
-        caption: what it is.
-        drawn: RGB.
-        colors_matter: thin lines keep their colors.
-    """
-    stream = io.BytesIO()
-    drawn.save(stream, "JPEG", quality=80, optimize=True, subsampling=0 if colors_matter else 2)
-    return Shot(caption, f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}", drawn.size)
 
 
 def plain_text(text: str) -> str:
