@@ -2,7 +2,7 @@
 
 Draws places at random (seeded) from the rooms that decide whether results are right, and changes each by one of
 cosmic-ray's operators: another comparison, another number, `not` before a condition, a loop that never runs. A mutant
-is killed when a test fails or exceeds the time limit; otherwise it survives. Annotations and decorators are not changed.
+is killed when a test fails or exceeds the time limit; otherwise it survives. Annotations and decorators stay.
 
     python scripts/mutate.py --mutants 300 --out mutation.json
     python scripts/mutate.py --again mutation.json     # only the survivors of that report, after new tests
