@@ -112,7 +112,7 @@ def _timed_example(
     """What `training_batches` does for one place of a batch, with a clock between the parts."""
     pair, random = dataset.pairs[index], np.random.default_rng([seed, index])
     image = _clocked(taken, "decode image", lambda: read_image(pair.image))
-    codes = _clocked(taken, "decode labels", lambda: dataset.coding.read(pair.mask, read_values_quickly))
+    codes = _clocked(taken, "decode labels", lambda: dataset.encoding.read(pair.mask, read_values_quickly))
     labels = _clocked(taken, "look labels up", lambda: dataset.labels_of(codes, pair))
     crop = draw_crop(labels.shape, augmentation, random)
     seen = _clocked(taken, "resize image", lambda: crop.of_image(image))

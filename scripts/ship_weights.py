@@ -74,17 +74,17 @@ def scores_of(report: Report, name: str, weights: str) -> list[Score]:
     kind = report.data.partition(":")[0]
     scores = []
     for part in report.parts:
-        classes = len(report.label_space) if part.marked is None else len(part.marked)
+        classes = len(report.label_space) if part.annotated is None else len(part.annotated)
         scores.append(
             Score(
-                data=name if part.marked is None else f"{name}, partly marked frames",
+                data=name if part.annotated is None else f"{name}, partially annotated frames",
                 split=report.split,
                 images=part.images,
                 mean_iou=part.mean_iou or 0.0,
                 pixel_accuracy=part.pixel_accuracy,
                 classes=classes,
                 command=f"fassd evaluate {weights} --data {kind}:PATH --split {report.split}",
-                conventions=NO_TTA if part.marked is None else f"{NO_TTA}; answers among the marked classes alone",
+                conventions=NO_TTA if part.annotated is None else f"{NO_TTA}; predictions among the annotated classes",
             )
         )
     return scores

@@ -147,9 +147,9 @@ IMAGES: tuple[Damage, ...] = (
         r"mask|one of",
     ),
     Damage(
-        "partly marked frames are named wrongly",
+        "partially annotated frames are named wrongly",
         "values",
-        _describe('[[partial]]\nframes = "street_*"\nmarked = ["car"]\n'),
+        _describe('[[partially_annotated]]\nframes = "street_*"\nannotated = ["car"]\n'),
         ("unmatched-partial",),
         r"correct the pattern",
     ),

@@ -15,9 +15,9 @@ from PIL.Image import Resampling
 from tests.checks.scenes import painted, scene
 
 from fassd.checks.mixed_values import mixing_of
-from fassd.core.arrays import Codes
+from fassd.core.arrays import MaskValues
 from fassd.core.labels import CAMVID
-from fassd.data.mask_encoding import code_of
+from fassd.data.mask_encoding import value_of_color
 from fassd.media.masks import read_values
 
 Change = Callable[[PIL.Image.Image], PIL.Image.Image]
@@ -59,7 +59,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
 }
 
 
-def _codes(mask: PIL.Image.Image) -> Codes:
+def _codes(mask: PIL.Image.Image) -> MaskValues:
     pixels = np.array(mask)
     return pixels if pixels.ndim == 2 else pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
 
@@ -91,5 +91,5 @@ def test_noise_and_the_smallest_masks_are_no_mixtures() -> None:
     assert mixing_of(noise) == "noise-mask"
     for shape in ((1, 1), (1, 400), (400, 1), (7, 7), (8, 8), (16, 20)):
         small = np.zeros(shape, np.uint32)
-        small[::2] = code_of((1, 2, 3))
+        small[::2] = value_of_color((1, 2, 3))
         assert mixing_of(small) == ""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fassd.checks.mask_values import explain_colors, explain_grays, explain_values
 from fassd.core.arrays import IGNORE
 from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_CLASSES, LabelClass, LabelSpace
-from fassd.data.mask_encoding import MaskEncoding, by_value, code_of
+from fassd.data.mask_encoding import MaskEncoding, by_value, value_of_color
 
 RAW = MaskEncoding(
     {row.label_id: IGNORE if row.ignored else row.train_id for row in CITYSCAPES_CLASSES if row.label_id >= 0}
@@ -17,7 +17,9 @@ RAW = MaskEncoding(
 TRAIN = by_value(CITYSCAPES)
 CAM = by_value(CAMVID, 11)
 TWO = LabelSpace("two", (LabelClass("floor", (1, 2, 3), 0), LabelClass("crack", (4, 5, 6), 1)))
-COLORED = MaskEncoding({code_of(label.color): place for place, label in enumerate(CAMVID.classes)}, by_color=True)
+COLORED = MaskEncoding(
+    {value_of_color(label.color): place for place, label in enumerate(CAMVID.classes)}, by_color=True
+)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_train_ids_and_label_ids_lead_into_each_other() -> None:
 
 
 def test_exchanged_channels_of_colors_are_found() -> None:
-    codes = frozenset(code_of((b, g, r)) for r, g, b in (label.color for label in CAMVID.classes))
+    codes = frozenset(value_of_color((b, g, r)) for r, g, b in (label.color for label in CAMVID.classes))
     found = explain_values(codes, COLORED, CAMVID)
     assert found
     assert "red and blue" in found.found
@@ -84,18 +86,18 @@ def test_exchanged_channels_of_colors_are_found() -> None:
 
 
 def test_colors_of_a_known_table_become_values() -> None:
-    owner, table = explain_colors(frozenset({code_of((128, 64, 128)), 0}), CAM, CAMVID)
+    owner, table = explain_colors(frozenset({value_of_color((128, 64, 128)), 0}), CAM, CAMVID)
     assert owner == "'camvid'"
-    assert table[code_of((128, 64, 128))] == CAMVID.index("Road")
+    assert table[value_of_color((128, 64, 128))] == CAMVID.index("Road")
     assert CAM.classes[table[0]] == IGNORE
 
 
 @pytest.mark.parametrize(("colors", "owner"), [({(3, 3, 3), (5, 5, 5)}, "gray"), ({(1, 2, 3)}, "")])
 def test_other_colors(colors: set[tuple[int, int, int]], owner: str) -> None:
-    assert explain_colors(frozenset(map(code_of, colors)), CAM, CAMVID)[0] == owner
+    assert explain_colors(frozenset(map(value_of_color, colors)), CAM, CAMVID)[0] == owner
 
 
 def test_values_become_colors_where_they_are_classes() -> None:
     table = explain_grays(frozenset({0, 3, 10}), COLORED, CAMVID)
-    assert table[3] == code_of(CAMVID.classes[3].color)
+    assert table[3] == value_of_color(CAMVID.classes[3].color)
     assert explain_grays(frozenset({0, 30}), COLORED, CAMVID) == {}

@@ -140,7 +140,7 @@ def test_predict_takes_a_side(fassd: Fassd, world: Path, street: Path, tmp_path:
 
 KEYS = {
     *("network", "weights", "data", "split", "images", "runtime", "precision"),
-    *("ignore", "mean_iou", "pixel_accuracy", "iou", "confusion", "partly_marked"),
+    *("ignore", "mean_iou", "pixel_accuracy", "iou", "confusion", "partially_annotated"),
 }
 
 
@@ -171,15 +171,15 @@ def test_evaluate_as_a_table_shows_every_class_and_the_means(fassd: Fassd, world
     assert "2 images" in printed
 
 
-def test_evaluate_as_a_table_does_not_call_partly_marked_frames_fully_marked(
+def test_evaluate_as_a_table_does_not_call_partially_annotated_frames_fully_annotated(
     fassd: Fassd, world: Path, tmp_path: Path, make_folder: Callable[..., Path]
 ) -> None:
-    text = 'label_space = "camvid"\n[[partial]]\nframes = "*"\nmarked = ["Sky", "Road"]\n'
+    text = 'label_space = "camvid"\n[[partially_annotated]]\nframes = "*"\nannotated = ["Sky", "Road"]\n'
     root = make_folder(tmp_path, text, {"val": ["a"]}, values=11)
     code, printed, _ = fassd("evaluate", world / "tiny.safetensors", "--data", f"folder:{root}")
     assert code == 0
-    assert "only 2 classes marked" in printed
-    assert "every class marked" not in printed
+    assert "only 2 classes annotated" in printed
+    assert "every class annotated" not in printed
 
 
 def test_a_name_in_brackets_is_printed_as_it_is(

@@ -40,7 +40,7 @@ def test_a_batch_holds_crops_of_its_samples(camvid_root: Path) -> None:
     assert first.images.shape == (3, 64, 80, 3)
     assert first.labels.shape == (3, 64, 80)
     assert first.images.dtype == first.labels.dtype == torch.uint8
-    assert first.marked is None
+    assert first.annotated is None
     assert len(first.names) == 3
 
 
@@ -119,18 +119,18 @@ def test_a_worker_that_is_killed_is_a_reason_to_go_on_with_fewer(camvid_root: Pa
         list(batches)
 
 
-def test_marks_are_given_for_every_image_as_soon_as_one_is_partly_marked(
+def test_marks_are_given_for_every_image_as_soon_as_one_is_partially_annotated(
     tmp_path: Path, camvid_root: Path, make_folder: Callable[..., Path]
 ) -> None:
-    text = 'label_space = "camvid"\n[[partial]]\nframes = "*"\nmarked = ["Sky", "Road"]\n'
+    text = 'label_space = "camvid"\n[[partially_annotated]]\nframes = "*"\nannotated = ["Sky", "Road"]\n'
     root = make_folder(tmp_path, text, {"train": ["a", "b"]}, values=11)
     sets = [open_dataset(spec, "train", CAMVID) for spec in (f"camvid:{camvid_root}", f"folder:{root}")]
     for batch in training_batches(Samples(sets), _recipe(), 0, 0):
         partly = [name in ("train/a", "train/b") for name in batch.names]
-        if batch.marked is None:
+        if batch.annotated is None:
             assert not any(partly)
         else:
-            assert batch.marked.sum(1).tolist() == [2 if part else 11 for part in partly]
+            assert batch.annotated.sum(1).tolist() == [2 if part else 11 for part in partly]
 
 
 def test_samples_of_several_sets_follow_each_other(

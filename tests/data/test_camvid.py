@@ -31,8 +31,8 @@ def test_value_11_is_ignored_and_the_other_values_are_kept(camvid_root: Path, bl
     assert np.array_equal(sample.labels[8:], blocks(1)[8:])
 
 
-def test_every_class_of_every_frame_was_marked(camvid_root: Path) -> None:
-    assert all(sample.marked is None for sample in open_dataset(f"camvid:{camvid_root}", "train"))
+def test_every_class_of_every_frame_was_annotated(camvid_root: Path) -> None:
+    assert all(sample.annotated is None for sample in open_dataset(f"camvid:{camvid_root}", "train"))
 
 
 def test_another_label_space_is_refused_for_want_of_a_table(camvid_root: Path) -> None:

@@ -59,7 +59,7 @@ def test_label_ids_become_train_ids_and_the_rest_is_ignored(write: Write) -> Non
     dataset = open_dataset(f"cityscapes:{write('train', 'ulm/ulm_0_0')}", "train")
     assert dataset.label_space == CITYSCAPES
     assert dataset[0].labels.ravel()[::4].tolist() == TABLE
-    assert dataset[0].marked is None
+    assert dataset[0].annotated is None
     assert "not commercial" in dataset.terms
 
 

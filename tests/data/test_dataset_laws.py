@@ -16,9 +16,9 @@ from fassd.data.open_dataset import KINDS, open_dataset
 
 CITY = """
 label_space = "cityscapes"
-[[partial]]
+[[partially_annotated]]
 frames = "p_*"
-marked = ["road", "building", "sky"]
+annotated = ["road", "building", "sky"]
 [to.camvid]
 road = "Road"
 sidewalk = "Pavement"
@@ -83,14 +83,14 @@ def test_labels_are_classes_or_ignored(reopen: Callable[[], Dataset]) -> None:
         assert found <= {*range(len(dataset.label_space)), IGNORE}
 
 
-def test_on_partly_marked_frames_only_marked_classes_occur(reopen: Callable[[], Dataset]) -> None:
+def test_on_partially_annotated_frames_only_annotated_classes_occur(reopen: Callable[[], Dataset]) -> None:
     dataset = reopen()
     for index, sample in enumerate(dataset):
-        marked = dataset.marked(index)
-        assert (marked is None) == (sample.marked is None)
-        if marked is not None:
-            assert marked.shape == (len(dataset.label_space),)
-            assert set(np.unique(sample.labels).tolist()) <= {*np.flatnonzero(marked).tolist(), IGNORE}
+        annotated = dataset.annotated(index)
+        assert (annotated is None) == (sample.annotated is None)
+        if annotated is not None:
+            assert annotated.shape == (len(dataset.label_space),)
+            assert set(np.unique(sample.labels).tolist()) <= {*np.flatnonzero(annotated).tolist(), IGNORE}
 
 
 def test_names_are_unique_and_the_order_is_stable(reopen: Callable[[], Dataset]) -> None:

@@ -12,6 +12,8 @@ from PIL import Image as Pillow
 from fassd.core.arrays import IGNORE, Labels
 from fassd.core.errors import DataError, FassdError, FileError, ImageError, MissingSplit, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES
+from fassd.data.description import read_description
+from fassd.data.label_file import read_label_space
 from fassd.data.open_dataset import open_dataset, scan_dataset, splits_of
 
 THREE = """
@@ -33,9 +35,9 @@ wall = "Building"
 tree = "ignore"
 """
 PARTIAL = """
-[[partial]]
+[[partially_annotated]]
 frames = "p_*"
-marked = ["way", "tree"]
+annotated = ["way", "tree"]
 """
 FRAMES = {"train": ["a", "b", "p_1"], "val": ["c"]}
 
@@ -43,7 +45,7 @@ Make = Callable[..., Path]
 Blocks = Callable[..., Labels]
 
 
-def test_classes_of_ones_own_are_the_label_space(tmp_path: Path, make_folder: Make, blocks: Blocks) -> None:
+def test_custom_classes_are_the_label_space(tmp_path: Path, make_folder: Make, blocks: Blocks) -> None:
     dataset = open_dataset(f"folder:{make_folder(tmp_path, THREE, FRAMES)}", "train")
     assert dataset.label_space.name == "three"
     assert [label.color for label in dataset.label_space.classes] == [(1, 2, 3), (4, 5, 6), (7, 8, 9)]
@@ -95,23 +97,23 @@ def test_255_is_ignored_beside_another_ignore_value(tmp_path: Path, make_folder:
     assert (labels[2:] == 0).all()
 
 
-def test_partly_marked_frames_ignore_what_was_not_marked(tmp_path: Path, make_folder: Make, blocks: Blocks) -> None:
+def test_partially_annotated_frames_ignore_other_classes(tmp_path: Path, make_folder: Make, blocks: Blocks) -> None:
     dataset = open_dataset(f"folder:{make_folder(tmp_path, THREE + PARTIAL, FRAMES)}", "train")
     whole, partial = dataset[0], dataset[2]
-    assert whole.marked is None
-    assert partial.marked is not None
-    assert partial.marked.tolist() == [True, False, True]
+    assert whole.annotated is None
+    assert partial.annotated is not None
+    assert partial.annotated.tolist() == [True, False, True]
     assert np.array_equal(partial.labels, np.where(blocks(2, 3) == 1, IGNORE, blocks(2, 3)))
 
 
 def test_marks_follow_the_table_into_another_label_space(tmp_path: Path, make_folder: Make) -> None:
     root = make_folder(tmp_path, THREE + INTO_CAMVID + PARTIAL, FRAMES)
-    marked = open_dataset(f"folder:{root}", "train", CAMVID)[2].marked
-    assert marked is not None
-    assert np.flatnonzero(marked).tolist() == [CAMVID.index("Road")]
+    annotated = open_dataset(f"folder:{root}", "train", CAMVID)[2].annotated
+    assert annotated is not None
+    assert np.flatnonzero(annotated).tolist() == [CAMVID.index("Road")]
 
 
-def test_patterns_may_be_ones_own(tmp_path: Path, make_pairs: Callable[..., None]) -> None:
+def test_patterns_may_be_custom(tmp_path: Path, make_pairs: Callable[..., None]) -> None:
     make_pairs(tmp_path / "seen" / "day" / "img", tmp_path / "labels", ["a", "b"], 3)
     patterns = 'images = "seen/{split}/img/*.png"\nmasks = "labels/{stem}.png"\n'
     (tmp_path / "dataset.toml").write_text(patterns + THREE)
@@ -174,7 +176,7 @@ DESCRIPTIONS = [
     ("both kinds of classes", 'label_space = "camvid"\n' + THREE, "one of the two"),
     ("an unknown label space", 'label_space = "camvit"\n', "did you mean camvid"),
     ("a class twice", THREE.replace("tree", "wall"), "twice"),
-    ("an unknown marked class", THREE + PARTIAL.replace("way", "waay"), "did you mean way"),
+    ("an unknown annotated class", THREE + PARTIAL.replace("way", "waay"), "did you mean way"),
     ("an unknown placeholder", 'images = "images/{town}/*"\n' + THREE, "town"),
     ("an unknown placeholder of masks", 'masks = "masks/{town}.png"\n' + THREE, "town"),
     ("an unclosed placeholder", 'images = "images/{split/*"\n' + THREE, "images"),
@@ -282,3 +284,56 @@ def test_a_damaged_file_is_named(tmp_path: Path, make_folder: Make, folder: str)
     damaged.write_bytes(damaged.read_bytes()[:60])
     with pytest.raises(ImageError, match=str(damaged)):
         open_dataset(f"folder:{root}", "val")[0]
+
+
+EARLIER = """
+name = "earlier"
+coding = "colors"
+ignore = "0,0,0"
+[[classes]]
+name = "way"
+colour = [1, 2, 3]
+[[classes]]
+name = "wall"
+colour = [4, 5, 6]
+[codes]
+"10,0,0" = "way"
+"20,0,0" = "wall"
+[[partial]]
+frames = "p_*"
+marked = ["way"]
+"""
+TODAY = (
+    EARLIER.replace("coding", "mask_encoding")
+    .replace("colour", "color")
+    .replace("[codes]", "[mask_values]")
+    .replace("[[partial]]", "[[partially_annotated]]")
+    .replace("marked", "annotated")
+)
+
+
+def test_the_keys_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    for name, text in (("a", EARLIER), ("b", TODAY)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "dataset.toml").write_text(text)
+    earlier, today = (read_description(tmp_path / name) for name in ("a", "b"))
+    assert earlier == today
+    assert [row.color for row in earlier.classes] == [(1, 2, 3), (4, 5, 6)]
+    assert earlier.mask_encoding == "colors"
+    assert earlier.mask_values == {"10,0,0": "way", "20,0,0": "wall"}
+    assert [(row.frames, row.annotated) for row in earlier.partially_annotated] == [("p_*", ["way"])]
+    assert read_label_space(tmp_path / "a/dataset.toml") == read_label_space(tmp_path / "b/dataset.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (TODAY + '[codes]\n"30,0,0" = "way"\n', "`codes`"),
+        (TODAY.replace("\n[[", '\ncoding = "values"\n[[', 1), "`coding`"),
+        (TODAY + 'marked = ["wall"]\n', "`marked`"),
+    ],
+)
+def test_a_key_under_both_its_names_is_refused(tmp_path: Path, text: str, key: str) -> None:
+    (tmp_path / "dataset.toml").write_text(text)
+    with pytest.raises(FileError, match=key):
+        read_description(tmp_path)

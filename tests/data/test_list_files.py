@@ -50,7 +50,7 @@ def test_a_file_of_lines_lists_the_pairs(tmp_path: Path, listed: Listed, text: s
         ("seen/a.png\n", DataError, r"train\.csv: line 1 is 'seen/a\.png'; expected two paths"),
         ("seen/a.png,marked/a.png,1\n", DataError, "line 1 is .*; expected two paths"),
         ("seen/a.png marked/a.png\n", DataError, "line 1 is .*; expected two paths"),
-        ("#\nseen/c.png,marked/c.png\n", DataError, r"line 2 names seen/c\.png, which is no file below"),
+        ("#\nseen/c.png,marked/c.png\n", DataError, r"line 2 names seen/c\.png, which is not a file below"),
         ("seen/a.png,marked/c.png\n", DataError, r"a\.png: has no mask: .*marked/c\.png was expected"),
         ("seen/a.png,marked/a.png\nseen/a.png,marked/b.png\n", DataError, r"has the stem of a\.png"),
         ("# nothing\n", MissingSplit, "lists no pairs"),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fassd.core.arrays import IGNORE, Labels
 from fassd.core.errors import DataError, FassdError
 from fassd.core.labels import CAMVID, CITYSCAPES, CITYSCAPES_CLASSES
-from fassd.data.mask_encoding import MaskEncoding, by_value, code_of, color_of
+from fassd.data.mask_encoding import MaskEncoding, by_value, color_of_value, value_of_color
 from fassd.data.open_dataset import open_dataset
 from fassd.media.images import read_image
 
@@ -81,10 +81,11 @@ def _palette_of_colors(labels: Labels) -> PIL.Image.Image:
     return picture
 
 
+BY_COLOR = 'mask_encoding = "colors"\n'
 PLAIN = {0: 0, 1: 1, 2: 2, IGNORE: 255}
 ODD = {0: 7, 1: 300, 2: 65535, IGNORE: 1000}
-ODD_CODES = '[codes]\n"7" = "way"\n"300" = "wall"\n"65535" = "tree"\n'
-COLOR_CODES = '[codes]\n"200,10,10" = "way"\n"10, 200, 10" = "wall"\n"10,10,200" = "tree"\n'
+ODD_VALUES = '[mask_values]\n"7" = "way"\n"300" = "wall"\n"65535" = "tree"\n'
+COLOR_VALUES = '[mask_values]\n"200,10,10" = "way"\n"10, 200, 10" = "wall"\n"10,10,200" = "tree"\n'
 
 
 @dataclass(frozen=True)
@@ -104,31 +105,33 @@ FORMS = {
     "gray with another ignored value": Form("ignore = 9\n", "", lambda seen: _gray(seen, {**PLAIN, IGNORE: 9})),
     "16 bit": Form("", "", lambda seen: _gray(seen, PLAIN, np.uint16)),
     "16 bit in a TIFF": Form("", "", lambda seen: _gray(seen, PLAIN, np.uint16), "tiff"),
-    "16 bit and values above 255": Form("ignore = 1000\n", ODD_CODES, lambda seen: _gray(seen, ODD, np.uint16)),
+    "16 bit and values above 255": Form("ignore = 1000\n", ODD_VALUES, lambda seen: _gray(seen, ODD, np.uint16)),
     "a raw-id table": Form(
         "",
-        '[codes]\n"5" = "tree"\n"6" = "way"\n"8" = "wall"\n"9" = "way"\n"0" = "ignore"\n',
+        '[mask_values]\n"5" = "tree"\n"6" = "way"\n"8" = "wall"\n"9" = "way"\n"0" = "ignore"\n',
         lambda seen: _gray(seen, {0: 9, 1: 8, 2: 5, IGNORE: 0}),
     ),
     "palette": Form("", "", _palette),
     "colors of the classes": Form(
-        'coding = "colors"\nignore = "0,0,0"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen))
+        BY_COLOR + 'ignore = "0,0,0"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen))
     ),
     "colors with another ignored one": Form(
-        'coding = "colors"\nignore = "1,2,3"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen, (1, 2, 3)))
+        BY_COLOR + 'ignore = "1,2,3"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen, (1, 2, 3)))
     ),
     "colors by a table": Form(
-        'coding = "colors"\n',
-        COLOR_CODES + '"4,5,6" = "ignore"\n',
+        BY_COLOR,
+        COLOR_VALUES + '"4,5,6" = "ignore"\n',
         lambda seen: PIL.Image.fromarray(_painted(seen, (4, 5, 6))),
     ),
     "colors with transparency": Form(
-        'coding = "colors"\nignore = "0,0,0"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen)).convert("RGBA")
+        BY_COLOR + 'ignore = "0,0,0"\n',
+        "",
+        lambda seen: PIL.Image.fromarray(_painted(seen)).convert("RGBA"),
     ),
     "colors in a lossless WebP": Form(
-        'coding = "colors"\nignore = "0,0,0"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen)), "webp"
+        BY_COLOR + 'ignore = "0,0,0"\n', "", lambda seen: PIL.Image.fromarray(_painted(seen)), "webp"
     ),
-    "colors in a palette": Form('coding = "colors"\nignore = "0,0,0"\n', "", _palette_of_colors),
+    "colors in a palette": Form(BY_COLOR + 'ignore = "0,0,0"\n', "", _palette_of_colors),
 }
 
 
@@ -151,7 +154,7 @@ def test_a_palette_of_colors_read_as_values_is_not_what_was_meant(tmp_path: Path
 def test_exif_turns_image_and_mask_alike(tmp_path: Path, truth: Labels, orientation: int) -> None:
     block = PIL.Image.Exif()
     block[0x0112] = orientation
-    spec = _write(tmp_path, 'coding = "colors"\nignore = "0,0,0"\n' + THREE, PIL.Image.fromarray(_painted(truth)))
+    spec = _write(tmp_path, BY_COLOR + 'ignore = "0,0,0"\n' + THREE, PIL.Image.fromarray(_painted(truth)))
     for name in ("images/train/a.png", "masks/train/a.png"):
         PIL.Image.fromarray(_painted(truth)).save(tmp_path / name, exif=block)
     sample = open_dataset(spec, "train")[0]
@@ -165,54 +168,57 @@ TOPS = {np.uint8: 255, np.uint16: 65535, np.uint32: 0xFFFFFF}
 
 
 @st.composite
-def coded(draw: st.DrawFn) -> tuple[dict[int, int], Array]:
-    """A table, and a mask with codes of which some are in it."""
+def encoded(draw: st.DrawFn) -> tuple[dict[int, int], Array]:
+    """A table, and a mask with values of which some are in it."""
     dtype = draw(st.sampled_from(sorted(TOPS, key=lambda one: one.__name__)))
-    codes = st.integers(0, TOPS[dtype])
-    table = draw(st.dictionaries(codes, st.integers(0, 18) | st.just(IGNORE), max_size=20))
-    known = draw(st.lists(codes, min_size=1, max_size=8)) + sorted(table)
+    values = st.integers(0, TOPS[dtype])
+    table = draw(st.dictionaries(values, st.integers(0, 18) | st.just(IGNORE), max_size=20))
+    known = draw(st.lists(values, min_size=1, max_size=8)) + sorted(table)
     height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
     picked = draw(st.lists(st.sampled_from(known), min_size=height * width, max_size=height * width))
     return table, np.array(picked, dtype).reshape(height, width)
 
 
 @settings(max_examples=150, deadline=None)
-@given(coded())
-def test_labels_and_foreign_codes_are_those_of_a_dictionary(case: tuple[dict[int, int], Array]) -> None:
-    table, codes = case
-    coding = MaskEncoding(table, by_color=codes.dtype == np.uint32)
-    labels = coding.labels(codes)
-    expected = [[table.get(int(code), IGNORE) for code in row] for row in codes]
+@given(encoded())
+def test_labels_and_unknown_values_are_those_of_a_dictionary(case: tuple[dict[int, int], Array]) -> None:
+    table, values = case
+    encoding = MaskEncoding(table, by_color=values.dtype == np.uint32)
+    labels = encoding.labels(values)
+    expected = [[table.get(int(value), IGNORE) for value in row] for row in values]
     assert labels.dtype == np.uint8
     assert labels.tolist() == expected
-    assert coding.foreign(codes) == sorted(set(codes.ravel().tolist()) - set(table))
+    assert encoding.unknown(values) == sorted(set(values.ravel().tolist()) - set(table))
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3))
-def test_a_color_is_a_code_and_back(color: tuple[int, int, int]) -> None:
-    assert color_of(code_of(color)) == color
-    assert MaskEncoding({}, by_color=True).spell(code_of(color)) == "{},{},{}".format(*color)
+def test_a_color_is_a_mask_value_and_back(color: tuple[int, int, int]) -> None:
+    assert color_of_value(value_of_color(color)) == color
+    assert MaskEncoding({}, by_color=True).spell(value_of_color(color)) == "{},{},{}".format(*color)
 
 
 # ---------------------------------------------------------------------------------------- faulty descriptions
 
-COLOR_CODING = 'coding = "colors"\n'
 # What is wrong, the description, and what the message has to say.
 FAULTY = [
-    ("no such class in codes", THREE + '[codes]\n"1" = "waay"\n', r"\[codes\] 1 = 'waay'.*did you mean way"),
-    ("a color where values are coded", THREE + '[codes]\n"1,2,3" = "way"\n', '"values" it is 0 to 65535'),
-    ("a value where colors are coded", COLOR_CODING + THREE + '[codes]\n"7" = "way"\n', "a color like"),
-    ("a code that is no number", THREE + '[codes]\nroad = "way"\n', "names 'road'"),
-    ("a negative code", THREE + '[codes]\n"-1" = "way"\n', "names '-1'"),
-    ("a code beyond 16 bits", THREE + '[codes]\n"65536" = "way"\n', "names '65536'"),
-    ("a color beyond 255", COLOR_CODING + THREE + '[codes]\n"1,2,256" = "way"\n', "names '1,2,256'"),
-    ("a color of four", COLOR_CODING + THREE + '[codes]\n"1,2,3,4" = "way"\n', "names '1,2,3,4'"),
-    ("two classes of one color", COLOR_CODING + THREE.replace("[10, 200, 10]", "[200, 10, 10]"), "the same color"),
-    ("an ignored color that is a class's", COLOR_CODING + 'ignore = "10,10,200"\n' + THREE, "of the class 'tree'"),
+    (
+        "no such class in mask_values",
+        THREE + '[mask_values]\n"1" = "waay"\n',
+        r"\[mask_values\] 1 = 'waay'.*did you mean way",
+    ),
+    ("a color where masks hold values", THREE + '[mask_values]\n"1,2,3" = "way"\n', '"values" it is 0 to 65535'),
+    ("a value where masks hold colors", BY_COLOR + THREE + '[mask_values]\n"7" = "way"\n', "a color like"),
+    ("a value that is not a number", THREE + '[mask_values]\nroad = "way"\n', "names 'road'"),
+    ("a negative value", THREE + '[mask_values]\n"-1" = "way"\n', "names '-1'"),
+    ("a value beyond 16 bits", THREE + '[mask_values]\n"65536" = "way"\n', "names '65536'"),
+    ("a color beyond 255", BY_COLOR + THREE + '[mask_values]\n"1,2,256" = "way"\n', "names '1,2,256'"),
+    ("a color of four", BY_COLOR + THREE + '[mask_values]\n"1,2,3,4" = "way"\n', "names '1,2,3,4'"),
+    ("two classes of one color", BY_COLOR + THREE.replace("[10, 200, 10]", "[200, 10, 10]"), "the same color"),
+    ("an ignored color that is a class's", BY_COLOR + 'ignore = "10,10,200"\n' + THREE, "of the class 'tree'"),
     ("an ignored value that is a class's", "ignore = 2\n" + THREE, "the value of the class 'tree'"),
-    ("an ignored value where colors are coded", COLOR_CODING + "ignore = 255\n" + THREE, "ignore names '255'"),
-    ("an ignored color where values are coded", 'ignore = "0,0,0"\n' + THREE, "ignore names '0,0,0'"),
-    ("no such coding", 'coding = "rgb"\n' + THREE, "coding"),
+    ("an ignored value where masks hold colors", BY_COLOR + "ignore = 255\n" + THREE, "ignore names '255'"),
+    ("an ignored color where masks hold values", 'ignore = "0,0,0"\n' + THREE, "ignore names '0,0,0'"),
+    ("no such encoding", 'mask_encoding = "rgb"\n' + THREE, "coding"),
     ("an absolute list", 'pairs = "/train.csv"\n' + THREE, "relative"),
     ("a list with a stem", 'pairs = "{stem}.csv"\n' + THREE, "cannot be filled in"),
 ]
@@ -267,16 +273,16 @@ def _real_pairs(
 def test_real_masks_in_cityscapes_colors_decode_exactly(data_root: Path, tmp_path: Path) -> None:
     ignored = {",".join(map(str, row.color)) for row in CITYSCAPES_CLASSES if row.ignored and row.label_id >= 0}
     scored = {",".join(map(str, label.color)): label.name for label in CITYSCAPES.classes}
-    codes = {**dict.fromkeys(ignored, "ignore"), **scored}
-    text = "".join(f'"{color}" = "{name}"\n' for color, name in codes.items())
-    for labels, expected in _real_pairs(data_root, tmp_path, "rgb_coded", "kitti_", f"{COLOR_CODING}[codes]\n{text}"):
+    classes = {**dict.fromkeys(ignored, "ignore"), **scored}
+    text = "".join(f'"{color}" = "{name}"\n' for color, name in classes.items())
+    for labels, expected in _real_pairs(data_root, tmp_path, "rgb_coded", "kitti_", f"{BY_COLOR}[mask_values]\n{text}"):
         assert np.array_equal(labels, expected)
 
 
 def test_real_masks_in_other_colors_decode_but_for_what_was_cleaned(data_root: Path, tmp_path: Path) -> None:
-    codes = {",".join(map(str, color)): LMF_CLASS.get(name, name) for name, color in LMF.items()}
-    text = "".join(f'"{color}" = "{name}"\n' for color, name in codes.items())
-    for labels, expected in _real_pairs(data_root, tmp_path, "rgb_coded", "lmf_", f"{COLOR_CODING}[codes]\n{text}"):
+    classes = {",".join(map(str, color)): LMF_CLASS.get(name, name) for name, color in LMF.items()}
+    text = "".join(f'"{color}" = "{name}"\n' for color, name in classes.items())
+    for labels, expected in _real_pairs(data_root, tmp_path, "rgb_coded", "lmf_", f"{BY_COLOR}[mask_values]\n{text}"):
         # Thin vegetation was set to ignored afterwards, nothing else was touched.
         changed = labels != expected
         assert (expected[changed] == IGNORE).all()
@@ -288,14 +294,14 @@ def test_real_masks_in_other_colors_decode_but_for_what_was_cleaned(data_root: P
 def test_real_label_ids_decode_exactly(data_root: Path, tmp_path: Path, prefix: str) -> None:
     rows = {row.label_id: "ignore" if row.ignored else row.name for row in CITYSCAPES_CLASSES if row.label_id >= 0}
     text = "".join(f'"{value}" = "{name}"\n' for value, name in rows.items())
-    for labels, expected in _real_pairs(data_root, tmp_path, "label_ids", prefix, f"[codes]\n{text}"):
+    for labels, expected in _real_pairs(data_root, tmp_path, "label_ids", prefix, f"[mask_values]\n{text}"):
         assert np.array_equal(labels, expected)
 
 
-def test_values_of_a_label_space_are_its_places() -> None:
-    coding = by_value(CAMVID, ignore=11)
-    assert coding.spell_all() == "0-11, 255"
-    assert coding.labels(np.array([[0, 10, 11, 255]], np.uint8)).tolist() == [[0, 10, IGNORE, IGNORE]]
+def test_values_of_a_label_space_are_its_indices() -> None:
+    encoding = by_value(CAMVID, ignore=11)
+    assert encoding.spell_all() == "0-11, 255"
+    assert encoding.labels(np.array([[0, 10, 11, 255]], np.uint8)).tolist() == [[0, 10, IGNORE, IGNORE]]
 
 
 def test_images_of_every_kind_stand_beside_masks(tmp_path: Path, truth: Labels) -> None:

@@ -12,7 +12,7 @@ from fassd.core.labels import CAMVID, CITYSCAPES
 from fassd.data.dataset import Dataset
 from fassd.data.open_dataset import open_dataset
 
-MARKED_ON_LMF = {"Sky", "Building", "Road", "Pavement", "Tree", "Car"}
+ANNOTATED_ON_LMF = {"Sky", "Building", "Road", "Pavement", "Tree", "Car"}
 
 
 def _open(root: Path, kind: str, name: str, split: str) -> Dataset:
@@ -39,14 +39,14 @@ def test_the_splits_have_the_counts_of_their_readme(
 
 
 @pytest.mark.parametrize(("split", "partly"), [("train", 211), ("val", 31)])
-def test_lmf_frames_of_street19_are_marked_with_six_classes(data_root: Path, split: str, partly: int) -> None:
+def test_lmf_frames_of_street19_are_annotated_with_six_classes(data_root: Path, split: str, partly: int) -> None:
     dataset = _open(data_root, "folder", "street19", split)
-    found = [index for index in range(len(dataset)) if dataset.marked(index) is not None]
+    found = [index for index in range(len(dataset)) if dataset.annotated(index) is not None]
     assert len(found) == partly
     for index in found:
-        marked = dataset.marked(index)
-        assert marked is not None
-        assert {CAMVID.names[label] for label in np.flatnonzero(marked)} == MARKED_ON_LMF
+        annotated = dataset.annotated(index)
+        assert annotated is not None
+        assert {CAMVID.names[label] for label in np.flatnonzero(annotated)} == ANNOTATED_ON_LMF
         assert "/lmf_" in dataset.pairs[index].name
 
 

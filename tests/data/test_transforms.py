@@ -236,15 +236,15 @@ def test_one_seed_gives_one_crop_and_another_seed_another(sample: Sample) -> Non
 
 
 def test_name_and_marks_stay_and_the_sample_is_not_changed(sample: Sample) -> None:
-    marked = np.arange(11) < 6
+    annotated = np.arange(11) < 6
     image, labels = sample.image.copy(), sample.labels.copy()
     cropped = augment(
-        Sample("one", sample.image, sample.labels, marked),
+        Sample("one", sample.image, sample.labels, annotated),
         Augmentation((64, 64), hflip=1.0, color_jitter=1.0),
         np.random.default_rng(0),
     )
     assert cropped.name == "one"
-    assert cropped.marked is marked
+    assert cropped.annotated is annotated
     assert np.array_equal(sample.image, image)
     assert np.array_equal(sample.labels, labels)
 

@@ -131,4 +131,4 @@ def test_real_sets_are_described_as_their_owners_do(
     kind = "folder" if folder == "street19" else folder
     ours, theirs = (open_dataset(spec, "val") for spec in (f"folder:{tmp_path}", f"{kind}:{data_root / folder}"))
     assert [pair.image.name for pair in ours.pairs] == [pair.image.name for pair in theirs.pairs]
-    assert ours.coding == theirs.coding
+    assert ours.encoding == theirs.encoding

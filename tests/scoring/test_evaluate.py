@@ -22,19 +22,19 @@ from fassd.scoring.evaluate import evaluate
 
 PARTLY = """
 label_space = "camvid"
-[[partial]]
+[[partially_annotated]]
 frames = "p_*"
-marked = ["Sky", "Road", "Car"]
-[[partial]]
+annotated = ["Sky", "Road", "Car"]
+[[partially_annotated]]
 frames = "q_*"
-marked = ["Tree"]
+annotated = ["Tree"]
 """
-MARKED = (CAMVID.index("Sky"), CAMVID.index("Road"), CAMVID.index("Car"))
+ANNOTATED = (CAMVID.index("Sky"), CAMVID.index("Road"), CAMVID.index("Car"))
 
 
 @pytest.fixture
 def partly(tmp_path: Path, make_folder: Callable[..., Path]) -> Dataset:
-    """Two frames with every class marked, two with three classes, one with a single class."""
+    """Two frames with every class annotated, two with three classes, one with a single class."""
     names = ["a", "b", "p_1", "p_2", "q_1"]
     return open_dataset(f"folder:{make_folder(tmp_path, PARTLY, {'val': names}, values=11)}", "val")
 
@@ -70,26 +70,28 @@ def test_an_odd_sized_frame_is_scored_at_its_own_resolution(
     assert evaluate(tiny_runtime, dataset).parts[0].confusion.sum() == (96 - 8) * 128 + 77 * 131
 
 
-def test_partly_marked_frames_are_counted_apart_for_each_set_of_marks(tiny_runtime: Runtime, partly: Dataset) -> None:
+def test_partially_annotated_frames_are_counted_apart_for_each_set_of_marks(
+    tiny_runtime: Runtime, partly: Dataset
+) -> None:
     parts = evaluate(tiny_runtime, partly).parts
-    assert [part.marked for part in parts] == [None, MARKED, (CAMVID.index("Tree"),)]
+    assert [part.annotated for part in parts] == [None, ANNOTATED, (CAMVID.index("Tree"),)]
     assert [part.images for part in parts] == [2, 2, 1]
     for part, frames in zip(parts, [(0, 1), (2, 3), (4,)], strict=True):
-        assert part.confusion.tolist() == counted_one_by_one(tiny_runtime, partly, frames, part.marked)
+        assert part.confusion.tolist() == counted_one_by_one(tiny_runtime, partly, frames, part.annotated)
 
 
-def test_on_partly_marked_frames_only_marked_classes_are_labels_or_answers(
+def test_on_partially_annotated_frames_only_annotated_classes_are_labels_or_answers(
     tiny_runtime: Runtime, partly: Dataset
 ) -> None:
     part = evaluate(tiny_runtime, partly).parts[1]
-    others = [label for label in range(11) if label not in MARKED]
+    others = [label for label in range(11) if label not in ANNOTATED]
     assert part.confusion.sum() > 0
     assert not part.confusion[others].any()
     assert not part.confusion[:, others].any()
     assert (part.confusion.sum(0) > 0).sum() > 1
 
 
-def test_a_single_marked_class_is_always_answered_right(tiny_runtime: Runtime, partly: Dataset) -> None:
+def test_a_single_annotated_class_is_always_answered_right(tiny_runtime: Runtime, partly: Dataset) -> None:
     part = evaluate(tiny_runtime, partly).parts[2]
     assert part.mean_iou == part.pixel_accuracy == 1.0
 
@@ -97,8 +99,18 @@ def test_a_single_marked_class_is_always_answered_right(tiny_runtime: Runtime, p
 def test_json_has_the_keys_that_programs_rely_on(tiny_runtime: Runtime, partly: Dataset) -> None:
     values = json.loads(json.dumps(evaluate(tiny_runtime, partly).as_json("some-weights")))
     documented = {"network", "weights", "data", "split", "images", "runtime", "precision"}
-    documented |= {"ignore", "mean_iou", "pixel_accuracy", "iou", "confusion", "partly_marked"}
-    documented |= {"scales", "flip", "predictions", "sizes", "marked", "mean_accuracy", "accuracy", "absent", "worst"}
+    documented |= {"ignore", "mean_iou", "pixel_accuracy", "iou", "confusion", "partially_annotated"}
+    documented |= {
+        "scales",
+        "flip",
+        "predictions",
+        "sizes",
+        "annotated",
+        "mean_accuracy",
+        "accuracy",
+        "absent",
+        "worst",
+    }
     documented |= {"frequency_weighted_iou", "boundary", "trimap", "answered_no_class"}
     assert set(values) == documented
     facts = {key: values[key] for key in ("network", "weights", "split", "images", "runtime", "precision", "ignore")}
@@ -115,10 +127,10 @@ def test_json_has_the_keys_that_programs_rely_on(tiny_runtime: Runtime, partly: 
     assert list(values["iou"]) == list(CAMVID.names)
 
 
-def test_json_tells_the_marked_classes_of_each_other_part(tiny_runtime: Runtime, partly: Dataset) -> None:
-    others = evaluate(tiny_runtime, partly).as_json("x")["partly_marked"]
-    assert [part["marked"] for part in others] == [["Sky", "Road", "Car"], ["Tree"]]
-    assert [list(part["iou"]) for part in others] == [part["marked"] for part in others]
+def test_json_tells_the_annotated_classes_of_each_other_part(tiny_runtime: Runtime, partly: Dataset) -> None:
+    others = evaluate(tiny_runtime, partly).as_json("x")["partially_annotated"]
+    assert [part["annotated"] for part in others] == [["Sky", "Road", "Car"], ["Tree"]]
+    assert [list(part["iou"]) for part in others] == [part["annotated"] for part in others]
     assert [part["images"] for part in others] == [2, 1]
 
 

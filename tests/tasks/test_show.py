@@ -80,12 +80,12 @@ def test_the_legend_states_the_shares_of_what_is_shown(three: Path, tmp_path: Pa
     ]
 
 
-def test_partly_marked_frames_are_said(three: Path, tmp_path: Path, drawn: Drawn) -> None:
+def test_partially_annotated_frames_are_said(three: Path, tmp_path: Path, drawn: Drawn) -> None:
     with (three / "dataset.toml").open("a") as stream:
-        stream.write('[[partial]]\nframes = "g1"\nmarked = ["a"]\n')
+        stream.write('[[partially_annotated]]\nframes = "g1"\nannotated = ["a"]\n')
     show(f"folder:{three}", "val", tmp_path / "a.png")
     whole, partly = drawn[0][1]
-    assert "partly marked: 1 of 3 classes" in partly.note
+    assert "partially annotated: 1 of 3 classes" in partly.note
     assert "partly" not in whole.note
 
 

@@ -234,10 +234,10 @@ def test_a_faulty_mask_ends_the_training_with_its_name(
         train(replace(order, data=[f"camvid:{root}"], workers=workers))
 
 
-def test_two_sets_one_of_them_partly_marked_are_learned_together(
+def test_two_sets_one_of_them_partially_annotated_are_learned_together(
     order: TrainConfig, tmp_path: Path, make_folder: Callable[..., Path]
 ) -> None:
-    text = 'label_space = "camvid"\n[[partial]]\nframes = "*"\nmarked = ["Sky", "Road"]\n'
+    text = 'label_space = "camvid"\n[[partially_annotated]]\nframes = "*"\nannotated = ["Sky", "Road"]\n'
     root = make_folder(tmp_path / "partly", text, {"train": ["a", "b"], "val": ["c"]}, values=11)
     events: list[Event] = []
     train(replace(order, data=[*order.data, f"folder:{root}"]), events.append)

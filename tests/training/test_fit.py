@@ -130,10 +130,10 @@ def test_the_loss_is_the_recipe_s_on_the_first_batch(
     assert sitting.seen("step", "loss") == [pytest.approx(float(expected.detach()), rel=1e-5)]
 
 
-def test_classes_that_were_not_marked_are_not_learned(
+def test_classes_that_were_not_annotated_are_not_learned(
     recipe: Recipe, tmp_path: Path, make_folder: Callable[..., Path]
 ) -> None:
-    text = 'label_space = "camvid"\n[[partial]]\nframes = "*"\nmarked = ["Sky", "Road"]\n'
+    text = 'label_space = "camvid"\n[[partially_annotated]]\nframes = "*"\nannotated = ["Sky", "Road"]\n'
     root = make_folder(tmp_path / "data", text, {"train": ["a", "b"]}, values=11)
     gradients: list[torch.Tensor] = []
 
@@ -145,8 +145,8 @@ def test_classes_that_were_not_marked_are_not_learned(
 
     once = msgspec.structs.replace(recipe, iterations=1)
     TrainerRun(once, Samples([open_dataset(f"folder:{root}", "train")]), tmp_path / "run", at=at).go()
-    marked = [CAMVID.index("Sky"), CAMVID.index("Road")]
-    assert torch.nonzero(gradients[0]).flatten().tolist() == marked
+    annotated = [CAMVID.index("Sky"), CAMVID.index("Road")]
+    assert torch.nonzero(gradients[0]).flatten().tolist() == annotated
 
 
 def test_training_moves_every_weight(whole: TrainerRun) -> None:

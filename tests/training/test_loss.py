@@ -153,26 +153,26 @@ def test_a_pixel_that_is_not_a_number_shows_in_the_loss() -> None:
     assert bootstrapped_cross_entropy(logits, labels, min_kept=2, threshold=0.01).isnan()
 
 
-def _marked_labels(labels: Tensor, marked: Tensor) -> Tensor:
-    """Labels of unmarked classes become IGNORE, as data sets do."""
+def _annotated_labels(labels: Tensor, annotated: Tensor) -> Tensor:
+    """Labels of unannotated classes become IGNORE, as data sets do."""
     return torch.stack(
         [
             torch.where(torch.isin(image, torch.nonzero(marks).flatten()), image, IGNORE)
-            for image, marks in zip(labels, marked, strict=True)
+            for image, marks in zip(labels, annotated, strict=True)
         ]
     )
 
 
-MARKED = torch.tensor([[True, False, True, False, True], [True] * 5, [False, True, False, False, False]])
+ANNOTATED = torch.tensor([[True, False, True, False, True], [True] * 5, [False, True, False, False, False]])
 
 
 @pytest.mark.parametrize("size", [(6, 6), (13, 11)], ids=["same-size", "enlarged"])
-def test_with_marked_classes_the_loss_is_that_of_their_logits_alone(size: tuple[int, int]) -> None:
+def test_with_annotated_classes_the_loss_is_that_of_their_logits_alone(size: tuple[int, int]) -> None:
     logits, _ = _random(0, 3, 5, 6, 6, 0.0)
-    labels = _marked_labels(_random(1, 3, 5, *size, 0.1)[1], MARKED)
-    found = bootstrapped_cross_entropy(logits, labels, min_kept=7, marked=MARKED)
+    labels = _annotated_labels(_random(1, 3, 5, *size, 0.1)[1], ANNOTATED)
+    found = bootstrapped_cross_entropy(logits, labels, min_kept=7, annotated=ANNOTATED)
     alone = []
-    for image, truth, marks in zip(logits, labels, MARKED, strict=True):
+    for image, truth, marks in zip(logits, labels, ANNOTATED, strict=True):
         places = torch.full((256,), IGNORE)
         places[:5][marks] = torch.arange(int(marks.sum()))
         alone.append(float(bootstrapped_cross_entropy(image[None, marks], places[truth][None], min_kept=7)))
@@ -180,23 +180,23 @@ def test_with_marked_classes_the_loss_is_that_of_their_logits_alone(size: tuple[
 
 
 @pytest.mark.parametrize("size", [(6, 6), (13, 11)], ids=["same-size", "enlarged"])
-def test_unmarked_logits_get_no_gradient_and_marked_ones_do(size: tuple[int, int]) -> None:
+def test_unannotated_logits_get_no_gradient_and_annotated_ones_do(size: tuple[int, int]) -> None:
     logits = _random(0, 3, 5, 6, 6, 0.0)[0].float().requires_grad_()
-    labels = _marked_labels(_random(1, 3, 5, *size, 0.1)[1], MARKED)
-    loss = bootstrapped_cross_entropy(logits, labels, min_kept=7, marked=MARKED)
+    labels = _annotated_labels(_random(1, 3, 5, *size, 0.1)[1], ANNOTATED)
+    loss = bootstrapped_cross_entropy(logits, labels, min_kept=7, annotated=ANNOTATED)
     loss.backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     by_class = logits.grad.abs().sum((2, 3))
-    assert not by_class[~MARKED].any()
-    # The third image has one marked class: nothing to tell it from, nothing to learn.
-    assert bool((by_class[:2][MARKED[:2]] > 0).all())
+    assert not by_class[~ANNOTATED].any()
+    # The third image has one annotated class: nothing to tell it from, nothing to learn.
+    assert bool((by_class[:2][ANNOTATED[:2]] > 0).all())
 
 
-def test_everything_marked_is_the_same_as_nothing_said() -> None:
+def test_everything_annotated_is_the_same_as_nothing_said() -> None:
     logits, labels = _random(0, 2, 5, 6, 6, 0.2)
     everything = torch.ones(2, 5, dtype=torch.bool)
     plain = bootstrapped_cross_entropy(logits, labels, min_kept=4)
-    assert torch.equal(bootstrapped_cross_entropy(logits, labels, min_kept=4, marked=everything), plain)
+    assert torch.equal(bootstrapped_cross_entropy(logits, labels, min_kept=4, annotated=everything), plain)
 
 
 @pytest.mark.parametrize(("min_kept", "threshold"), [(4, 0.3), (30, 4.0)], ids=["threshold", "worst-k"])

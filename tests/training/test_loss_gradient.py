@@ -27,12 +27,12 @@ WAYS = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["st
 
 
 def _plain(
-    logits: Tensor, labels: Tensor, min_kept: int, threshold: float, marked: Tensor | None, weights: Tensor | None
+    logits: Tensor, labels: Tensor, min_kept: int, threshold: float, annotated: Tensor | None, weights: Tensor | None
 ) -> Tensor:
     size = (labels.shape[1], labels.shape[2])
     enlarged = upsample(logits, size)
-    if marked is not None:
-        enlarged = enlarged.masked_fill(~marked[:, :, None, None], -torch.inf)
+    if annotated is not None:
+        enlarged = enlarged.masked_fill(~annotated[:, :, None, None], -torch.inf)
     losses = F.cross_entropy(enlarged, labels.long(), ignore_index=IGNORE, reduction="none").flatten(1)
     table = torch.ones(256, dtype=logits.dtype)
     if weights is not None:
@@ -56,17 +56,17 @@ def _draw(data: st.DataObject) -> tuple[Tensor, Tensor, dict[str, Any]]:
     logits = torch.from_numpy(random.normal(scale=data.draw(st.sampled_from([0.5, 4])), size=(count, classes, *coarse)))
     labels = random.integers(0, classes, (count, *size))
     labels[random.random(labels.shape) < data.draw(st.sampled_from([0.0, 0.2, 0.9]))] = IGNORE
-    marked = None
+    annotated = None
     if data.draw(st.booleans()):
         marks = random.random((count, classes)) < 0.6
         marks[:, 0] = True
-        marked = torch.from_numpy(marks)
+        annotated = torch.from_numpy(marks)
         for image, row in zip(labels, marks, strict=True):
             image[~np.append(row, [True] * (256 - classes))[image]] = IGNORE
     weights = torch.from_numpy(random.uniform(0.1, 5, classes)) if data.draw(st.booleans()) else None
     pixels = size[0] * size[1]
     rule = {"min_kept": data.draw(st.integers(1, max(1, pixels - 1))), "threshold": data.draw(st.floats(0, 4))}
-    return logits, torch.from_numpy(labels), rule | {"marked": marked, "class_weights": weights}
+    return logits, torch.from_numpy(labels), rule | {"annotated": annotated, "class_weights": weights}
 
 
 @pytest.mark.parametrize(("dtype", "digits"), [(torch.float64, 1e-12), (torch.float32, 2e-6)], ids=["strips", "kernel"])
@@ -149,11 +149,11 @@ def test_a_logit_that_is_not_finite_shows_in_the_loss(dtype: torch.dtype, value:
 
 
 @WAYS
-def test_a_label_of_a_class_that_was_not_marked_shows_in_the_loss(dtype: torch.dtype) -> None:
+def test_a_label_of_a_class_that_was_not_annotated_shows_in_the_loss(dtype: torch.dtype) -> None:
     logits, labels = _batch(dtype, (6, 7))
-    marked = torch.ones(2, 5, dtype=torch.bool)
-    marked[1, int(labels[1, 0, 0])] = False
-    assert bootstrapped_cross_entropy(logits, labels, min_kept=3, marked=marked).isinf()
+    annotated = torch.ones(2, 5, dtype=torch.bool)
+    annotated[1, int(labels[1, 0, 0])] = False
+    assert bootstrapped_cross_entropy(logits, labels, min_kept=3, annotated=annotated).isinf()
 
 
 @WAYS

@@ -15,7 +15,7 @@ import numpy as np
 from PIL.Image import Transpose
 
 from fassd.checks.image_hash import Gray
-from fassd.core.arrays import Codes
+from fassd.core.arrays import MaskValues
 
 SIDE = 256
 """Pixels of the longer side of the maps that are compared."""
@@ -73,7 +73,7 @@ class Alignment:
         return near and self.best >= max(7.5, self.here + 3.0, 1.4 * self.here)
 
 
-def alignment(gray: Gray, codes: Codes, factor: int) -> Alignment | None:
+def alignment(gray: Gray, codes: MaskValues, factor: int) -> Alignment | None:
     """Compares a picture with a mask.
 
     Args:
@@ -100,7 +100,7 @@ def agreement(edges: Spectrum, borders: _Map) -> float:
     return _agreement(edges, borders)[0] if borders.sum() >= _FEWEST else 0.0
 
 
-def borders_of(codes: Codes, factor: int) -> _Map:
+def borders_of(codes: MaskValues, factor: int) -> _Map:
     """1 where the class changes to the right or below, of every `factor`-th pixel."""
     small = codes[factor // 2 :: factor, factor // 2 :: factor]
     borders = np.zeros(small.shape, bool)

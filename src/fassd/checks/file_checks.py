@@ -12,10 +12,10 @@ from PIL.Image import Transpose
 
 from fassd.checks.findings import Finding, finding
 from fassd.checks.mask_values import Table, explain_colors, explain_grays
-from fassd.core.arrays import Codes, Image
+from fassd.core.arrays import Image, MaskValues
 from fassd.core.errors import DataError, FileError, ImageError
 from fassd.data.dataset import Dataset
-from fassd.data.mask_encoding import code_of
+from fassd.data.mask_encoding import value_of_color
 from fassd.media.formats import Header, opened
 from fassd.media.images import read_image
 from fassd.media.masks import read_colors, read_values
@@ -37,7 +37,7 @@ class ReadFile:
     """
 
     findings: tuple[Finding, ...]
-    pixels: Image | Codes | None = None
+    pixels: Image | MaskValues | None = None
     turn: Transpose | None = None
     stored: tuple[int, int] = (0, 0)
 
@@ -90,7 +90,7 @@ def read_mask(path: Path, dataset: Dataset) -> ReadFile:
         wrong_channels = _wrong_channels(path, dataset, mode)
         if mode == "LA" or wrong_channels or any(one.kind.name == "colors-for-values" for one in found):
             return ReadFile((*found, *wrong_channels))
-        return ReadFile(tuple(found), dataset.coding.read(path), turn, (height, width))
+        return ReadFile(tuple(found), dataset.encoding.read(path), turn, (height, width))
     except ImageError as error:
         return ReadFile((finding("unreadable-mask", split, path, _fact(error), "a whole mask", _COPY_AGAIN),))
     except DataError as error:
@@ -150,9 +150,9 @@ def _one_bit(path: Path, dataset: Dataset) -> Finding:
 def _wrong_channels(path: Path, dataset: Dataset, mode: str) -> tuple[Finding, ...]:
     """Colors in place of values, or the reverse."""
     colored = mode in ("RGB", "RGBA", "RGBX")
-    if dataset.coding.by_color and mode in ("L", "1", "I;16", "I;16B"):
+    if dataset.encoding.by_color and mode in ("L", "1", "I;16", "I;16B"):
         return (_values_for_colors(path, dataset),)
-    if not dataset.coding.by_color and colored:
+    if not dataset.encoding.by_color and colored:
         return (_colors_for_values(path, dataset),)
     return ()
 
@@ -161,12 +161,12 @@ def palette_of(picture: PIL.Image.Image) -> dict[int, int]:
     """The color, as a code, of each index; nothing for a picture without a palette."""
     numbers = picture.getpalette("RGB") or [] if picture.mode == "P" else []
     colors = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=False)
-    return {index: code_of(color) for index, color in enumerate(colors)}
+    return {index: value_of_color(color) for index, color in enumerate(colors)}
 
 
 def contradicting_palette(path: Path, dataset: Dataset, header: Header) -> list[Finding]:
     """A palette that shows the classes' own colors, but at other indices than the classes'; at most one finding."""
-    coding, colors = dataset.coding, palette_of(header.picture)
+    coding, colors = dataset.encoding, palette_of(header.picture)
     if coding.by_color or not colors:
         return []
     counts = enumerate(header.upright().histogram())
@@ -185,8 +185,8 @@ def contradicting_palette(path: Path, dataset: Dataset, header: Header) -> list[
 def _colors_for_values(path: Path, dataset: Dataset) -> Finding:
     colors = np.unique(read_colors(path))
     few = frozenset(map(int, colors[:_MAX_COLORS]))
-    owner, table = ("", {}) if len(colors) > _MAX_COLORS else explain_colors(few, dataset.coding, dataset.label_space)
-    wanted = f"one channel of values {dataset.coding.spell_all()}"
+    owner, table = ("", {}) if len(colors) > _MAX_COLORS else explain_colors(few, dataset.encoding, dataset.label_space)
+    wanted = f"one channel of values {dataset.encoding.spell_all()}"
     if owner == "gray":
         return _with_table(
             "colors-for-values",
@@ -218,7 +218,7 @@ def _colors_for_values(path: Path, dataset: Dataset) -> Finding:
 
 def _values_for_colors(path: Path, dataset: Dataset) -> Finding:
     values = frozenset(map(int, np.unique(read_values(path))))
-    table: Table = explain_grays(values, dataset.coding, dataset.label_space)
+    table: Table = explain_grays(values, dataset.encoding, dataset.label_space)
     remedy = 'say coding = "values" in dataset.toml, or save the colors'
     text = "one channel of class indices" if table else "one channel"
     more = "; --fix paints them" if table else ""

@@ -73,7 +73,7 @@ FINDING_KINDS = {
         FindingKind("several-pages", "fault", "masks with several frames or pages"),
         FindingKind("animated-image", "note", "images with several frames or pages"),
         FindingKind("empty-split", "fault", "splits without images"),
-        FindingKind("unmatched-partial", "fault", "partly marked frames that are not there"),
+        FindingKind("unmatched-partial", "fault", "partially annotated frames that are not there"),
         FindingKind("no-such-split", "note", "usual splits that are not there"),
         # Masks whose pixels do not lie on their image's.
         FindingKind("size-differs", "fault", "masks of another size than their image"),
@@ -108,7 +108,7 @@ FINDING_KINDS = {
         FindingKind("duplicate", "note", "the same picture more than once in a split"),
         FindingKind("sequence-in-two-splits", "note", "frames of one drive in two splits"),
         FindingKind("unseen-class", "note", "classes that a split never shows"),
-        FindingKind("partly-marked", "note", "frames on which only some classes were marked"),
+        FindingKind("partly-marked", "note", "frames on which only some classes were annotated"),
         FindingKind("missing-instances", "note", "masks without instanceIds, which the official scores need"),
         FindingKind("not-compared", "note", "more likenesses than are looked at one by one"),
         FindingKind("skipped-file", "note", "files that are no pictures by their names, and are skipped"),

@@ -12,7 +12,7 @@ import PIL.Image
 from jaxtyping import UInt8
 from PIL.Image import Resampling
 
-from fassd.core.arrays import Codes, Image
+from fassd.core.arrays import Image, MaskValues
 from fassd.media.images import read_image
 
 Gray: TypeAlias = UInt8[np.ndarray[Any, Any], "height width"]
@@ -49,7 +49,7 @@ def likeness(image: Image, gray: Gray) -> ImageHash:
     return ImageHash(pixel_digest(image), np.packbits(places[:, 1:] > places[:, :-1]).tobytes())
 
 
-def pixel_digest(pixels: Image | Codes) -> bytes:
+def pixel_digest(pixels: Image | MaskValues) -> bytes:
     """8 bytes that are equal for equal arrays, and for hardly any others."""
     shape = "x".join(map(str, pixels.shape)).encode()
     return blake2b(np.ascontiguousarray(pixels).data, digest_size=8, person=shape[:16]).digest()

@@ -9,7 +9,7 @@ from math import gcd
 
 from fassd.core.arrays import IGNORE
 from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES, CITYSCAPES_CLASSES, LabelSpace
-from fassd.data.mask_encoding import MaskEncoding, code_of, color_of
+from fassd.data.mask_encoding import MaskEncoding, color_of_value, value_of_color
 
 Table = Mapping[int, int]
 """The right code for each that masks hold."""
@@ -74,8 +74,8 @@ def explain_colors(colors: frozenset[int], coding: MaskEncoding, space: LabelSpa
         if colors <= palette.keys():
             return owner, {color: places[label] for color, label in palette.items() if label in places}
     grays = {color & 255 for color in colors}
-    if all(len(set(color_of(color))) == 1 for color in colors) and grays <= coding.classes.keys():
-        return "gray", {code_of((value, value, value)): value for value in coding.classes if value < 256}
+    if all(len(set(color_of_value(color))) == 1 for color in colors) and grays <= coding.classes.keys():
+        return "gray", {value_of_color((value, value, value)): value for value in coding.classes if value < 256}
     return "", {}
 
 
@@ -236,7 +236,7 @@ def _luminances(codes: frozenset[int], coding: MaskEncoding, space: LabelSpace) 
 
 def _luminance(color: int) -> int:
     """As Pillow makes gray of a color (ITU-R BT.601, in steps of 1/65536)."""
-    red, green, blue = color_of(color)
+    red, green, blue = color_of_value(color)
     return (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
 
 
@@ -273,22 +273,25 @@ def _codes_by_label_id(coding: MaskEncoding) -> dict[int, int]:
 
 def _palettes(space: LabelSpace) -> Iterable[tuple[str, dict[int, int]]]:
     """The colors that a label space is painted in: whose they are, and the class of each that is one class's alone."""
-    classes = Counter(code_of(label.color) for label in space.classes)
-    own = {code_of(label.color): index for index, label in enumerate(space.classes)}
+    classes = Counter(value_of_color(label.color) for label in space.classes)
+    own = {value_of_color(label.color): index for index, label in enumerate(space.classes)}
     black = {0: IGNORE} if 0 not in classes else {}
     yield f"'{space.name}'", black | {color: index for color, index in own.items() if classes[color] == 1}
     if space.names == CITYSCAPES.names:
         rows = (row for row in CITYSCAPES_CLASSES if row.label_id >= 0)
-        drawn = {code_of(row.color): IGNORE for row in rows if row.ignored}
-        known = {code_of(label.color): index for index, label in enumerate(space.classes)}
+        drawn = {value_of_color(row.color): IGNORE for row in rows if row.ignored}
+        known = {value_of_color(label.color): index for index, label in enumerate(space.classes)}
         yield "Cityscapes' annotators", drawn | known
     if space.names == CAMVID.names:
         yield (
             "CamVid's annotators",
-            {code_of(color): IGNORE if merged == "ignore" else space.index(merged) for _, color, merged in CAMVID_RAW},
+            {
+                value_of_color(color): IGNORE if merged == "ignore" else space.index(merged)
+                for _, color, merged in CAMVID_RAW
+            },
         )
 
 
 def _reversed(code: int) -> int:
-    red, green, blue = color_of(code)
-    return code_of((blue, green, red))
+    red, green, blue = color_of_value(code)
+    return value_of_color((blue, green, red))

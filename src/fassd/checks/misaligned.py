@@ -97,7 +97,7 @@ def owners(suspects: Suspects) -> list[tuple[int, int]]:
     edges, borders = {}, {}
     for place in places:
         try:
-            image, codes = read_image(dataset.pairs[place].image), dataset.coding.read(dataset.pairs[place].mask)
+            image, codes = read_image(dataset.pairs[place].image), dataset.encoding.read(dataset.pairs[place].mask)
         except FassdError:
             continue
         borders[place] = codes.shape, borders_of(codes, _factor(codes.shape))

@@ -32,7 +32,7 @@ def empty_splits(spec: str, found: Sequence[str]) -> dict[str, str]:
 
 
 def unmatched_partials(spec: str, scans: Sequence[Scan]) -> Iterator[Finding]:
-    """[[partial]] frames of the description that no image of any split is named as."""
+    """[[partially_annotated]] frames of the description that no image of any split is named as."""
     kind, _, path = spec.partition(":")
     if kind != "folder":
         return
@@ -41,11 +41,11 @@ def unmatched_partials(spec: str, scans: Sequence[Scan]) -> Iterator[Finding]:
         for scan in scans
         for pair in (*scan.dataset.pairs, *scan.lacking, *(pair for pair, _ in scan.repeated))
     ]
-    for partial in read_description(with_home(path)).partial:
+    for partial in read_description(with_home(path)).partially_annotated:
         if not any(fnmatchcase(image.stem, partial.frames) for image in images):
-            found = f"[[partial]] frames = '{partial.frames}' in {DESCRIPTION}, which no image is named as"
+            found = f"[[partially_annotated]] frames = '{partial.frames}' in {DESCRIPTION}, which no image is named as"
             wanted = "a pattern of image names without their suffix"
-            remedy = "correct the pattern, or take the entry out; without it, these frames count as wholly marked"
+            remedy = "correct the pattern, or take the entry out; without it, these frames count as fully annotated"
             yield Finding(FINDING_KINDS["unmatched-partial"], "", (), found, wanted, remedy)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fassd.core.arrays import Codes
+from fassd.core.arrays import MaskValues
 
 _NARROW = 2
 """Pixels, along a row, of the narrow runs that are looked at."""
@@ -54,7 +54,7 @@ class Mixture:
         return self.between >= _MIXED and self.narrow >= _MOSTLY_NARROW
 
 
-def mixing_of(codes: Codes) -> str:
+def mixing_of(codes: MaskValues) -> str:
     """The row of `FINDING_KINDS` that a mask of mixed values belongs to; "" for a sound one.
 
     Args:
@@ -68,7 +68,7 @@ def mixing_of(codes: Codes) -> str:
     return "jpeg-mask" if _blockiness(codes) > _BLOCKS else "blurred-mask"
 
 
-def mixture(codes: Codes) -> Mixture:
+def mixture(codes: MaskValues) -> Mixture:
     """Looks at a mask's runs; codes as of `mixing_of`."""
     flat = codes.ravel()
     starts = np.flatnonzero(flat[1:] != flat[:-1]) + 1
@@ -97,7 +97,7 @@ def mixture(codes: Codes) -> Mixture:
     )
 
 
-def _blockiness(codes: Codes) -> float:
+def _blockiness(codes: MaskValues) -> float:
     """How many more blocks hold a change when their grid is laid half a block beside JPEG's than when on it.
 
     JPEG alters a block that a border crosses as a whole, and no other; smoothing knows no blocks. Colors are mostly
@@ -107,7 +107,7 @@ def _blockiness(codes: Codes) -> float:
     return max(found, _off_grid(codes, 16, 2)) if codes.dtype == np.uint32 else found
 
 
-def _off_grid(codes: Codes, side: int, margin: int) -> float:
+def _off_grid(codes: MaskValues, side: int, margin: int) -> float:
     half = side // 2
     beside = [_changing_blocks(codes, place, side, margin) for place in ((0, half), (half, 0), (half, half))]
     # A few blocks prove nothing.
@@ -115,7 +115,7 @@ def _off_grid(codes: Codes, side: int, margin: int) -> float:
     return (sum(beside) / len(beside) + few) / (_changing_blocks(codes, (0, 0), side, margin) + few)
 
 
-def _changing_blocks(codes: Codes, start: tuple[int, int], side: int, margin: int) -> float:
+def _changing_blocks(codes: MaskValues, start: tuple[int, int], side: int, margin: int) -> float:
     """The share of blocks, `margin` pixels left out around each, that hold more than one code."""
     top, left = start
     rows, columns = (max(0, length - side) // side for length in codes.shape)

@@ -87,11 +87,11 @@ class FindingPictures:
 
 def _mask(file: Path, dataset: Dataset) -> Picture | None:
     try:
-        codes = dataset.coding.read(file)
+        codes = dataset.encoding.read(file)
     except FileError:
         return None
-    foreign = np.isin(codes, dataset.coding.foreign(codes))
-    return small_mask(dataset.coding.labels(codes), foreign, dataset.label_space, SIDE)
+    foreign = np.isin(codes, dataset.encoding.unknown(codes))
+    return small_mask(dataset.encoding.labels(codes), foreign, dataset.label_space, SIDE)
 
 
 def _place(path: Path) -> str:

@@ -15,12 +15,12 @@ from fassd.checks.file_checks import ReadFile, read_mask, read_picture
 from fassd.checks.findings import Finding, finding
 from fassd.checks.image_hash import ImageHash, likeness, pixel_digest
 from fassd.checks.mixed_values import mixing_of
-from fassd.core.arrays import Codes, Image, Labels
+from fassd.core.arrays import Image, Labels, MaskValues
 from fassd.data.dataset import Dataset, Pair
 from fassd.media.formats import EXCHANGING
 
 _MOST_CODES = 64
-"""Codes beyond the table that are kept of a mask."""
+"""Values beyond the table that are kept of a mask."""
 
 Redness: TypeAlias = Int8[np.ndarray[Any, Any], " classes_and_one"]
 UNSEEN = -128
@@ -114,14 +114,14 @@ def inspect(dataset: Dataset, pair: Pair) -> PairFacts:
     fit = alignment(gray, codes, factor)
     if fit is not None and fit.flip is not None and fit.flip in {picture.turn, _back(labeled.turn)}:
         return PairFacts((*found, _turned(dataset, pair, picture, labeled)), size, look, mask)
-    labels = dataset.coding.labels(codes)[factor // 2 :: factor, factor // 2 :: factor]
+    labels = dataset.encoding.labels(codes)[factor // 2 :: factor, factor // 2 :: factor]
     redness = _redness(np.asarray(small), labels, len(dataset.label_space))
     return PairFacts(found, size, look, mask, fit, redness)
 
 
-def _mask_facts(codes: Codes, dataset: Dataset) -> MaskFacts:
+def _mask_facts(codes: MaskValues, dataset: Dataset) -> MaskFacts:
     found, sums = _counted(codes)
-    known = dataset.coding.classes
+    known = dataset.encoding.classes
     foreign = [code for code in found.tolist() if code not in known]
     dropped = set(foreign[_MOST_CODES:])
     counts = {code: count for code, count in zip(found.tolist(), sums.tolist(), strict=True) if code not in dropped}
@@ -132,12 +132,12 @@ def _mask_facts(codes: Codes, dataset: Dataset) -> MaskFacts:
     return MaskFacts(counts, pixel_digest(codes), mixing_of(codes), _commonest(low), _commonest(high), size)
 
 
-def _commonest(codes: Codes) -> int:
+def _commonest(codes: MaskValues) -> int:
     found, sums = _counted(codes) if codes.size else ((), ())
     return int(found[int(np.argmax(sums))]) if len(found) else -1
 
 
-def _counted(codes: Codes) -> tuple[Any, Any]:
+def _counted(codes: MaskValues) -> tuple[Any, Any]:
     """The codes that occur, ascending, and how often each does."""
     flat = codes.ravel()
     if codes.dtype == np.uint8:

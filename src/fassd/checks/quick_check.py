@@ -9,7 +9,7 @@ import numpy as np
 from fassd.checks.file_checks import contradicting_palette, palette_of
 from fassd.core.errors import DataError, FileError
 from fassd.data.dataset import Dataset, Pair
-from fassd.data.mask_encoding import code_of
+from fassd.data.mask_encoding import value_of_color
 from fassd.media.formats import EXCHANGING, Header, opened
 
 _SAMPLE = 24
@@ -56,8 +56,8 @@ def _problem(dataset: Dataset, pair: Pair) -> FileError | None:
             problem = f"is {mask[0]}x{mask[1]} but its image {pair.image.name} is {image[0]}x{image[1]}"
             return DataError(pair.mask, problem)
         # Palettes are good for both.
-        if altered or (mode != "P" and (mode in _COLORED) != dataset.coding.by_color):
-            dataset.coding.read(pair.mask)
+        if altered or (mode != "P" and (mode in _COLORED) != dataset.encoding.by_color):
+            dataset.encoding.read(pair.mask)
     except FileError as error:
         return error
     return None
@@ -65,11 +65,11 @@ def _problem(dataset: Dataset, pair: Pair) -> FileError | None:
 
 def _shows_other_classes(header: Header, dataset: Dataset) -> bool:
     """Whether the palette, which lies in the header, has a class's color at another class's index."""
-    if header.picture.mode != "P" or dataset.coding.by_color:
+    if header.picture.mode != "P" or dataset.encoding.by_color:
         return False
     classes, places = (
-        dataset.coding.classes,
-        {code_of(one.color): at for at, one in enumerate(dataset.label_space.classes)},
+        dataset.encoding.classes,
+        {value_of_color(one.color): at for at, one in enumerate(dataset.label_space.classes)},
     )
     palette = palette_of(header.picture)
     return any(

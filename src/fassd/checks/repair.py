@@ -212,7 +212,7 @@ def _copy_mask(pair: Pair, scan: Scan, plan: _Plan, place: Path) -> None:
     if table is None and turn is None and pair.mask not in plan.resaved:
         shutil.copyfile(pair.mask, place)
         return
-    rewrite_mask(pair.mask, place, scan.dataset.coding, table, turn)
+    rewrite_mask(pair.mask, place, scan.dataset.encoding, table, turn)
 
 
 def _kept(scan: Scan, plan: _Plan) -> Iterator[Pair]:

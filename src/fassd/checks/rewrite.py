@@ -9,7 +9,7 @@ import PIL.Image
 from PIL.Image import Transpose
 
 from fassd.checks.mask_values import Table
-from fassd.core.arrays import Codes
+from fassd.core.arrays import MaskValues
 from fassd.data.mask_encoding import MaskEncoding
 from fassd.media.formats import opened
 from fassd.media.images import read_image
@@ -39,7 +39,7 @@ def rewrite_picture(picture: Path, place: Path) -> None:
     PIL.Image.fromarray(read_image(picture)).save(place, "PNG")
 
 
-def _codes(mask: Path, coding: MaskEncoding, table: Table | None) -> Codes:
+def _codes(mask: Path, coding: MaskEncoding, table: Table | None) -> MaskValues:
     """Values or colors, whichever the file holds."""
     with opened(mask) as header:
         colored = header.picture.mode in ("RGB", "RGBA", "RGBX")
@@ -48,14 +48,14 @@ def _codes(mask: Path, coding: MaskEncoding, table: Table | None) -> Codes:
     return coding.read(mask)
 
 
-def _translated(codes: Codes, table: Table) -> Codes:
+def _translated(codes: MaskValues, table: Table) -> MaskValues:
     found, places = np.unique(codes, return_inverse=True)
     right = np.array([table.get(int(code), int(code)) for code in found], np.uint32)
-    translated: Codes = right[places].reshape(codes.shape)
+    translated: MaskValues = right[places].reshape(codes.shape)
     return translated
 
 
-def _turned(codes: Codes, turn: Transpose) -> Codes:
+def _turned(codes: MaskValues, turn: Transpose) -> MaskValues:
     """As `PIL.Image.Image.transpose`, which takes no 32-bit colors."""
     place = {
         Transpose.FLIP_LEFT_RIGHT: codes[:, ::-1],
@@ -66,11 +66,11 @@ def _turned(codes: Codes, turn: Transpose) -> Codes:
         Transpose.TRANSPOSE: codes.T,
         Transpose.TRANSVERSE: codes[::-1, ::-1].T,
     }[turn]
-    turned: Codes = np.ascontiguousarray(place)
+    turned: MaskValues = np.ascontiguousarray(place)
     return turned
 
 
-def _save(codes: Codes, place: Path, coding: MaskEncoding) -> None:
+def _save(codes: MaskValues, place: Path, coding: MaskEncoding) -> None:
     if coding.by_color:
         channels = [(codes >> shift & 255).astype(np.uint8) for shift in (16, 8, 0)]
         pixels = np.stack(channels, -1)

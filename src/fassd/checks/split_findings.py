@@ -47,10 +47,10 @@ def notes(tally: SplitStats, wrong: int) -> Iterator[Finding]:
         text = f"no pixel of {', '.join(unseen[:_NAMED])}{more}"
         remedy = "none is needed; a network cannot learn them here, and their scores are empty"
         yield Finding(FINDING_KINDS["unseen-class"], dataset.split, (), text, "every class", remedy)
-    partly = [index for index, pair in enumerate(dataset.pairs) if pair.marked is not None]
+    partly = [index for index, pair in enumerate(dataset.pairs) if pair.annotated is not None]
     if partly:
-        text, wanted = "only some classes marked, as dataset.toml says", "every class"
-        remedy = "none is needed; they are learned and scored among the marked classes alone"
+        text, wanted = "only some classes annotated, as dataset.toml says", "every class"
+        remedy = "none is needed; they are learned and scored among the annotated classes alone"
         yield about_masks("partly-marked", tally, partly, text, wanted, remedy)
 
 

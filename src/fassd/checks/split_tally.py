@@ -135,7 +135,7 @@ class SplitStats:
         return int(self.pixels[-1]) / max(1, int(self.pixels.sum()))
 
     def _add_mask(self, index: int, mask: MaskFacts) -> None:
-        pair, coding = self.dataset.pairs[index], self.dataset.coding
+        pair, coding = self.dataset.pairs[index], self.dataset.encoding
         self.masks[index] = int.from_bytes(mask.digest, "little")
         if mask.mixed:
             return
@@ -147,7 +147,7 @@ class SplitStats:
         for code, count in mask.counts.items():
             label = coding.classes.get(code, IGNORE)
             ignored += count if label == IGNORE and code in coding.classes else 0
-            if label == IGNORE or (pair.marked is not None and label not in pair.marked):
+            if label == IGNORE or (pair.annotated is not None and label not in pair.annotated):
                 label = len(self.pixels) - 1
             self.pixels[label] += count
         if ignored >= MOSTLY * total:

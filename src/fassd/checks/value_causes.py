@@ -41,7 +41,7 @@ _ABOVE = {"sky", "building", "vegetation", "tree"}
 
 def habit(tally: SplitStats) -> Explanation | None:
     """What was done to all masks, told by what they hold together and by where they show road."""
-    coding, space = tally.dataset.coding, tally.dataset.label_space
+    coding, space = tally.dataset.encoding, tally.dataset.label_space
     total = sum(map(len, tally.codes.values()))
     if coding.by_color or not total:
         return None
@@ -78,7 +78,7 @@ def agrees_with_street_prior(tally: SplitStats, table: Table, masks: Sequence[in
 
 def _from_road(tally: SplitStats, road: int, total: int) -> Explanation | None:
     """What would explain that streets have another value than road's where road is."""
-    coding, space = tally.dataset.coding, tally.dataset.label_space
+    coding, space = tally.dataset.encoding, tally.dataset.label_space
     reasons = (
         (0, train_ids(frozenset({0}), coding, space)),
         (road + 1, one_too_high(coding, f"{road + 1} where streets have road, which is {road}")),
@@ -94,7 +94,7 @@ def _from_road(tally: SplitStats, road: int, total: int) -> Explanation | None:
 
 def train_ids_at_road(tally: SplitStats) -> Iterator[tuple[Explanation, list[int]]]:
     """Single masks of train ids among labelIds, with the reason: 0 where the others have road."""
-    coding, space, road = tally.dataset.coding, tally.dataset.label_space, _road_code(tally)
+    coding, space, road = tally.dataset.encoding, tally.dataset.label_space, _road_code(tally)
     total = sum(map(len, tally.codes.values()))
     if road is None or not holds_label_ids(coding) or (tally.middles == road).sum() <= total / 2:
         return
@@ -107,7 +107,7 @@ def train_ids_at_road(tally: SplitStats) -> Iterator[tuple[Explanation, list[int
 
 def _above(tally: SplitStats, table: Table, masks: Sequence[int]) -> int:
     """How many masks, led through a table, have at their upper middle what streets have there."""
-    coding, names, tops = tally.dataset.coding, tally.dataset.label_space.names, tally.tops[masks]
+    coding, names, tops = tally.dataset.encoding, tally.dataset.label_space.names, tally.tops[masks]
     fitting = {
         code
         for code in map(int, np.unique(tops))
@@ -122,7 +122,7 @@ def _has_sky(tally: SplitStats) -> bool:
 
 def _road_code(tally: SplitStats) -> int | None:
     """The code of road, which the lower middle of a street's picture shows."""
-    coding, names = tally.dataset.coding, tally.dataset.label_space.names
+    coding, names = tally.dataset.encoding, tally.dataset.label_space.names
     roads = [code for code, label in coding.classes.items() if label != IGNORE and names[label].lower() == "road"]
     return roads[0] if len(roads) == 1 and not coding.by_color else None
 
@@ -170,7 +170,7 @@ def _own_reading(tally: SplitStats) -> _Reading | None:
     usual = habit(tally)
     if usual is not None:
         return _Reading(usual, everywhere=True)
-    foreign, coding = _foreign(tally), tally.dataset.coding
+    foreign, coding = _foreign(tally), tally.dataset.encoding
     reason = _common_reason(tally, foreign)
     if reason is None:
         return None
@@ -195,7 +195,7 @@ def _is_credible(tally: SplitStats, reason: Explanation, groups: Mapping[frozens
         return word >= 0
     if reason.kind == "off-by-one":
         return not any(0 in codes for codes in tally.codes)
-    coding, classes = tally.dataset.coding, len(tally.dataset.label_space)
+    coding, classes = tally.dataset.encoding, len(tally.dataset.label_space)
     as_it_is, once_mended = (_class_shares(tally.foreign_amounts, one, coding, classes) for one in ({}, reason.table))
     return bool(once_mended[-1] < as_it_is[-1])
 
@@ -216,7 +216,7 @@ def _most_alike(tally: SplitStats, own: _Reading | None, others: Sequence[_Readi
 
 
 def _told(tally: SplitStats, reading: _Reading | None, tells_apart: bool) -> Iterator[Finding]:
-    coding, space = tally.dataset.coding, tally.dataset.label_space
+    coding, space = tally.dataset.encoding, tally.dataset.label_space
     foreign, told = _foreign(tally), set[frozenset[int]]()
     if reading is not None:
         groups = tally.codes if reading.everywhere else foreign
@@ -239,7 +239,7 @@ def _told(tally: SplitStats, reading: _Reading | None, tells_apart: bool) -> Ite
 
 def _reason_of_few(tally: SplitStats, codes: frozenset[int], masks: Sequence[int]) -> Explanation | None:
     """Why masks hold these values, though most of the split do not have that fault."""
-    reason = explain_values(codes, tally.dataset.coding, tally.dataset.label_space)
+    reason = explain_values(codes, tally.dataset.encoding, tally.dataset.label_space)
     word = 0 if reason is None else agrees_with_street_prior(tally, reason.table, masks)
     return None if word < 0 or (not word and reason is not None and reason.kind in _GUESSED) else reason
 
@@ -265,13 +265,13 @@ def _stays(codes: frozenset[int], table: Table) -> bool:
 
 def _foreign(tally: SplitStats) -> dict[frozenset[int], Sequence[int]]:
     """The masks with values outside the table, by the set of their values."""
-    allowed = tally.dataset.coding.classes.keys()
+    allowed = tally.dataset.encoding.classes.keys()
     return {codes: pairs for codes, pairs in tally.codes.items() if not codes <= allowed}
 
 
 def _shares(tally: SplitStats, reading: _Reading | None) -> Any:
     """The share of each class and, last, of ignored pixels, read in this way."""
-    coding, classes = tally.dataset.coding, len(tally.dataset.label_space)
+    coding, classes = tally.dataset.encoding, len(tally.dataset.label_space)
     table = {} if reading is None else reading.reason.table
     plain = _class_amounts(tally.amounts, table if reading and reading.everywhere else {}, coding, classes)
     return _normalized(plain + _class_amounts(tally.foreign_amounts, table, coding, classes))
@@ -299,7 +299,7 @@ def _likeness(one: Any, other: Any) -> float:
 
 def _common_reason(tally: SplitStats, foreign: Mapping[frozenset[int], Sequence[int]]) -> Explanation | None:
     """One reason for all masks with values outside the table, or for most of them."""
-    coding, space = tally.dataset.coding, tally.dataset.label_space
+    coding, space = tally.dataset.encoding, tally.dataset.label_space
     together = frozenset[int]().union(*foreign)
     if not together:
         return None
@@ -329,7 +329,7 @@ def _reason_of_most(
 
 def _lone_habits(tally: SplitStats, tells_apart: bool) -> Iterator[Finding]:
     """Masks of allowed values that are unlike all others."""
-    coding, space = tally.dataset.coding, tally.dataset.label_space
+    coding, space = tally.dataset.encoding, tally.dataset.label_space
     total = sum(map(len, tally.codes.values()))
     plain = [codes for codes in tally.codes if black_and_white(codes, coding, space)]
     lone = sorted(index for codes in plain for index in tally.codes[codes] if {0, IGNORE} == codes)
@@ -360,5 +360,5 @@ def _unexplained(codes: frozenset[int], coding: MaskEncoding, classes: int) -> E
 
 
 def _about(tally: SplitStats, reason: Explanation, pairs: Sequence[int]) -> Finding:
-    expected = tally.dataset.coding.spell_all()
+    expected = tally.dataset.encoding.spell_all()
     return about_masks(reason.kind, tally, pairs, reason.found, expected, reason.remedy, reason.table)

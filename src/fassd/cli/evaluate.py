@@ -87,8 +87,8 @@ def evaluate_command(
 
     One integer confusion matrix over the whole split, at the labels' own resolution; each picture is looked at once,
     as it is, unless --scales or --flip say otherwise. Ignored pixels never count; classes that occur neither in labels
-    nor answers are left out of the mean. Partly marked frames are reported apart. Data in Cityscapes' layout also get
-    the official scores. With --explain, exit code 1 says that no convention gives the number.
+    nor answers are left out of the mean. Partially annotated frames are reported apart. Data in Cityscapes' layout also
+    get the official scores. With --explain, exit code 1 says that no convention gives the number.
     """
     from fassd.checks.quick_check import quick_check
     from fassd.scoring.conventions import parse_number

@@ -21,7 +21,7 @@ def print_report(report: Mapping[str, Any]) -> None:
     """Prints what `Report.as_json` gives: a header, a table for each part, the official scores."""
     console = Console(highlight=False)
     _print_header(console, report)
-    for part in [report, *report["partly_marked"]]:
+    for part in [report, *report["partially_annotated"]]:
         _print_part(console, part, report.get("official") if part is report else None)
     if "official" in report:
         _print_official(console, report["official"])
@@ -49,11 +49,11 @@ def _looks(report: Mapping[str, Any]) -> str:
 
 
 def _print_part(console: Console, part: Mapping[str, Any], official: Mapping[str, Any] | None) -> None:
-    every = len(part["marked"]) == len(part["confusion"])
-    some = f"only {len(part['marked'])} classes marked, the answer chosen among them"
+    every = len(part["annotated"]) == len(part["confusion"])
+    some = f"only {len(part['annotated'])} classes annotated, the answer chosen among them"
     sizes = ", ".join(f"{frames} of {size}" for size, frames in list(part["sizes"].items())[:4])
     more = f", {len(part['sizes']) - 4} more sizes" if len(part["sizes"]) > 4 else ""
-    console.print(f"{part['images']} images ({sizes}{more}), {'every class marked' if every else some}")
+    console.print(f"{part['images']} images ({sizes}{more}), {'every class annotated' if every else some}")
     console.print(_class_table(part, official))
     means = {
         "mean IoU": part["mean_iou"],

@@ -25,7 +25,7 @@ Logits: TypeAlias = Float32[np.ndarray[Any, Any], "n classes height width"]
 Labels: TypeAlias = UInt8[np.ndarray[Any, Any], "height width"]
 """Ground truth: a class at every pixel, or IGNORE."""
 
-Codes: TypeAlias = UInt[np.ndarray[Any, Any], "height width"]
+MaskValues: TypeAlias = UInt[np.ndarray[Any, Any], "height width"]
 """A label file as it is stored: a value at every pixel, or a color as red * 65536 + green * 256 + blue."""
 
 Confusion: TypeAlias = Int64[np.ndarray[Any, Any], "classes classes"]

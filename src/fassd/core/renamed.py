@@ -32,6 +32,15 @@ RECIPE_KEYS = {
 TASKS = {"network": "segmentation", "encoder": "classification"}
 """Values of a recipe's `trains`, and what `task` calls them."""
 
+DESCRIPTION_KEYS = {
+    "coding": "mask_encoding",
+    "codes": "mask_values",
+    "partial": "partially_annotated",
+    "partially_annotated.marked": "partially_annotated.annotated",
+    "classes.colour": "classes.color",
+}
+"""Of `dataset.toml`, "table.key" inside an array of tables."""
+
 
 def with_new_keys(value: Any, names: Mapping[str, str]) -> Any:
     """JSON or TOML values with keys replaced at every depth; anything else stays as it is."""
@@ -59,3 +68,17 @@ def key_of_today(key: str) -> str:
     section, dot, name = key.rpartition(".")
     today = f"{RECIPE_KEYS.get(section, section)}{dot}{name}"
     return RECIPE_KEYS.get(today, today)
+
+
+def description_with_new_keys(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a `dataset.toml` under today's keys; an old key beside its new one stays, and is unknown."""
+    renamed = _renamed(values, "")
+    for table, rows in renamed.items():
+        if isinstance(rows, list):
+            renamed[table] = [_renamed(row, f"{table}.") if isinstance(row, dict) else row for row in rows]
+    return renamed
+
+
+def _renamed(values: dict[str, Any], table: str) -> dict[str, Any]:
+    today = {key: DESCRIPTION_KEYS.get(f"{table}{key}", f"{table}{key}").removeprefix(table) for key in values}
+    return {key if today[key] in values else today[key]: value for key, value in values.items()}

@@ -1,4 +1,4 @@
-"""What travels between layers."""
+"""Types that several layers share: samples, and the events of running tasks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from fassd.core.arrays import Image, Labels
 
-Marked: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.bool_]]"
-"""(classes,) bool: which classes were marked in a frame."""
+AnnotatedClasses: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.bool_]]"
+"""(classes,) bool: which classes were annotated in a frame."""
 
 
 @dataclass(frozen=True)
@@ -22,22 +22,23 @@ class Sample:
         name: unique within its data set; what messages call it.
         image: uint8 RGB, (H, W, 3).
         labels: (H, W), a class or IGNORE.
-        marked: the classes that were marked in this frame; what else is there carries the class behind it. None: all.
+        annotated: the classes that were annotated in this frame; None means all. Other objects carry the label of what
+            is behind them.
     """
 
     name: str
     image: Image
     labels: Labels
-    marked: Marked | None = None
+    annotated: AnnotatedClasses | None = None
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something worth showing while a task runs.
+    """Progress of a running task, to be shown.
 
     Attributes:
-        kind: which moment it is, for example "step", "validated", "saved".
-        values: what belongs to it, by name.
+        kind: what happened, for example "step", "validated", "saved".
+        values: its details by name.
     """
 
     kind: str
@@ -45,8 +46,8 @@ class Event:
 
 
 Watch: TypeAlias = Callable[[Event], None]
-"""Gets the events of a task: the command line draws them, tests collect them."""
+"""A function that gets the events of a task: the command line draws them, tests collect them."""
 
 
 def ignore_events(event: Event) -> None:
-    """The watcher of those who do not watch."""
+    """The default `Watch`: does nothing."""

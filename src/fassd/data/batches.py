@@ -19,7 +19,7 @@ from torch.utils.data import Dataset as TorchDataset
 from fassd.core.arrays import Image, Labels
 from fassd.core.errors import FassdError, ImageError
 from fassd.core.recipe import Recipe
-from fassd.core.types import Marked, Sample
+from fassd.core.types import AnnotatedClasses, Sample
 from fassd.data.dataset import Dataset
 from fassd.data.quick_labels import read_values_quickly
 from fassd.data.sample_cache import KeptSamples, Size, memory_to_keep
@@ -41,29 +41,29 @@ class Batch:
     Attributes:
         images: (N, H, W, 3) uint8 RGB.
         labels: (N, H, W) uint8, a class or IGNORE; of pictures with one class each (N,) int64.
-        marked: (N, classes) bool, or None where every class was marked in every image.
+        annotated: (N, classes) bool, or None where every class was annotated in every image.
         names: of the samples.
     """
 
     images: Tensor
     labels: Tensor
-    marked: Tensor | None
+    annotated: Tensor | None
     names: tuple[str, ...]
 
     def parts(self, number: int) -> list[Batch]:
         """The batch cut into equal parts, in its order."""
         size = len(self.names) // number
         cuts = [slice(start, start + size) for start in range(0, size * number, size)]
-        marked = self.marked
+        annotated = self.annotated
         return [
-            Batch(self.images[cut], self.labels[cut], None if marked is None else marked[cut], self.names[cut])
+            Batch(self.images[cut], self.labels[cut], None if annotated is None else annotated[cut], self.names[cut])
             for cut in cuts
         ]
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        marked = None if self.marked is None else self.marked.to(device)
-        return Batch(self.images.to(device), self.labels.to(device), marked, self.names)
+        annotated = None if self.annotated is None else self.annotated.to(device)
+        return Batch(self.images.to(device), self.labels.to(device), annotated, self.names)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Example:
     name: str
     image: Image
     labels: np.ndarray[Any, Any]
-    marked: Marked | None = None
+    annotated: AnnotatedClasses | None = None
 
 
 class Samples(Sequence[Sample]):
@@ -103,7 +103,7 @@ class Samples(Sequence[Sample]):
         dataset, index = self._places[position]
         found = self._memory.get(position)
         if found is not None:
-            return Sample(dataset.pairs[index].name, *found, dataset.marked(index))
+            return Sample(dataset.pairs[index].name, *found, dataset.annotated(index))
         sample = dataset.read(index, self._factor, read_values_quickly)
         self._memory.put(position, sample.image, sample.labels)
         return sample
@@ -164,7 +164,7 @@ def _crop(samples: Samples, recipe: Recipe, place: Place) -> Example:
     step, slot, position = place
     random = np.random.default_rng([recipe.seed, step, slot])
     crop = augment(samples[position], recipe.augmentation, random)
-    return Example(crop.name, crop.image, crop.labels, crop.marked)
+    return Example(crop.name, crop.image, crop.labels, crop.annotated)
 
 
 def places_of(recipe: Recipe, samples: int, start: int, share: tuple[int, int]) -> Iterator[list[Place]]:
@@ -203,8 +203,8 @@ def load(make: Callable[[Place], Example], places: Iterable[list[Place]], worker
         if isinstance(made, FassdError):
             raise made
         images, labels = made.arrays if exchange is None else exchange.take(number, made.layouts)
-        marked = None if made.marked is None else torch.from_numpy(made.marked)
-        yield Batch(torch.from_numpy(images), torch.from_numpy(labels), marked, made.names)
+        annotated = None if made.annotated is None else torch.from_numpy(made.annotated)
+        yield Batch(torch.from_numpy(images), torch.from_numpy(labels), annotated, made.names)
 
 
 def _watched(loader: DataLoader[_Made | FassdError]) -> Iterator[_Made | FassdError]:
@@ -237,7 +237,7 @@ class _Made:
 
     arrays: list[Array]
     layouts: list[Layout]
-    marked: np.ndarray[Any, np.dtype[np.bool_]] | None
+    annotated: np.ndarray[Any, np.dtype[np.bool_]] | None
     names: tuple[str, ...]
 
 
@@ -255,18 +255,18 @@ class _Maker(TorchDataset[_Made | FassdError]):
             # A worker's exception would arrive rewritten; ours travels as a value and is raised on arrival.
             return error
         stacks = [[example.image for example in examples], [example.labels for example in examples]]
-        marked, names = _marked(examples), tuple(example.name for example in examples)
+        annotated, names = _annotated(examples), tuple(example.name for example in examples)
         if self._exchange is None:
-            return _Made([np.stack(stack) for stack in stacks], [], marked, names)
-        return _Made([], self._exchange.leave(number, stacks), marked, names)
+            return _Made([np.stack(stack) for stack in stacks], [], annotated, names)
+        return _Made([], self._exchange.leave(number, stacks), annotated, names)
 
 
-def _marked(examples: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
-    partly = [example.marked for example in examples if example.marked is not None]
+def _annotated(examples: Sequence[Example]) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
+    partly = [example.annotated for example in examples if example.annotated is not None]
     if not partly:
         return None
     everything = np.ones_like(partly[0])
-    return np.stack([everything if example.marked is None else example.marked for example in examples])
+    return np.stack([everything if example.annotated is None else example.annotated for example in examples])
 
 
 def _as_it_is(made: Any) -> Any:

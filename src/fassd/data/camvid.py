@@ -32,20 +32,20 @@ _RESIZED = Description(
     ignore=11,
     terms=_TERMS,
 )
-# 960x720, a color for each of the 32 classes; split into folders, as the set is passed around.
+# 960x720, a color for each of the 32 classes; sorted into a folder for each split, as many copies are.
 _COLORED = Description(
     name="camvid",
     images="{split}/*",
     masks="{split}_labels/{stem}_L.png",
     splits=_SPLITS,
-    coding="colors",
+    mask_encoding="colors",
     label_space=CAMVID.name,
-    codes={",".join(map(str, color)): merged for _, color, merged in CAMVID_RAW},
+    mask_values={",".join(map(str, color)): merged for _, color, merged in CAMVID_RAW},
     terms=_TERMS,
 )
-# The same as its owners distribute it, in one folder.
-_STILLS, _MARKED = "701_StillsRaw_full", "LabeledApproved_full"
-_OWNERS = msgspec.structs.replace(_COLORED, images=f"{_STILLS}/*", masks=f"{_MARKED}/{{stem}}_L.png")
+# As its owners distribute it: the same files in one folder.
+_STILLS, _MASKS = "701_StillsRaw_full", "LabeledApproved_full"
+_OWNERS = msgspec.structs.replace(_COLORED, images=f"{_STILLS}/*", masks=f"{_MASKS}/{{stem}}_L.png")
 
 # The SegNet authors' split of the owners' frames: drive, first and last frame.
 _SPLIT_OF_FRAMES = (
@@ -60,7 +60,7 @@ _SPLIT_OF_FRAMES = (
 
 
 def scan_camvid(spec: str, root: Path, split: str, into: LabelSpace | None) -> Scan:
-    """CamVid from its folder, in one of three layouts.
+    """CamVid, in one of three layouts.
 
     `train` with `trainannot`: 11 classes by value. `train` with `train_labels`: 32 by color. `701_StillsRaw_full` with
     `LabeledApproved_full`: the owners' files, split by frame as the SegNet authors did.

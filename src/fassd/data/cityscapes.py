@@ -2,7 +2,7 @@
 
 Splits are the folders below `leftImg8bit`. `train_extra` was only annotated coarsely, so its masks come from
 `gtCoarse`; `train_coarse` and `val_coarse` are the coarse masks of the other splits. The masks of `test` are not
-published: the files in their place hold ignored values alone.
+published: the files with their names hold only ignored values.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _COARSE_SPLIT = "_coarse"
 _TERMS = "Cityscapes license: not commercial; research, teaching, own experiments; must not be passed on"
 
 
-_CODINGS = {
+_ENCODINGS = {
     "labelIds": MaskEncoding(
         {row.label_id: IGNORE if row.ignored else row.train_id for row in CITYSCAPES_CLASSES if row.label_id >= 0}
     ),
     "labelTrainIds": by_value(CITYSCAPES),
 }
-"""What masks hold, by how their names end."""
+"""The mask encodings, by the end of the files' names."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class _Place:
 def scan_cityscapes(spec: str, root: Path, split: str, into: LabelSpace | None) -> Scan:
     """Cityscapes from the folder that holds `leftImg8bit` and `gtFine`.
 
-    A split is read from its labelIds masks, or from labelTrainIds where it has none of the former. Samples are named
-    city/stem and come in the order of their names.
+    A split is read from its labelIds masks, or from labelTrainIds where it has no labelIds. Samples are named
+    city/stem and sorted by name.
 
     Raises:
         MissingSplit: no images, or no folder of masks.
-        DataError: the folder is another one.
-        UsageError: a label space was asked for that no table leads into; CamVid's is possible.
+        DataError: the folder has another layout.
+        UsageError: a label space other than Cityscapes' and CamVid's was asked for.
     """
     space = CITYSCAPES if into is None else into
     if space not in (CITYSCAPES, CAMVID):
@@ -69,15 +69,15 @@ def scan_cityscapes(spec: str, root: Path, split: str, into: LabelSpace | None) 
         Pair(name, image, place.masks / f"{name}_{place.annotation}_{ending}.png")
         for name, image in sorted(images.items())
     ]
-    coding = _CODINGS[ending]
+    encoding = _ENCODINGS[ending]
     if space == CAMVID:
-        coding = coding.into(CITYSCAPES.table_into(CAMVID, CITYSCAPES_TO_CAMVID))
+        encoding = encoding.translated(CITYSCAPES.table_into(CAMVID, CITYSCAPES_TO_CAMVID))
     masks = sorted(place.masks.glob(f"*/[!.]*_{place.annotation}_{ending}.png"))
-    return sort_out(Dataset(spec, split, space, coding, (), _terms(root)), pairs, masks)
+    return sort_out(Dataset(spec, split, space, encoding, (), _terms(root)), pairs, masks)
 
 
 def cityscapes_splits(root: Path) -> list[str]:
-    """The splits that have images and masks; coarse masks may stand beside the fine ones of the same images."""
+    """The splits that have images and masks; images with fine and coarse masks give two splits."""
     if not (root / _IMAGES).is_dir():
         return []
     names = sorted(path.name for path in (root / _IMAGES).iterdir() if path.is_dir() and _images(path))
@@ -86,7 +86,7 @@ def cityscapes_splits(root: Path) -> list[str]:
 
 
 def _terms(root: Path) -> str:
-    """What the owners allow: Cityscapes' own, unless the folder says otherwise, as rendered streets do."""
+    """What the owners allow: Cityscapes' terms, unless the folder has a `terms.txt`, as rendered streets do."""
     stated = root / "terms.txt"
     return stated.read_text(encoding="utf-8").strip() if stated.is_file() else _TERMS
 
@@ -107,22 +107,22 @@ def _images(folder: Path) -> dict[str, Path]:
     return {
         f"{path.parent.name}/{path.name.removesuffix(_IMAGE_ENDING)}": path
         for path in folder.glob(f"*/*{_IMAGE_ENDING}")
-        # macOS leaves companions that begin with a dot when it unpacks an archive.
+        # Unpacking an archive on macOS leaves metadata files whose names begin with a dot.
         if not path.name.startswith(".") and path.is_file()
     }
 
 
 def _ending(place: _Place) -> str:
-    """How the names of the split's masks end; the first way if there are none."""
-    for ending in _CODINGS:
+    """The end of the names of the split's masks; the first known one if there are no masks."""
+    for ending in _ENCODINGS:
         if next(place.masks.glob(f"*/[!.]*_{place.annotation}_{ending}.png"), None):
             return ending
-    return next(iter(_CODINGS))
+    return next(iter(_ENCODINGS))
 
 
 def _explain(root: Path, place: _Place) -> str:
-    """What a split lacks, and which splits there are."""
+    """What a split lacks, and the splits that exist."""
     lacking = f"{place.images}/CITY/*{_IMAGE_ENDING}"
     if _images(place.images):
-        lacking = f"{place.masks}/CITY/*_{place.annotation}_{next(iter(_CODINGS))}.png"
+        lacking = f"{place.masks}/CITY/*_{place.annotation}_{next(iter(_ENCODINGS))}.png"
     return f"nothing matches {lacking}; there are: {', '.join(cityscapes_splits(root)) or 'no others'}"

@@ -1,4 +1,4 @@
-"""The seam to labeled images: a data set is a list of pairs with a table for the values in its masks."""
+"""A data set: a list of image and mask files, and the encoding of its masks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fassd.core.arrays import IGNORE, Codes, Labels
+from fassd.core.arrays import IGNORE, Labels, MaskValues
 from fassd.core.errors import DataError
 from fassd.core.labels import LabelSpace
-from fassd.core.types import Marked, Sample
+from fassd.core.types import AnnotatedClasses, Sample
 from fassd.data.mask_encoding import MaskEncoding, ReadValues
 from fassd.media.images import read_image, read_size
 from fassd.media.masks import read_values
@@ -19,12 +19,12 @@ from fassd.media.masks import read_values
 
 @dataclass(frozen=True)
 class Pair:
-    """An image file, its mask file, and the classes (of the data set's label space) that were marked in it."""
+    """An image file, its mask file, and the annotated classes, in the data set's label space; None means all."""
 
     name: str
     image: Path
     mask: Path
-    marked: frozenset[int] | None = None
+    annotated: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,23 @@ class Dataset:
 
     Attributes:
         spec: how the user named it, "kind:PATH".
-        split: which part of it this is.
+        split: the name of the split.
         label_space: the classes of its samples.
-        coding: what the values or colors in masks mean; any other is refused.
+        encoding: the class behind each mask value; unknown values are refused.
         pairs: the files.
-        terms: what its owners allow.
+        terms: the license, or what its owners allow.
     """
 
     spec: str
     split: str
     label_space: LabelSpace
-    coding: MaskEncoding
+    encoding: MaskEncoding
     pairs: tuple[Pair, ...]
     terms: str = ""
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
+        """The name of the folder it lies in."""
         return Path(self.spec.partition(":")[2]).resolve().name
 
     def __len__(self) -> int:
@@ -59,78 +59,78 @@ class Dataset:
         """One sample, read from its files; see `read`."""
         return self.read(index)
 
-    def read(self, index: int, factor: float = 1.0, values: ReadValues = read_values) -> Sample:
+    def read(self, index: int, factor: float = 1.0, read_numbers: ReadValues = read_values) -> Sample:
         """One sample, read from its files.
 
         Args:
-            index: which.
-            factor: by how much its image will be resized at most; it may come reduced, see `read_image`.
-            values: reads a file of values.
+            index: of the pair.
+            factor: the largest factor by which the image will be resized; it may come reduced, see `read_image`.
+            read_numbers: reads masks that hold numbers.
 
         Raises:
             ImageError: the image or the mask is damaged.
-            DataError: the sizes differ, or the mask holds a value outside the table.
+            DataError: the sizes differ, or the mask holds an unknown value.
         """
         pair = self.pairs[index]
-        image, mask = read_image(pair.image, factor), self.coding.read(pair.mask, values)
+        image, mask = read_image(pair.image, factor), self.encoding.read(pair.mask, read_numbers)
         height, width = image.shape[:2] if factor >= 1 else read_size(pair.image)
         if (height, width) != mask.shape:
             raise DataError(
                 pair.mask,
                 f"is {mask.shape[1]}x{mask.shape[0]} but its image {pair.image.name} is "
-                f"{width}x{height}; a mask has its image's size",
+                f"{width}x{height}; the two must have one size",
             )
-        return Sample(pair.name, image, self.labels_of(mask, pair), self.marked(index))
+        return Sample(pair.name, image, self.labels_of(mask, pair), self.annotated(index))
 
-    def read_labels(self, index: int, values: ReadValues = read_values) -> Labels:
-        """One sample's labels alone, without a look at its image; see `read`."""
+    def read_labels(self, index: int, read_numbers: ReadValues = read_values) -> Labels:
+        """One sample's labels, without reading its image; see `read`."""
         pair = self.pairs[index]
-        return self.labels_of(self.coding.read(pair.mask, values), pair)
+        return self.labels_of(self.encoding.read(pair.mask, read_numbers), pair)
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
 
-    def marked(self, index: int) -> Marked | None:
-        """The classes marked in a frame, as (classes,) bool; None where all were."""
-        marked = self.pairs[index].marked
-        if marked is None:
+    def annotated(self, index: int) -> AnnotatedClasses | None:
+        """(classes,) bool: the classes that were annotated in a frame; None means all."""
+        annotated = self.pairs[index].annotated
+        if annotated is None:
             return None
-        return np.isin(np.arange(len(self.label_space)), sorted(marked))
+        return np.isin(np.arange(len(self.label_space)), sorted(annotated))
 
-    def labels_of(self, codes: Codes, pair: Pair) -> Labels:
-        """The labels behind the codes of a pair's mask.
+    def labels_of(self, values: MaskValues, pair: Pair) -> Labels:
+        """The labels behind the values of a pair's mask; classes that were not annotated become IGNORE.
 
         Raises:
-            DataError: the mask holds a code outside the table.
+            DataError: the mask holds an unknown value.
         """
-        foreign = self.coding.foreign(codes)
-        if foreign:
-            what = "color" if self.coding.by_color else "value"
+        unknown = self.encoding.unknown(values)
+        if unknown:
+            what = "color" if self.encoding.by_color else "value"
             raise DataError(
                 pair.mask,
-                f"holds the {what} {', '.join(map(self.coding.spell, foreign[:5]))}; allowed are "
-                f"{self.coding.spell_all()}: correct the mask or the data set's table",
+                f"holds the {what} {', '.join(map(self.encoding.spell, unknown[:5]))}; allowed are "
+                f"{self.encoding.spell_all()}: correct the mask or the data set's description",
             )
-        return only_marked(self.coding.labels(codes), pair, len(self.label_space))
+        return ignore_unannotated(self.encoding.labels(values), pair, len(self.label_space))
 
 
-def only_marked(labels: Labels, pair: Pair, classes: int) -> Labels:
-    """The labels with IGNORE in place of the classes that were not marked; changed where they are."""
-    if pair.marked is not None:
-        # A class that was not marked on purpose says nothing about its pixels.
-        unmarked = [label for label in range(classes) if label not in pair.marked]
-        labels[np.isin(labels, unmarked)] = IGNORE
+def ignore_unannotated(labels: Labels, pair: Pair, classes: int) -> Labels:
+    """Sets labels of classes that were not annotated to IGNORE, in place."""
+    if pair.annotated is not None:
+        # Where such a class occurs by accident, its labels are not reliable.
+        unannotated = [label for label in range(classes) if label not in pair.annotated]
+        labels[np.isin(labels, unannotated)] = IGNORE
     return labels
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What lies on the disk of a split, before it is judged.
+    """The files of a split as found on disk, complete or not.
 
     Attributes:
-        dataset: the pairs whose files are both there.
-        lacking: images whose mask is missing, with the place where it was expected.
-        repeated: pairs with the name of an earlier one, and that one's image.
+        dataset: the pairs whose two files exist.
+        lacking: pairs whose mask does not exist.
+        repeated: pairs with the name of an earlier pair, with the earlier pair's image.
         orphans: masks without an image.
     """
 
@@ -140,25 +140,25 @@ class Scan:
     orphans: tuple[Path, ...] = ()
 
     def complete(self) -> Dataset:
-        """The data set, if every image has a mask and a name of its own.
+        """The data set, if every image has a mask and a unique name.
 
         Raises:
-            DataError: otherwise, about the first that has not.
+            DataError: otherwise, about the first image that has not.
         """
         for pair in self.lacking:
             raise DataError(pair.image, f"has no mask: {pair.mask} was expected")
         for pair, earlier in self.repeated:
-            raise DataError(pair.image, f"has the stem of {earlier.name}; each image needs a stem of its own")
+            raise DataError(pair.image, f"has the stem of {earlier.name}; every image needs a unique stem")
         return self.dataset
 
 
 def sort_out(dataset: Dataset, pairs: Iterable[Pair], masks: Iterable[Path] = ()) -> Scan:
-    """Tells complete pairs from images without a mask, names that occur twice and masks without an image.
+    """Separates complete pairs from images without a mask, repeated names and masks without an image.
 
     Args:
-        dataset: what the pairs belong to, still without them.
-        pairs: every image with the place of its mask.
-        masks: every mask on the disk.
+        dataset: what the pairs belong to, itself without pairs.
+        pairs: every image with the path its mask should have.
+        masks: every mask on disk.
     """
     images: dict[str, Path] = {}
     complete: list[Pair] = []

@@ -1,4 +1,4 @@
-"""`dataset.toml`: what it may say, and what that means."""
+"""`dataset.toml`: its keys, and the mask encoding and label space they describe."""
 
 from __future__ import annotations
 
@@ -15,45 +15,50 @@ from msgspec import Meta
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError, FileError, UsageError
 from fassd.core.labels import LabelSpace, label_space_by_name
-from fassd.core.renamed import HEADER_KEYS, with_new_keys
+from fassd.core.renamed import description_with_new_keys
 from fassd.data.label_file import ClassRow, label_space_of
-from fassd.data.mask_encoding import MaskEncoding, code_of
+from fassd.data.mask_encoding import MaskEncoding, value_of_color
 
 DESCRIPTION = "dataset.toml"
 WHOLE = "all"
-"""The split of sets that have none."""
+"""The only split of data sets without splits."""
 
 _IGNORED = "ignore"
 _VALUES = 1 << 16
 _SPLIT = "{split}"
 
 
-class Partial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Frames on which only some classes were marked: what else is there carries the class behind it."""
+class PartiallyAnnotated(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Frames on which only some classes were annotated: other objects carry the label of what is behind them.
+
+    Attributes:
+        frames: pattern for the stems of their images.
+        annotated: names of the annotated classes.
+    """
 
     frames: str
-    marked: Annotated[list[str], Meta(min_length=1)]
+    annotated: Annotated[list[str], Meta(min_length=1)]
 
 
 class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What `dataset.toml` may say.
+    """The keys of `dataset.toml`. Files with the keys of earlier versions are read as well, see `core/renamed.py`.
 
     Attributes:
         name: of the data set.
         images: pattern below the folder; {split} is filled in.
         masks: path below the folder; {split} and {stem} are filled in.
         pairs: in place of both, a file of lines "image,mask", paths below the folder; {split} is filled in.
-        splits: the splits there are, or what the folder calls each of them, such as {train = "training"}; found on disk
-            where not given. Without {split} in `pairs` or `images` there is one, called "all" unless it is named.
-        coding: whether masks hold a value or a color for each class.
+        splits: names of the splits, or name -> name in the folder, such as {train = "training"}; by default found on
+            disk. Without {split} in `pairs` or `images` there is one split, called "all" unless it is named.
+        mask_encoding: whether masks hold a value or a color for each class.
         label_space: a known label space; masks hold its train ids, or its colors.
-        classes: or classes of one's own; masks hold their places, or their colors.
-        codes: where masks hold other values or colors: "7" or "128,64,128" -> class name, or "ignore".
-        ignore: the value or color, as in `codes`, of pixels without a class; the value IGNORE (255) always means
-            that too.
-        terms: what the owners allow.
+        classes: or custom classes; masks hold their indices, or their colors.
+        mask_values: where masks hold other values or colors: "7" or "128,64,128" -> class name, or "ignore".
+        ignore: the value or color, as in `mask_values`, of pixels without a class. The value IGNORE (255) always means
+            the same.
+        terms: the license, or what the owners allow.
         to: tables into other label spaces: class name -> class name there, or "ignore".
-        partial: partly marked frames.
+        partially_annotated: frames on which only some classes were annotated.
     """
 
     name: str = ""
@@ -61,14 +66,14 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     masks: str = "masks/{split}/{stem}.png"
     pairs: str = ""
     splits: list[str] | dict[str, str] = []
-    coding: Literal["values", "colors"] = "values"
+    mask_encoding: Literal["values", "colors"] = "values"
     label_space: str | None = None
     classes: list[ClassRow] = []
-    codes: dict[str, str] = {}
+    mask_values: dict[str, str] = {}
     ignore: int | str | None = None
     terms: str = ""
     to: dict[str, dict[str, str]] = {}
-    partial: list[Partial] = []
+    partially_annotated: list[PartiallyAnnotated] = []
 
     @property
     def by_split(self) -> str:
@@ -77,11 +82,11 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
 
     @property
     def only_split(self) -> str | None:
-        """The one split of a set whose patterns know none; None of any other."""
+        """The name of the only split where the patterns have no {split}; otherwise None."""
         return None if _SPLIT in self.by_split else next(iter(self.splits), WHOLE)
 
     def filled(self, pattern: str, split: str, **fields: str) -> str:
-        """A pattern with {split} as the folder calls it, and what else is given."""
+        """A pattern with {split} filled in by the folder's name for it, and the other fields as given."""
         place = self.splits.get(split, split) if isinstance(self.splits, dict) else split
         return pattern.format(split=place, **fields)
 
@@ -95,9 +100,7 @@ def read_description(root: Path) -> Description:
     """
     path = root / DESCRIPTION
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        if "classes" in values:
-            values["classes"] = with_new_keys(values["classes"], HEADER_KEYS)
+        values = description_with_new_keys(tomllib.loads(path.read_text(encoding="utf-8")))
         description = msgspec.convert(values, Description, strict=True)
     except OSError as error:
         if not root.is_dir():
@@ -120,14 +123,14 @@ def read_description(root: Path) -> Description:
 
 
 def _explain(message: str) -> str:
-    """msgspec's message, with what would have been right where a key or a choice is unknown."""
+    """msgspec's message, with the nearest known key or choice where one is unknown."""
     key, choice = re.search(r"unknown field `(.+?)`", message), re.search(r"Invalid enum value '(.*?)'", message)
     if choice:
         return f"{message}; {_nearest(choice[1], ['values', 'colors'])}"
     if not key:
         return message
-    # msgspec names the place of all but the outermost tables: `$.partial[...]`.
-    rows = {"classes": ClassRow, "partial": Partial}
+    # msgspec names the place of all but the outermost tables: `$.classes[...]`.
+    rows = {"classes": ClassRow, "partially_annotated": PartiallyAnnotated}
     struct = next((row for place, row in rows.items() if f"$.{place}" in message), Description)
     return f"{message}; {_nearest(key[1], struct.__struct_fields__)}"
 
@@ -138,27 +141,27 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 
 def own_space(description: Description, root: Path) -> LabelSpace:
-    """The classes of a data set, before any table.
+    """The classes of a data set, before any table into another label space.
 
     Raises:
-        FileError: none, two kinds of them, or a class named twice.
+        FileError: no classes, both kinds of them, or a class named twice.
         UnknownName: no such label space.
     """
     path = root / DESCRIPTION
     if description.label_space and description.classes:
-        raise FileError(path, "names a label space and classes of its own; one of the two decides")
+        raise FileError(path, "has both label_space and [[classes]]; keep one of the two")
     if description.label_space:
         return label_space_by_name(description.label_space)
     if not description.classes:
-        raise FileError(path, "names neither a label_space nor [[classes]]")
+        raise FileError(path, "has neither a label_space nor [[classes]]; give one of the two")
     try:
         return label_space_of(description.name or root.resolve().name, description.classes)
     except UsageError as error:
         raise FileError(path, str(error)) from None
 
 
-def coding_of(description: Description, space: LabelSpace, root: Path) -> MaskEncoding:
-    """What the masks hold.
+def mask_encoding_of(description: Description, space: LabelSpace, root: Path) -> MaskEncoding:
+    """The class behind each value or color of the masks.
 
     Args:
         description: of the data set.
@@ -166,44 +169,45 @@ def coding_of(description: Description, space: LabelSpace, root: Path) -> MaskEn
         root: its folder, for messages.
 
     Raises:
-        FileError: a code cannot be read or names no class, two classes share a color, or `ignore` is a class's code.
+        FileError: a value or color cannot be read or names no class, two classes share a color, or `ignore` is the
+            value or color of a class.
     """
-    path, by_color = root / DESCRIPTION, description.coding == "colors"
+    path, by_color = root / DESCRIPTION, description.mask_encoding == "colors"
     classes = _classes(path, description, space, by_color)
     ignored = {} if by_color else {IGNORE: IGNORE}
     if description.ignore is not None:
-        code = _code(path, "ignore", str(description.ignore), by_color)
-        if classes.get(code, IGNORE) != IGNORE:
+        value = _value(path, "ignore", str(description.ignore), by_color)
+        if classes.get(value, IGNORE) != IGNORE:
             free = "" if by_color else f"; a value that is no class is {len(space)} to {IGNORE}"
             what = "color" if by_color else "value"
-            name = space.names[classes[code]]
+            name = space.names[classes[value]]
             raise FileError(path, f"ignore = {description.ignore} is the {what} of the class '{name}'{free}")
-        ignored[code] = IGNORE
+        ignored[value] = IGNORE
     return MaskEncoding({**ignored, **classes}, by_color)
 
 
 def _classes(path: Path, description: Description, space: LabelSpace, by_color: bool) -> dict[int, int]:
-    """The class of each code but `ignore`."""
-    if description.codes:
-        rows = description.codes.items()
-        return {_code(path, "[codes]", text, by_color): _class(path, text, name, space) for text, name in rows}
+    """The class of each value or color except `ignore`."""
+    if description.mask_values:
+        rows = description.mask_values.items()
+        return {_value(path, "[mask_values]", text, by_color): _class(path, text, name, space) for text, name in rows}
     if not by_color:
         return {label: label for label in range(len(space))}
-    classes = {code_of(label.color): index for index, label in enumerate(space.classes)}
+    classes = {value_of_color(label.color): index for index, label in enumerate(space.classes)}
     if len(classes) < len(space):
         raise FileError(path, "gives two classes the same color, so masks of colors cannot tell them apart")
     return classes
 
 
-def _code(path: Path, where: str, text: str, by_color: bool) -> int:
-    """A value or color in the description as a number."""
+def _value(path: Path, where: str, text: str, by_color: bool) -> int:
+    """A value or color of the description as a number."""
     numbers = [int(part) for part in text.split(",")] if re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text) else []
     if by_color and len(numbers) == 3 and max(numbers) < 256:
-        return code_of((numbers[0], numbers[1], numbers[2]))
+        return value_of_color((numbers[0], numbers[1], numbers[2]))
     if not by_color and len(numbers) == 1 and numbers[0] < _VALUES:
         return numbers[0]
-    coding, wanted = ("colors", 'a color like "128,64,128"') if by_color else ("values", f"0 to {_VALUES - 1}")
-    raise FileError(path, f"{where} names '{text}'; with coding = \"{coding}\" it is {wanted}")
+    kind, wanted = ("colors", 'a color like "128,64,128"') if by_color else ("values", f"0 to {_VALUES - 1}")
+    raise FileError(path, f"{where} names '{text}'; with mask_encoding = \"{kind}\" it is {wanted}")
 
 
 def _class(path: Path, text: str, name: str, space: LabelSpace) -> int:
@@ -212,7 +216,7 @@ def _class(path: Path, text: str, name: str, space: LabelSpace) -> int:
     try:
         return space.index(name)
     except UsageError as error:
-        raise FileError(path, f"[codes] {text} = '{name}': {error}") from None
+        raise FileError(path, f"[mask_values] {text} = '{name}': {error}") from None
 
 
 def _check_pattern(path: Path, key: str, pattern: str, **fields: str) -> None:

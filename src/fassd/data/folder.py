@@ -1,4 +1,4 @@
-"""Data sets described by a `dataset.toml`: one's own, and the built-in descriptions of known layouts."""
+"""Opens data sets by their description: custom ones with a `dataset.toml`, and known layouts."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from fassd.core.arrays import IGNORE, LookupTable
 from fassd.core.errors import DataError, MissingSplit, UsageError
 from fassd.core.labels import LabelSpace
 from fassd.data.dataset import Dataset, Pair, Scan, sort_out
-from fassd.data.description import DESCRIPTION, Description, coding_of, own_space, read_description
+from fassd.data.description import DESCRIPTION, Description, mask_encoding_of, own_space, read_description
 from fassd.media.formats import SUFFIXES
 
 
 def scan_folder(spec: str, root: Path, split: str, into: LabelSpace | None) -> Scan:
-    """A data set of one's own, from the `dataset.toml` in its folder.
+    """A custom data set, by the `dataset.toml` in its folder.
 
     Args:
-        spec: how the user named it.
+        spec: how the user named it, "folder:PATH".
         root: its folder.
-        split: which part.
-        into: the label space to answer in, through the description's table; None keeps its own.
+        split: the name of the split.
+        into: the label space to translate the labels into, by the description's table; None keeps its own.
 
     Raises:
-        FileError, DataError, UsageError: as `scan_described`, or the description is missing or wrong.
+        FileError: the description is missing or wrong.
+        DataError, UsageError: as `scan_described`.
     """
     return scan_described(spec, root, split, read_description(root), into)
 
 
 def folder_splits(root: Path) -> list[str]:
-    """The splits of a data set of one's own that have images.
+    """The splits of a custom data set that have images.
 
     Raises:
         FileError: the description is missing or wrong.
@@ -43,12 +44,12 @@ def scan_described(spec: str, root: Path, split: str, description: Description, 
     """A data set by its description.
 
     Raises:
-        DataError: no such folder or split, no images, or a list of pairs that cannot be read.
-        FileError: classes, codes and `ignore` contradict each other.
-        UsageError: no table leads into the label space asked for, or a table names an unknown class.
+        DataError: no such folder or split, no images, or an unreadable list of pairs.
+        FileError: classes, mask values and `ignore` contradict each other.
+        UsageError: there is no table into the label space asked for, or it names an unknown class.
     """
     own = own_space(description, root)
-    coding, space, translate = coding_of(description, own, root), own, own.identity_table()
+    encoding, space, translate = mask_encoding_of(description, own, root), own, own.identity_table()
     if into is not None and into != own:
         if into.name not in description.to:
             known = ", ".join(description.to) or "none"
@@ -57,27 +58,27 @@ def scan_described(spec: str, root: Path, split: str, description: Description, 
                 f"add [to.{into.name}] to its {DESCRIPTION}"
             )
         translate = own.table_into(into, description.to[into.name])
-        coding, space = coding.into(translate), into
+        encoding, space = encoding.translated(translate), into
     if not root.is_dir():
         raise DataError(root, "there is no such folder; give kind:PATH with the data set's folder")
     if description.only_split not in (None, split):
         raise MissingSplit(
             root,
             f"has no split '{split}': without {{split}} in '{description.by_split}' all its images are the split "
-            f"'{description.only_split}': score them with --split {description.only_split}; to train, sort them into a "
-            "folder for each split, or list each split's pairs",
+            f"'{description.only_split}'. Use --split {description.only_split} to score them; to train, sort them into "
+            "a folder for each split, or list the pairs of each split",
         )
-    found, masks = _listed(root, split, description) if description.pairs else _matched(root, split, description)
+    found, masks = (_listed if description.pairs else _matched)(root, split, description)
     pairs = [
-        Pair(f"{split}/{name}", image, mask, _marked(image.stem, description, own, translate))
+        Pair(f"{split}/{name}", image, mask, _annotated(image.stem, description, own, translate))
         for name, image, mask in found
     ]
-    dataset = Dataset(spec, split, space, coding, (), description.terms)
+    dataset = Dataset(spec, split, space, encoding, (), description.terms)
     return sort_out(dataset, pairs, masks)
 
 
 def described_splits(root: Path, description: Description) -> list[str]:
-    """The splits for which there are images: of those that the description names, or of those on the disk."""
+    """The splits that have images: of those that the description names, or else of those found on disk."""
     pattern = description.by_split
     if description.only_split is not None:
         return [description.only_split] if any(root.glob(pattern)) else []
@@ -88,13 +89,13 @@ def described_splits(root: Path, description: Description) -> list[str]:
 def _splits_on_disk(root: Path, pattern: str, description: Description) -> list[str]:
     paths = (path.relative_to(root).as_posix() for path in root.glob(pattern.format(split="*")))
     names = sorted({name for path in paths if (name := _split_in(pattern, path))})
-    # With images in {split}/ and masks in {split}_labels/, the masks' folders look like splits as well.
+    # With images in {split}/ and masks in {split}_labels/, the folders of the masks look like splits, too.
     masks = {Path(description.masks.format(split=name, stem="")).parent for name in names}
     return [name for name in names if Path(pattern.format(split=name)).parent not in masks]
 
 
 def _split_in(pattern: str, path: str) -> str | None:
-    """What stands at {split} in a path that the pattern matches."""
+    """The text at the place of {split} in a path that the pattern matches."""
     before, _, after = pattern.partition("{split}")
     shape = f"{fnmatch.translate(before)[:-2]}(?P<split>[^/]+){fnmatch.translate(after.replace('{split}', '*'))}"
     found = re.match(shape, path)
@@ -106,17 +107,17 @@ Found = tuple[str, Path, Path]
 
 
 def _matched(root: Path, split: str, description: Description) -> tuple[list[Found], list[Path]]:
-    """Images by their pattern with the masks that belong to them, and every mask there is."""
+    """The images that match the pattern, each with the path of its mask; and every mask on disk."""
     pattern = description.filled(description.images, split)
-    images = sorted(path for path in root.glob(pattern) if _is_picture(path))
+    images = sorted(path for path in root.glob(pattern) if _is_image(path))
     if not images:
         raise MissingSplit(root, f"has no split '{split}': nothing matches {pattern}{_offer(root, description)}")
     found = [
         (image.stem, image, root / description.filled(description.masks, split, stem=image.stem)) for image in images
     ]
-    masks = {path for path in root.glob(description.filled(description.masks, split, stem="*")) if _is_picture(path)}
+    masks = {path for path in root.glob(description.filled(description.masks, split, stem="*")) if _is_image(path)}
     if "{split}" not in description.masks and description.only_split is None:
-        # One folder for the masks of all splits: those without any image are told of once, with the first split.
+        # All splits share one folder of masks: masks without an image are reported once, with the first split.
         if split != described_splits(root, description)[0]:
             return found, []
         everywhere = root.glob(description.images.format(split="*"))
@@ -125,7 +126,7 @@ def _matched(root: Path, split: str, description: Description) -> tuple[list[Fou
 
 
 def _listed(root: Path, split: str, description: Description) -> tuple[list[Found], list[Path]]:
-    """The pairs that a file lists, one line "image,mask" each; empty lines and those with # in front are skipped."""
+    """The pairs listed in a file, in lines of "image,mask"; empty lines and lines that begin with # are skipped."""
     path = root / description.filled(description.pairs, split)
     if not path.is_file():
         raise MissingSplit(root, f"has no split '{split}': there is no {path.name}{_offer(root, description)}")
@@ -142,15 +143,15 @@ def _listed(root: Path, split: str, description: Description) -> tuple[list[Foun
             raise DataError(path, f"line {number} is '{','.join(row)}'; expected two paths: image,mask")
         image, mask = (root / text.strip() for text in row)
         if not image.is_file():
-            raise DataError(path, f"line {number} names {row[0]}, which is no file below {root}")
+            raise DataError(path, f"line {number} names {row[0]}, which is not a file below {root}")
         found.append((Path(row[0].strip()).with_suffix("").as_posix(), image, mask))
     if not found:
         raise MissingSplit(root, f"has no split '{split}': {path.name} lists no pairs")
     return found, []
 
 
-def _is_picture(path: Path) -> bool:
-    # macOS leaves companions that begin with a dot when it unpacks an archive.
+def _is_image(path: Path) -> bool:
+    # Unpacking an archive on macOS leaves metadata files whose names begin with a dot.
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
@@ -159,9 +160,10 @@ def _offer(root: Path, description: Description) -> str:
     return f"; there are: {', '.join(found)}" if found else "; no other split was found either"
 
 
-def _marked(stem: str, description: Description, own: LabelSpace, translate: LookupTable) -> frozenset[int] | None:
-    for partial in description.partial:
+def _annotated(stem: str, description: Description, own: LabelSpace, translate: LookupTable) -> frozenset[int] | None:
+    """The annotated classes of an image, by its stem; None means all."""
+    for partial in description.partially_annotated:
         if fnmatch.fnmatchcase(stem, partial.frames):
-            classes = (int(translate[own.index(name)]) for name in partial.marked)
+            classes = (int(translate[own.index(name)]) for name in partial.annotated)
             return frozenset(label for label in classes if label != IGNORE)
     return None

@@ -1,4 +1,4 @@
-"""Classes of one's own, named in a TOML file."""
+"""Custom classes, read from a TOML file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Byte = Annotated[int, Meta(ge=0, le=255)]
 
 
 class ClassRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A class; its value in masks and its output are its position, counted from 0."""
+    """A class; its mask value and its index in the network's output are its position, counted from 0."""
 
     name: str
     color: tuple[Byte, Byte, Byte]
@@ -41,7 +41,7 @@ def read_label_space(path: Path) -> LabelSpace:
     """The classes that a TOML file names in `[[classes]]` tables; a `dataset.toml` with classes will do.
 
     Raises:
-        FileError: missing, not TOML, or without classes.
+        FileError: the file is missing, is not TOML, or has no classes.
         UsageError: a name occurs twice.
     """
     try:
@@ -52,5 +52,5 @@ def read_label_space(path: Path) -> LabelSpace:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FileError(path, f"is not valid TOML ({error})") from None
     except msgspec.ValidationError as error:
-        raise FileError(path, f"names no classes: {error}; expected [[classes]] tables with name and color") from None
+        raise FileError(path, f"has no classes: {error}; expected [[classes]] tables with name and color") from None
     return label_space_of(described.name or path.stem, described.classes)

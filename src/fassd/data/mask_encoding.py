@@ -1,4 +1,4 @@
-"""What the values or colors of masks mean."""
+"""Mask values -> classes. A mask value is a stored number, or a color written as one number."""
 
 from __future__ import annotations
 
@@ -9,81 +9,81 @@ from pathlib import Path
 
 import numpy as np
 
-from fassd.core.arrays import IGNORE, Codes, Labels, LookupTable
+from fassd.core.arrays import IGNORE, Labels, LookupTable, MaskValues
 from fassd.core.labels import LabelSpace
 from fassd.media.masks import read_colors, read_values
 
 Color = tuple[int, int, int]
-ReadValues = Callable[[Path], Codes]
+ReadValues = Callable[[Path], MaskValues]
 """Reads a label file that holds values, as `read_values` does."""
 
 
 @dataclass(frozen=True)
 class MaskEncoding:
-    """The class behind each code of a mask.
+    """The class behind each mask value.
 
     Attributes:
-        classes: the class, or IGNORE, of every code that a mask may hold. A code is a stored value, 0..65535, or a
-            color as red * 65536 + green * 256 + blue.
-        by_color: which of the two.
+        classes: the class, or IGNORE, of every value that a mask may hold: a stored number, 0..65535, or a color as
+            red * 65536 + green * 256 + blue.
+        by_color: whether the values are colors.
     """
 
     classes: Mapping[int, int]
     by_color: bool = False
 
-    def read(self, mask: Path, values: ReadValues = read_values) -> Codes:
-        """The codes of a label file.
+    def read(self, mask: Path, read_numbers: ReadValues = read_values) -> MaskValues:
+        """The mask values of a label file.
 
         Args:
             mask: the file.
-            values: reads a file of values.
+            read_numbers: reads a file that holds numbers, not colors.
 
         Raises:
             ImageError, DataError: as `read_values` and `read_colors`.
         """
-        return read_colors(mask) if self.by_color else values(mask)
+        return read_colors(mask) if self.by_color else read_numbers(mask)
 
-    def labels(self, codes: Codes) -> Labels:
-        """Every code as its class; IGNORE for those that mean none and for foreign ones, see `foreign`."""
-        if codes.dtype == np.uint8:
+    def labels(self, values: MaskValues) -> Labels:
+        """The class of every value; IGNORE for ignored and for unknown values, see `unknown`."""
+        if values.dtype == np.uint8:
             # Twice as fast as indexing, which makes a 64-bit index of every pixel.
-            translated = bytearray(codes.tobytes().translate(self._table.tobytes()))
-            return np.frombuffer(translated, np.uint8).reshape(codes.shape)
-        starts, found, places = _runs(codes)
-        classes = np.array([self.classes.get(int(code), IGNORE) for code in found], np.uint8)
-        return np.repeat(classes[places], np.diff(starts, append=codes.size)).reshape(codes.shape)
+            translated = bytearray(values.tobytes().translate(self._table.tobytes()))
+            return np.frombuffer(translated, np.uint8).reshape(values.shape)
+        starts, found, indices = _runs(values)
+        classes = np.array([self.classes.get(int(value), IGNORE) for value in found], np.uint8)
+        return np.repeat(classes[indices], np.diff(starts, append=values.size)).reshape(values.shape)
 
-    def foreign(self, codes: Codes) -> list[int]:
-        """The codes that a mask may not hold, in ascending order."""
-        if codes.dtype == np.uint8:
-            # The last pixel of each run: one in about 20 need be counted.
-            flat = codes.ravel()
+    def unknown(self, values: MaskValues) -> list[int]:
+        """The values of a mask that have no class, not even IGNORE; ascending."""
+        if values.dtype == np.uint8:
+            # Only the last pixel of each run is counted: one in about 20.
+            flat = values.ravel()
             found = np.flatnonzero(np.bincount(flat[np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1)]))
         else:
-            found = _runs(codes)[1]
-        return [int(code) for code in found if int(code) not in self.classes]
+            found = _runs(values)[1]
+        return [int(value) for value in found if int(value) not in self.classes]
 
-    def into(self, table: LookupTable) -> MaskEncoding:
-        """The same codes with their classes led through a table."""
-        return MaskEncoding({code: int(table[label]) for code, label in self.classes.items()}, self.by_color)
+    def translated(self, table: LookupTable) -> MaskEncoding:
+        """The same values with their classes replaced by a table's."""
+        return MaskEncoding({value: int(table[label]) for value, label in self.classes.items()}, self.by_color)
 
-    def spell(self, code: int) -> str:
-        """A code as people write it: 7, or 128,64,128 for a color."""
-        return ",".join(map(str, color_of(code))) if self.by_color else str(code)
+    def spell(self, value: int) -> str:
+        """A value in messages and in `dataset.toml`: 7, or 128,64,128 for a color."""
+        return ",".join(map(str, color_of_value(value))) if self.by_color else str(value)
 
     def spell_all(self) -> str:
-        """Every code that is allowed, values as ranges: 0-18, 255."""
+        """Every known value: numbers as ranges, 0-18, 255; of colors the first 12."""
         if self.by_color:
-            shown = [self.spell(code) for code in list(self.classes)[:_SHOWN]]
-            return "  ".join(shown) + (f" and {len(self.classes) - _SHOWN} more" if len(self.classes) > _SHOWN else "")
+            shown, hidden = list(self.classes)[:_SHOWN], len(self.classes) - _SHOWN
+            return "  ".join(map(self.spell, shown)) + (f" and {hidden} more" if hidden > 0 else "")
         return _ranges(sorted(self.classes))
 
     @cached_property
     def _table(self) -> LookupTable:
         table = np.full(256, IGNORE, np.uint8)
-        for code, label in self.classes.items():
-            if code < len(table):
-                table[code] = label
+        for value, label in self.classes.items():
+            if value < len(table):
+                table[value] = label
         return table
 
 
@@ -91,30 +91,30 @@ _SHOWN = 12
 
 
 def by_value(space: LabelSpace, ignore: int = IGNORE) -> MaskEncoding:
-    """Masks that hold the classes' places, and one value more, beside IGNORE, for pixels of none."""
+    """Masks that hold the indices of the classes; IGNORE and one more value mean "no class"."""
     return MaskEncoding({**{label: label for label in range(len(space))}, ignore: IGNORE, IGNORE: IGNORE})
 
 
-def code_of(color: Color) -> int:
-    """A color as a code."""
+def value_of_color(color: Color) -> int:
+    """A color as a mask value."""
     red, green, blue = color
     return red << 16 | green << 8 | blue
 
 
-def color_of(code: int) -> Color:
-    """The color behind a code."""
-    return code >> 16, code >> 8 & 255, code & 255
+def color_of_value(value: int) -> Color:
+    """The color that a mask value stands for."""
+    return value >> 16, value >> 8 & 255, value & 255
 
 
-def _runs(codes: Codes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the code changes in reading order, the codes that occur, and which of these each run has.
+def _runs(values: MaskValues) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where runs of one value begin, in reading order; the values that occur; and the index of each run among them.
 
     A mask has one run in about 20 pixels, so only a twentieth of it is sorted.
     """
-    flat = codes.ravel()
+    flat = values.ravel()
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    found, places = np.unique(flat[starts], return_inverse=True)
-    return starts, found, places
+    found, indices = np.unique(flat[starts], return_inverse=True)
+    return starts, found, indices
 
 
 def _ranges(ordered: list[int]) -> str:

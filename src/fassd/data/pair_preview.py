@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from fassd.core.errors import FileError
-from fassd.data.dataset import Dataset, Pair, only_marked
+from fassd.data.dataset import Dataset, Pair, ignore_unannotated
 from fassd.media.images import read_image
 from fassd.media.sheet import small_image, small_mask, small_overlay
 
@@ -44,17 +44,17 @@ def view(dataset: Dataset, pair: Pair) -> PairPreview:
     image, problem = _image(pair.image)
     labels = foreign = stored = None
     try:
-        codes = dataset.coding.read(pair.mask)
+        codes = dataset.encoding.read(pair.mask)
     except FileError as error:
         problem = problem or _sentence(error)
         stored, _ = _image(pair.mask)
     else:
-        found = dataset.coding.foreign(codes)
+        found = dataset.encoding.unknown(codes)
         foreign = np.isin(codes, found)
-        labels = only_marked(dataset.coding.labels(codes), pair, len(dataset.label_space))
+        labels = ignore_unannotated(dataset.encoding.labels(codes), pair, len(dataset.label_space))
         if found and not problem:
-            what = "colors" if dataset.coding.by_color else "values"
-            spelt = ", ".join(map(dataset.coding.spell, found[:5])) + (", ..." if len(found) > 5 else "")
+            what = "colors" if dataset.encoding.by_color else "values"
+            spelt = ", ".join(map(dataset.encoding.spell, found[:5])) + (", ..." if len(found) > 5 else "")
             problem = f"{pair.mask.name} holds {what} that mean nothing: {spelt}"
     if image is not None and labels is not None and image.shape[:2] != labels.shape and not problem:
         sizes = f"{labels.shape[1]}x{labels.shape[0]}, its image {image.shape[1]}x{image.shape[0]}"

@@ -35,7 +35,7 @@ def augment(sample: Sample, augmentation: Augmentation, random: np.random.Genera
     if augmentation.color_jitter:
         part = image[crop.part]
         jitter(part, augmentation.color_jitter, random, out=part)
-    return Sample(sample.name, image, crop.of_labels(sample.labels), sample.marked)
+    return Sample(sample.name, image, crop.of_labels(sample.labels), sample.annotated)
 
 
 def draw_crop(size: tuple[int, ...], augmentation: Augmentation, random: np.random.Generator) -> Crop:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError
 from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES, CITYSCAPES_CLASSES, LABEL_SPACES, LabelSpace
-from fassd.data.mask_encoding import Color, code_of, color_of
+from fassd.data.mask_encoding import Color, color_of_value, value_of_color
 from fassd.drafts.masks import Survey
 from fassd.drafts.tables import Row, Table
 
@@ -74,7 +74,7 @@ def meaning_of(survey: Survey, tables: list[Table]) -> Meaning:
 
 def spell(code: int, by_color: bool) -> str:
     """A code as `dataset.toml` writes it."""
-    return ",".join(map(str, color_of(code))) if by_color else str(code)
+    return ",".join(map(str, color_of_value(code))) if by_color else str(code)
 
 
 def _from_tables(survey: Survey, tables: list[Table]) -> Meaning | None:
@@ -96,7 +96,7 @@ def _from_tables(survey: Survey, tables: list[Table]) -> Meaning | None:
     meaning.space = next((one for one in LABEL_SPACES.values() if list(one.names) == _in_order(names)), None)
     palette = _colors(meaning.classes)
     for code, row in codes.items():
-        own = color_of(code) if survey.by_color else survey.palette.get(code)
+        own = color_of_value(code) if survey.by_color else survey.palette.get(code)
         meaning.colors.setdefault(row.name, row.color or own or palette.get(row.name, (0, 0, 0)))
     if all(row.value is None for row in table.rows) and not survey.by_color:
         first = min(code for code, row in codes.items() if row in table.rows)
@@ -114,7 +114,7 @@ def _in_order(names: Mapping[int, str]) -> list[str]:
 def _codes_of(table: Table, survey: Survey) -> dict[int, Row]:
     """The row behind each code."""
     if survey.by_color:
-        return {code_of(row.color): row for row in table.rows if row.color is not None}
+        return {value_of_color(row.color): row for row in table.rows if row.color is not None}
     values = sorted(value for value in survey.pixels if value != IGNORE)
     if any(row.value is not None for row in table.rows):
         named = {row.value: row for row in table.rows if row.value is not None and 0 <= row.value < _VALUES}
@@ -171,13 +171,17 @@ def _street(survey: Survey, road: int, sky: int) -> bool:
 
 
 def _known_by_color(survey: Survey) -> Meaning | None:
-    scored = {code_of(label.color): label.name for label in CITYSCAPES.classes}
+    scored = {value_of_color(label.color): label.name for label in CITYSCAPES.classes}
     rows = (
-        (CITYSCAPES, {**{code_of(row.color): IGNORED for row in CITYSCAPES_CLASSES}, **scored}, "Cityscapes' colors"),
-        (CAMVID, {code_of(color): merged for _, color, merged in CAMVID_RAW}, "CamVid's 32 colors"),
+        (
+            CITYSCAPES,
+            {**{value_of_color(row.color): IGNORED for row in CITYSCAPES_CLASSES}, **scored},
+            "Cityscapes' colors",
+        ),
+        (CAMVID, {value_of_color(color): merged for _, color, merged in CAMVID_RAW}, "CamVid's 32 colors"),
         (
             CAMVID,
-            {**{_BLACK: IGNORED}, **{code_of(one.color): one.name for one in CAMVID.classes}},
+            {**{_BLACK: IGNORED}, **{value_of_color(one.color): one.name for one in CAMVID.classes}},
             "CamVid's 11 colors",
         ),
     )
@@ -230,7 +234,9 @@ def _numbered_colors(codes: list[int], nameless: str) -> Meaning:
         names[_BLACK] = IGNORED
         unsure.append("black, 0,0,0, is taken for pixels without a class; it may be a class such as background")
     names = names or {_BLACK: "class 0"}
-    return Meaning(names, {name: color_of(code) for code, name in names.items()}, None, "the colors found", unsure)
+    return Meaning(
+        names, {name: color_of_value(code) for code, name in names.items()}, None, "the colors found", unsure
+    )
 
 
 def _colors(names: list[str]) -> dict[str, Color]:

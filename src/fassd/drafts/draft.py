@@ -17,7 +17,7 @@ from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError
 from fassd.data.description import WHOLE, Description
 from fassd.data.folder import scan_described
-from fassd.data.mask_encoding import code_of
+from fassd.data.mask_encoding import value_of_color
 from fassd.drafts.classes import IGNORED, Meaning, meaning_of, spell
 from fassd.drafts.groups import SPLIT, USUAL_SPLITS
 from fassd.drafts.lists import DRAFTED, Listed, listed_pairs, listed_splits
@@ -264,7 +264,7 @@ def _needs_codes(survey: Survey, meaning: Meaning, ignored: list[int]) -> bool:
     if not survey.by_color:
         return classes != dict(enumerate(meaning.classes))
     space = {label.name: label.color for label in meaning.space.classes} if meaning.space else meaning.colors
-    return classes != {code_of(space[name]): name for name in meaning.classes}
+    return classes != {value_of_color(space[name]): name for name in meaning.classes}
 
 
 def _quoted(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fassd.core.arrays import Codes
+from fassd.core.arrays import MaskValues
 from fassd.core.errors import DataError, FassdError
 from fassd.data.mask_encoding import Color
 from fassd.media.formats import opened
@@ -79,7 +79,7 @@ def survey_masks(masks: Sequence[Path]) -> Survey:
     return survey
 
 
-def _add(survey: Survey, codes: Codes) -> None:
+def _add(survey: Survey, codes: MaskValues) -> None:
     third = len(codes) // 3
     for counter, part in ((survey.pixels, codes), (survey.upper, codes[:third]), (survey.lower, codes[-third:])):
         flat = part.ravel()

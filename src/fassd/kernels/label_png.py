@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fassd.core.arrays import Codes
+from fassd.core.arrays import MaskValues
 from fassd.kernels.compiled import WORD, compiled, kept, set_word, word_at
 
 # DEFLATE's lengths and distances: what a symbol starts from, and how many bits are added to it.
@@ -255,7 +255,7 @@ _TEXTS, _TURN = (b"tEXt", b"zTXt", b"iTXt"), b"Raw profile type exif"
 _MOST_BYTES = 1 << 26
 
 
-def decode_label_png(content: bytes) -> Codes | None:
+def decode_label_png(content: bytes) -> MaskValues | None:
     """The values of a label file.
 
     Args:

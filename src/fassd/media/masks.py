@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fassd.core.arrays import Codes
+from fassd.core.arrays import MaskValues
 from fassd.core.errors import DataError
 from fassd.media.formats import Header, opened
 
@@ -14,7 +14,7 @@ _SINGLE_CHANNEL = ("L", "P", "1", "I;16", "I;16B")
 _COLORED = ("RGB", "RGBA", "RGBX")
 
 
-def read_values(path: Path) -> Codes:
+def read_values(path: Path) -> MaskValues:
     """The values of a label file: uint8, or uint16 of files with 16 bits; height x width, upright like its picture.
 
     A palette's colors are ignored, its indices are the values; 1 bit gives 0 and 1.
@@ -30,7 +30,7 @@ def read_values(path: Path) -> Codes:
             raise DataError(
                 path,
                 f"holds colors (mode {mode}) where one channel of class indices was expected; if each class has its "
-                'color, say coding = "colors" in dataset.toml',
+                'color, say mask_encoding = "colors" in dataset.toml',
             )
         if mode not in _SINGLE_CHANNEL:
             raise DataError(
@@ -42,11 +42,11 @@ def read_values(path: Path) -> Codes:
         stretch = {"L;2": 85, "L;4": 17}.get(header.raw_mode[:3], 1)
         if stretch > 1:
             values //= stretch
-        codes: Codes = values.astype(np.uint16 if mode.startswith("I") else np.uint8, copy=False)
-        return codes
+        stored: MaskValues = values.astype(np.uint16 if mode.startswith("I") else np.uint8, copy=False)
+        return stored
 
 
-def read_colors(path: Path) -> Codes:
+def read_colors(path: Path) -> MaskValues:
     """The colors of a label file as numbers: uint32, red * 65536 + green * 256 + blue; height x width, upright.
 
     A palette's colors count, not its indices. Transparency is ignored.
@@ -61,16 +61,16 @@ def read_colors(path: Path) -> Codes:
             raise DataError(
                 path,
                 f"holds one channel of values (mode {header.picture.mode}) where a color for each class was "
-                'expected; if the values are class indices, say coding = "values" in dataset.toml',
+                'expected; if the values are class indices, say mask_encoding = "values" in dataset.toml',
             )
         picture = header.upright()
         picture.info.pop("transparency", None)
         colors = np.array(picture.convert("RGB"))
-        codes: Codes = colors[..., 0].astype(np.uint32)
+        stored: MaskValues = colors[..., 0].astype(np.uint32)
         for channel in (1, 2):
-            codes <<= 8
-            codes |= colors[..., channel]
-        return codes
+            stored <<= 8
+            stored |= colors[..., channel]
+        return stored
 
 
 def _refuse_altered(path: Path, header: Header) -> None:

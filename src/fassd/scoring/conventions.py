@@ -105,7 +105,7 @@ def parse_number(text: str) -> GivenNumber:
 def explain(
     number: GivenNumber, report: Report, answers: NetworkPredictions | FileAnswers, watch: Watch = ignore_events
 ) -> list[Convention]:
-    """Scores the fully marked frames under every convention.
+    """Scores the fully annotated frames under every convention.
 
     Those that give the number come first, the most ordinary of them at the top; then the others, the nearest first.
 
@@ -117,7 +117,7 @@ def explain(
     """
     tallies = _Tallies(len(report.label_space))
     for index, sample in enumerate(answers.dataset):
-        if sample.marked is None:
+        if sample.annotated is None:
             _count(tallies, answers, index, sample)
         watch(Event("image", {"done": index + 1, "total": len(answers.dataset), "name": sample.name}))
     found = [*_from_counts(tallies), *_from_official(report), *_from_images(tallies), *_from_other_counts(tallies)]

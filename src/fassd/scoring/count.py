@@ -151,15 +151,15 @@ class Origin:
 
 @dataclass
 class Part:
-    """The frames of a split on which the same classes were marked, and what was counted on them.
+    """The frames of a split on which the same classes were annotated, and what was counted on them.
 
     Attributes:
-        marked: the classes that count and may be the answer; None means all.
+        annotated: the classes that count and may be the answer; None means all.
         counts: of all its frames together.
         sizes: frames by (height, width).
     """
 
-    marked: tuple[int, ...] | None
+    annotated: tuple[int, ...] | None
     counts: Counts
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
 
@@ -175,8 +175,8 @@ class Part:
 
     @property
     def mean_iou(self) -> float | None:
-        """Over the marked classes that occur."""
-        return mean_iou(self.counts.confusion, self.marked)
+        """Over the annotated classes that occur."""
+        return mean_iou(self.counts.confusion, self.annotated)
 
     @property
     def pixel_accuracy(self) -> float | None:
@@ -207,14 +207,14 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class Report:
-    """What an evaluation found: the fully marked frames first, then each partly marked kind apart.
+    """What an evaluation found: the fully annotated frames first, then each partially annotated kind apart.
 
     Attributes:
         label_space: the classes.
         data, split: what was scored.
         origin: where the answers came from.
         boundary_share: of the diagonal, within which boundary IoU looked; None where borders were left out.
-        parts: fully marked frames, then partly marked ones.
+        parts: fully annotated frames, then partially annotated ones.
         images: every frame, in the data set's order.
         official: Cityscapes' own scores, where the data have its layout.
     """
@@ -248,12 +248,12 @@ class Report:
             **first,
             **official,
             "worst": [{"name": image.name, "mean_iou": image.mean_iou} for image in self.worst(10)],
-            "partly_marked": others,
+            "partially_annotated": others,
         }
 
     def _part_as_json(self, part: Part) -> dict[str, Any]:
         names, counts = self.label_space.names, part.counts
-        counted = range(len(names)) if part.marked is None else part.marked
+        counted = range(len(names)) if part.annotated is None else part.annotated
 
         def by_name(scores: list[float | None]) -> dict[str, float | None]:
             return {names[label]: scores[label] for label in counted}
@@ -263,10 +263,10 @@ class Report:
         return {
             "images": part.images,
             "sizes": {f"{width}x{height}": frames for (height, width), frames in sorted(part.sizes.items())},
-            "marked": [names[label] for label in counted],
+            "annotated": [names[label] for label in counted],
             "mean_iou": part.mean_iou,
             "pixel_accuracy": part.pixel_accuracy,
-            "mean_accuracy": mean_of(accuracy, part.marked),
+            "mean_accuracy": mean_of(accuracy, part.annotated),
             "frequency_weighted_iou": frequency_weighted_iou(counts.confusion),
             "iou": iou,
             "accuracy": by_name(accuracy),
@@ -274,7 +274,7 @@ class Report:
             "boundary": self.boundary_share
             and {
                 "share_of_diagonal": self.boundary_share,
-                "mean_iou": counts.boundary_mean_iou(part.marked),
+                "mean_iou": counts.boundary_mean_iou(part.annotated),
                 "iou": by_name(counts.boundary_iou()),
             },
             "trimap": self.boundary_share
@@ -296,12 +296,12 @@ class MetricAccumulator:
     def add(self, index: int, scored: Scored) -> None:
         """Adds one image."""
         pair, counts = self._dataset.pairs[index], scored.counts
-        marked = None if pair.marked is None else tuple(sorted(pair.marked))
-        part = self._parts.setdefault(marked, Part(marked, Counts.none(len(self._dataset.label_space))))
+        annotated = None if pair.annotated is None else tuple(sorted(pair.annotated))
+        part = self._parts.setdefault(annotated, Part(annotated, Counts.none(len(self._dataset.label_space))))
         part.counts += counts
         part.sizes[scored.size] += 1
         iou = tuple(class_iou(counts.confusion))
-        of_image = mean_of(iou, marked), pixel_accuracy(counts.confusion)
+        of_image = mean_of(iou, annotated), pixel_accuracy(counts.confusion)
         self._images.append(ImageScore(index, pair.name, scored.size, iou, *of_image))
         if self.official is not None and scored.official is not None:
             self.official.add_counts(scored.official)
@@ -314,7 +314,7 @@ class MetricAccumulator:
             self._dataset.split,
             origin,
             boundary_share(self._dataset) if self._borders else None,
-            tuple(sorted(self._parts.values(), key=lambda part: (part.marked is not None, part.marked or ()))),
+            tuple(sorted(self._parts.values(), key=lambda part: (part.annotated is not None, part.annotated or ()))),
             tuple(self._images),
             self.official,
         )
@@ -334,7 +334,7 @@ def _band_as_json(part: Part, width: int, confusion: Confusion) -> dict[str, Any
     return {
         "width": width,
         "pixels": int(confusion.sum()),
-        "mean_iou": mean_iou(confusion, part.marked),
+        "mean_iou": mean_iou(confusion, part.annotated),
         "pixel_accuracy": pixel_accuracy(confusion),
     }
 

@@ -34,16 +34,16 @@ class NetworkPredictions:
     saved: SavedPredictions | None = None
 
     def __call__(self, index: int, sample: Sample) -> Coded:
-        """The answer to one image, among the classes that were marked in it.
+        """The answer to one image, among the classes that were annotated in it.
 
         Raises:
             DataError: the image is too small for the network.
         """
         if self.saved is not None and (kept := self.saved.read(index, sample.labels.shape)) is not None:
             return kept
-        marked = None if sample.marked is None else tuple(np.flatnonzero(sample.marked).tolist())
+        annotated = None if sample.annotated is None else tuple(np.flatnonzero(sample.annotated).tolist())
         try:
-            class_map = averaged_answer(self.runtime, sample.image, self.averaging, marked)
+            class_map = averaged_answer(self.runtime, sample.image, self.averaging, annotated)
         except UsageError as error:
             raise DataError(self.dataset.pairs[index].image, str(error)) from None
         answer = answer_of(class_map, self.dataset)
@@ -67,7 +67,7 @@ def evaluate(runtime: Runtime, dataset: Dataset, watch: Watch = ignore_events) -
     """Scores a runtime on one split of one data set.
 
     Each image is answered at its own size, one scale, no flip; pixels whose label is IGNORE never count. On partly
-    marked frames only the marked classes may be the answer, and these frames are reported apart.
+    annotated frames only the annotated classes may be the answer, and these frames are reported apart.
 
     Args:
         runtime: answers.

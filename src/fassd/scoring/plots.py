@@ -72,7 +72,7 @@ def confusion_plot(confusion: Confusion, names: Sequence[str], among: Sequence[i
 def trimap_plot(report: Report) -> Image:
     """Mean IoU within bands around the true borders, beside that of all pixels."""
     part = report.parts[0]
-    values = [mean_iou(band, part.marked) for band in part.counts.bands]
+    values = [mean_iou(band, part.annotated) for band in part.counts.bands]
     known = [(width, 100 * value) for width, value in zip(WIDTHS, values, strict=True) if value is not None]
     figure = _figure((5.6, 3.8))
     axes = figure.add_subplot()

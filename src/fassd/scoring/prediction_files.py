@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 import PIL.Image
 
-from fassd.core.arrays import IGNORE, Codes
+from fassd.core.arrays import IGNORE, MaskValues
 from fassd.core.catalog import locate_weights
 from fassd.core.errors import DataError, FileError, UsageError
 from fassd.core.files import written_whole
@@ -88,7 +88,7 @@ def find_predictions(folder: Path, dataset: Dataset) -> list[Path]:
 
 
 def checked_prediction(
-    path: Path, values: Codes, dataset: Dataset, mask: Path, shape: tuple[int, ...], ids: Ids
+    path: Path, values: MaskValues, dataset: Dataset, mask: Path, shape: tuple[int, ...], ids: Ids
 ) -> Coded:
     """Somebody's answer to an image.
 
@@ -161,7 +161,7 @@ def _candidates(files: Sequence[tuple[str, Path]], stem: str, official: bool) ->
     return found
 
 
-def _answer(path: Path, values: Codes, dataset: Dataset, ids: Ids) -> Coded:
+def _answer(path: Path, values: MaskValues, dataset: Dataset, ids: Ids) -> Coded:
     classes = len(dataset.label_space)
     if not has_official_scores(dataset):
         _refuse_above(path, values, classes - 1, f"the {classes} classes are 0-{classes - 1}")

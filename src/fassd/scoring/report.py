@@ -75,8 +75,8 @@ def write_report(
     for earlier in folder.glob("worst_*.png"):
         earlier.unlink()
     part = report.parts[0]
-    marked = range(len(report.label_space)) if part.marked is None else part.marked
-    _save(folder / "confusion.png", confusion_plot(part.counts.confusion, report.label_space.names, marked))
+    annotated = range(len(report.label_space)) if part.annotated is None else part.annotated
+    _save(folder / "confusion.png", confusion_plot(part.counts.confusion, report.label_space.names, annotated))
     if report.boundary_share is not None:
         _save(folder / "trimap.png", trimap_plot(report))
     for number, image in enumerate(report.worst(DRAWN), 1):

@@ -45,7 +45,7 @@ def mean_iou(request: Request, scored_on: ScoredOn) -> float | None:
         scored_on: labeled images, checked.
 
     Returns:
-        None where nothing was scored: the split has no fully marked images.
+        None where nothing was scored: the split has no fully annotated images.
     """
     variant = request.variant
     runtime, precision = ("pytorch", "float32") if variant.runtime == AUTHORS else (variant.runtime, variant.precision)

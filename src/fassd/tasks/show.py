@@ -119,8 +119,8 @@ def _tile(pair: Pair, seen: PairPreview, space: LabelSpace, side: int) -> Tile:
     notes = []
     if seen.image is not None:
         notes.append(f"{seen.image.shape[1]} x {seen.image.shape[0]}")
-    if pair.marked is not None:
-        notes.append(f"partly marked: {len(pair.marked)} of {len(space)} classes")
+    if pair.annotated is not None:
+        notes.append(f"partially annotated: {len(pair.annotated)} of {len(space)} classes")
     drawn = pictures(seen, space, side)
     if seen.problem and None not in drawn:
         notes.append(seen.problem)

@@ -26,8 +26,8 @@ def keep_for_inspection(folder: Path, batch: Batch, step: int, rank: int, found:
     """
     place = folder / "failed" / f"update-{step:08}-process-{rank}"
     tensors = {"images": batch.images.contiguous(), "labels": batch.labels.contiguous()}
-    if batch.marked is not None:
-        tensors["marked"] = batch.marked.contiguous()
+    if batch.annotated is not None:
+        tensors["annotated"] = batch.annotated.contiguous()
     with written_whole(place / "batch.safetensors") as path:
         path.write_bytes(save(tensors, {"names": "\n".join(batch.names), "found": found}))
     for number, image in enumerate(batch.images):

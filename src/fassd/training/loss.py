@@ -30,22 +30,22 @@ def bootstrapped_cross_entropy(
     *,
     min_kept: int = 4096,
     threshold: float = 0.3,
-    marked: Tensor | None = None,
+    annotated: Tensor | None = None,
     class_weights: Tensor | None = None,
 ) -> Tensor:
     """The mean loss of the hard pixels of each image, then the mean over images.
 
     In an image where more than `min_kept` pixels lose more than `threshold`, those pixels count; in any other the
     `min_kept` worst do. 0.3 means a probability of the true class below 0.741. Ignored pixels lose 0 and can be among
-    the worst `min_kept` where an image has fewer marked ones. With class weights the same pixels are chosen, and their
-    mean is weighted.
+    the worst `min_kept` where an image has fewer annotated ones. With class weights the same pixels are chosen, and
+    their mean is weighted.
 
     Args:
         logits: (N, classes, h, w); brought to the labels' size first if they differ.
         labels: (N, H, W) integers, a class or IGNORE.
         min_kept: K of the published code; below the number of pixels.
         threshold: on the loss of a pixel.
-        marked: (N, classes) bool, the classes that were marked in each image: the cross entropy is over these
+        annotated: (N, classes) bool, the classes that were annotated in each image: the cross entropy is over these
             logits alone, the others get no gradient. None means all.
         class_weights: (classes,) positive. None means 1 for each.
 
@@ -63,13 +63,13 @@ def bootstrapped_cross_entropy(
         )
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
-    if marked is None:
-        marked = torch.ones(logits.shape[:2], dtype=torch.bool)
+    if annotated is None:
+        annotated = torch.ones(logits.shape[:2], dtype=torch.bool)
     weights = torch.ones(_LABELS, dtype=torch.float64)
     if class_weights is not None:
         # An ignored pixel that fills up the worst `min_kept` weighs 1, as without class weights.
         weights[: len(class_weights)] = class_weights
-    loss: Tensor = _HardMean.apply(logits, _as_bytes(labels), marked.cpu(), weights, Rule(threshold, 0), min_kept)  # type: ignore[no-untyped-call]
+    loss: Tensor = _HardMean.apply(logits, _as_bytes(labels), annotated.cpu(), weights, Rule(threshold, 0), min_kept)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -78,10 +78,10 @@ class _HardMean(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        context: Any, logits: Tensor, labels: Tensor, marked: Tensor, weights: Tensor, above: Rule, min_kept: int
+        context: Any, logits: Tensor, labels: Tensor, annotated: Tensor, weights: Tensor, above: Rule, min_kept: int
     ) -> Tensor:
         """A scalar; remembers its gradient by the logits."""
-        passes = _passes(logits.detach(), labels, marked, weights)
+        passes = _passes(logits.detach(), labels, annotated, weights)
         everyone = range(len(labels))
         tallies = passes.lose(everyone, [above] * len(labels))
         if any(one.unknown for one in tallies):
@@ -93,7 +93,7 @@ class _HardMean(torch.autograd.Function):
             tallies[image] = tally
         gradient = torch.zeros_like(logits)
         for image, (one, tally) in enumerate(zip(passes.gradient, tallies, strict=True)):
-            gradient[image, marked[image]] = torch.as_tensor(one) / (tally.weight * len(tallies))
+            gradient[image, annotated[image]] = torch.as_tensor(one) / (tally.weight * len(tallies))
         context.save_for_backward(gradient)
         return logits.new_tensor(np.mean([tally.lost / tally.weight for tally in tallies]))
 
@@ -104,13 +104,13 @@ class _HardMean(torch.autograd.Function):
         return context.saved_tensors[0] * gradients[0], None, None, None, None, None
 
 
-def _passes(logits: Tensor, labels: Tensor, marked: Tensor, weights: Tensor) -> PixelLosses | Strips:
+def _passes(logits: Tensor, labels: Tensor, annotated: Tensor, weights: Tensor) -> PixelLosses | Strips:
     """What passes over the images: the kernel where it can."""
-    # What the labels stand for among the marked classes of each image.
+    # What the labels stand for among the annotated classes of each image.
     places = torch.full((len(labels), _LABELS), UNKNOWN, dtype=torch.int32)
-    places[:, : marked.shape[1]] = torch.where(marked, marked.cumsum(1) - 1, RULED_OUT).int()
+    places[:, : annotated.shape[1]] = torch.where(annotated, annotated.cumsum(1) - 1, RULED_OUT).int()
     places[:, IGNORE] = IGNORED
-    planes = [one if marks.all() else one[marks] for one, marks in zip(logits.contiguous(), marked, strict=True)]
+    planes = [one if marks.all() else one[marks] for one, marks in zip(logits.contiguous(), annotated, strict=True)]
     # An infinity or a NaN makes the sum one.
     if logits.device.type == "cpu" and logits.dtype == torch.float32 and logits.sum().isfinite():
         arrays = [one.numpy() for one in planes]

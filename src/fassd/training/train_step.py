@@ -347,7 +347,7 @@ class SegmentationTrainStep(TrainStep[SegmentationNetwork]):
             part.labels,
             min_kept=values.min_kept,
             threshold=values.threshold,
-            marked=part.marked,
+            annotated=part.annotated,
             class_weights=self._class_weights,
         )
 

@@ -110,12 +110,12 @@ class Validator:
         )
 
     def _iou(self, reports: Sequence[Report]) -> dict[str, float | None]:
-        """Of each class, over all fully marked images."""
+        """Of each class, over all fully annotated images."""
         space = self.datasets[0].label_space
         total = Counts.none(len(space))
         for report in reports:
             for part in report.parts:
-                if part.marked is None:
+                if part.annotated is None:
                     total += part.counts
         return dict(zip(space.names, class_iou(total.confusion), strict=True))
 
@@ -141,10 +141,10 @@ def _joined(reports: Sequence[Report]) -> Report:
     """One report of the shares of one data set: every count added up."""
     parts: dict[tuple[int, ...] | None, Part] = {}
     for part in (part for report in reports for part in report.parts):
-        known = parts.setdefault(part.marked, Part(part.marked, Counts.none(len(reports[0].label_space))))
+        known = parts.setdefault(part.annotated, Part(part.annotated, Counts.none(len(reports[0].label_space))))
         known.counts += part.counts
         known.sizes += part.sizes
-    ordered = sorted(parts.values(), key=lambda part: (part.marked is not None, part.marked or ()))
+    ordered = sorted(parts.values(), key=lambda part: (part.annotated is not None, part.annotated or ()))
     return replace(reports[0], parts=tuple(ordered), images=tuple(one for report in reports for one in report.images))
 
 
