@@ -70,11 +70,13 @@ def main() -> None:
     busy = load_before(usable_cores())
     if given.clock == "core":
         torch.set_num_threads(1)
-    recipe = read_recipe(locate_recipe("camvid-published"))
-    augmentation = msgspec.structs.replace(recipe.augmentation, crop=tuple(given.crop))
-    recipe = msgspec.structs.replace(
-        recipe, network=given.network, batch=given.batch, precision=given.precision, augmentation=augmentation
-    )
+    overrides = {
+        "network": given.network,
+        "batch_size": given.batch,
+        "precision": given.precision,
+        "augmentation.crop_size": list(given.crop),
+    }
+    recipe = read_recipe(locate_recipe("camvid-published"), overrides)
     with tempfile.TemporaryDirectory() as folder:
         row = _measure(recipe, _dataset(Path(folder)), given.rounds, CLOCKS[given.clock])
     print(json.dumps(row, indent=2))

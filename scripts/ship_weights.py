@@ -4,7 +4,7 @@ python scripts/ship_weights.py runs/camvid fassd-net-l2-camvid --data camvid:PAT
 
 What ships is the mean of the run's best and last weights (Izmailov et al., *Averaging Weights Leads to Wider Optima*,
 UAI 2018): steadier on pictures unlike the validation split than the update that happened to score best there. The best
-weights of a run whose recipe averages over its updates (`average`) are such a mean already and ship as they are.
+weights of a run with `ema_decay` in its recipe are such a mean already and ship as they are.
 """
 
 from __future__ import annotations

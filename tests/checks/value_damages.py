@@ -165,9 +165,7 @@ def _to_values(town: Town, every: bool) -> list[Culprit]:
 
 
 VALUES: tuple[Damage, ...] = (
-    Damage(
-        "a value without a meaning", "values", on_mask(_spot(200)), ("foreign-values",), r"200|\[mask_values\]|correct"
-    ),
+    Damage("a value without a meaning", "values", on_mask(_spot(200)), ("foreign-values",), r"200|\[codes\]|correct"),
     Damage(
         "another value beside the one that is ignored",
         "camvid",
@@ -205,13 +203,7 @@ VALUES: tuple[Damage, ...] = (
         r"train_3\.tiff lies there: rename it",
     ),
     Damage("one class too many", "values", on_mask(_spot(_COUNT)), ("foreign-values",), r"ignore = 9|correct"),
-    Damage(
-        "a color without a meaning",
-        "colors",
-        on_mask(_spot((1, 2, 3))),
-        ("foreign-values",),
-        r"\[mask_values\]|correct",
-    ),
+    Damage("a color without a meaning", "colors", on_mask(_spot((1, 2, 3))), ("foreign-values",), r"\[codes\]|correct"),
     Damage(
         "ignored pixels are written otherwise",
         "values",
@@ -295,7 +287,7 @@ VALUES: tuple[Damage, ...] = (
         "trainids",
         on_mask(lookup({int(TO_TRAIN[n]): int(TO_RAW[n]) for n in range(_COUNT)} | {IGNORE: 0}), every=True),
         ("raw-ids",),
-        r"train ?ids|\[mask_values\]",
+        r"train ?ids|\[codes\]",
         fixed=True,
     ),
     Damage(
@@ -303,7 +295,7 @@ VALUES: tuple[Damage, ...] = (
         "trainids",
         on_mask(lookup({int(TO_TRAIN[n]): int(TO_RAW[n]) for n in range(_COUNT)} | {IGNORE: 0})),
         ("raw-ids",),
-        r"train ?ids|\[mask_values\]",
+        r"train ?ids|\[codes\]",
         fixed=True,
     ),
     Damage(

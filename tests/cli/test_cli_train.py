@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fassd.cli import training
-from fassd.core.recipe import read_recipe, recipe_from, shipped_recipes
+from fassd.core.processes import blocked_signals
+from fassd.core.recipe import read_values, recipe_from, shipped_recipes
 
 Fassd = Callable[..., tuple[int, str, str]]
 
@@ -25,12 +25,12 @@ def begin(world: Path) -> list[object]:
 
 def test_a_dry_run_prints_the_effective_recipe_and_what_it_takes(fassd: Fassd, begin: list[object]) -> None:
     before = set(Path().iterdir())
-    code, printed, said = fassd(*begin, "--batch", 4, "--set", "optimizer.lr=0.5", "--dry-run")
+    code, printed, said = fassd(*begin, "--batch-size", 4, "--set", "optimizer.lr=0.5", "--dry-run")
     assert (code, said) == (0, "")
     page, _, table = printed.partition("\nnetwork  ")
     recipe = recipe_from(tomllib.loads(page), "printed")
     assert (recipe.batch_size, recipe.optimizer.lr, recipe.iterations) == (4, 0.5, 2)
-    for word in ("parameters", "to learn from", "passes", "memory", "an update", "a validation", "the whole run"):
+    for word in ("parameters", "for training", "epochs", "memory", "one iteration", "one validation", "training "):
         assert word in table
     assert set(Path().iterdir()) == before
 
@@ -50,7 +50,10 @@ def test_a_run_goes_on_with_its_folder_alone(fassd: Fassd, begin: list[object], 
 
 @pytest.mark.parametrize(
     ("given", "named"),
-    [(("--batch", 4), "batch_size 4 instead of 2"), (("--set", "loss.min_kept=99"), "loss.min_kept 99 instead of 512")],
+    [
+        (("--batch-size", 4), "batch_size 4 instead of 2"),
+        (("--set", "loss.min_kept=99"), "loss.min_kept 99 instead of 512"),
+    ],
 )
 def test_going_on_with_other_values_is_refused_by_their_names(
     fassd: Fassd, begin: list[object], tmp_path: Path, given: tuple[object, ...], named: str
@@ -65,11 +68,11 @@ def test_going_on_with_other_values_is_refused_by_their_names(
 
 def test_the_recipes_that_ship_are_listed_by_the_verb_that_takes_them(fassd: Fassd) -> None:
     listed = []
-    for verb, trains in (("train", "segmentation"), ("pretrain", "classification")):
+    for verb, task in (("train", "segmentation"), ("pretrain", "classification")):
         code, printed, said = fassd(verb, "--recipes")
         assert (code, said) == (0, "")
         names = [line.split()[0] for line in printed.splitlines()[1:]]
-        assert {read_recipe(shipped_recipes()[name]).task for name in names} == {trains}
+        assert {read_values(shipped_recipes()[name])["task"] for name in names} == {task}
         listed += names
     assert sorted(listed) == list(shipped_recipes())
 
@@ -108,7 +111,7 @@ def test_where_no_terminal_shows_a_bar_lines_tell_of_the_updates(
 def test_a_signal_while_packages_load_comes_afterwards() -> None:
     """In the middle of PyTorch's import it came out as a bug of ours, or aborted the process."""
     seen: list[str] = []
-    with pytest.raises(KeyboardInterrupt), training._signals_wait():
+    with pytest.raises(KeyboardInterrupt), blocked_signals(signal.SIGINT, signal.SIGTERM):
         os.kill(os.getpid(), signal.SIGINT)
         seen.append("loaded")
     assert seen == ["loaded"]

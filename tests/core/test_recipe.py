@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from fassd.core.recipe import (
     locate_recipe,
     override_recipe,
     read_recipe,
+    read_values,
     recipe_from,
     shipped_recipes,
 )
-from fassd.networks.specs import check_alpha, network_by_name
+from fassd.core.renamed import RECIPE_KEYS, recipe_with_new_keys
+from fassd.networks.specs import NETWORKS, check_alpha, network_by_name
 
 SHIPPED = pytest.mark.parametrize("path", shipped_recipes().values(), ids=shipped_recipes().keys())
 SMALLEST = {"network": "baseline", "iterations": 10, "batch_size": 2, "augmentation": {"crop_size": [96, 128]}}
@@ -27,10 +30,12 @@ def _with(**changes: Any) -> dict[str, Any]:
 
 @SHIPPED
 def test_every_shipped_recipe_parses_and_fits_its_network(path: Path) -> None:
-    recipe = read_recipe(path)
-    spec = network_by_name(recipe.network)
-    check_alpha(spec, recipe.alpha)
-    assert min(recipe.augmentation.crop_size) >= spec.minimum_side
+    own = read_values(path).get("network")
+    for network in [own] if own else NETWORKS:
+        recipe = read_recipe(path, {"network": network})
+        spec = network_by_name(recipe.network)
+        check_alpha(spec, recipe.alpha)
+        assert min(recipe.augmentation.crop_size) >= spec.minimum_side
 
 
 @SHIPPED
@@ -158,3 +163,63 @@ def test_an_override_replaces_what_is_given_and_no_more() -> None:
 def test_an_override_is_checked_like_a_recipe() -> None:
     with pytest.raises(UsageError, match="options: batch_size: expected"):
         override_recipe(_smallest(), {"batch_size": 0})
+
+
+def test_a_file_without_a_network_takes_that_of_an_option(tmp_path: Path) -> None:
+    page = tmp_path / "mine.toml"
+    page.write_text("iterations = 10\nbatch_size = 2\n[augmentation]\ncrop_size = [96, 128]\n", encoding="utf-8")
+    assert read_recipe(page, {"network": "baseline"}) == recipe_from(SMALLEST, "made")
+    with pytest.raises(UsageError, match=r"mine\.toml: .*missing required field `network`"):
+        read_recipe(page)
+
+
+def _earlier(key: str) -> dict[str, Any]:
+    """A recipe with one key under its earlier name, which may stand in a section."""
+    section, _, name = key.rpartition(".")
+    return _with(**{section: {name: 1}}) if section else _with(**{key: 1})
+
+
+@pytest.mark.parametrize(("earlier", "current"), RECIPE_KEYS.items())
+def test_an_earlier_key_is_refused_with_its_current_name(tmp_path: Path, earlier: str, current: str) -> None:
+    with pytest.raises(UsageError, match=rf"mine\.toml: {re.escape(earlier)} is now {re.escape(current)}"):
+        recipe_from(_earlier(earlier), "mine.toml")
+    with pytest.raises(UsageError, match=rf"options: {re.escape(earlier)} is now {re.escape(current)}"):
+        override_recipe(_smallest(), {earlier: 1})
+
+
+def test_all_earlier_keys_are_told_in_one_sentence() -> None:
+    values = _with(trains="encoder", optimiser={"rate": 0.1, "momentum": 0.5})
+    with pytest.raises(UsageError) as refusal:
+        recipe_from(values, "mine.toml")
+    assert str(refusal.value) == (
+        "mine.toml: trains is now task (segmentation or classification), optimiser is now optimizer, optimiser.rate is "
+        "now optimizer.lr"
+    )
+
+
+def test_an_earlier_section_is_refused_in_an_option() -> None:
+    for earlier, current in (("optimiser.rate", "optimizer.lr"), ("optimiser.momentum", "optimizer.momentum")):
+        with pytest.raises(UsageError, match=f"options: {earlier} is now {current}"):
+            override_recipe(_smallest(), {earlier: 0.5})
+
+
+def test_values_of_an_earlier_version_are_read_under_the_current_keys() -> None:
+    earlier = {
+        **{"trains": "encoder", "network": "baseline", "batch": 4, "accumulate": 2, "average": 0.5},
+        **{"sync_norms": False, "augmentation": {"crop": [1, 2], "flip": 0.1, "jitter": 0.2}},
+        **{"loss": {"kept": 3, "auxiliary": 0.3, "threshold": 1.0}},
+        "optimiser": {"rate": 1, "decay": 2, "clip": 3, "decay_all": False, "encoder_rate": 4, "warmup": 5, "power": 6},
+    }
+    current = {
+        **{"task": "classification", "network": "baseline", "batch_size": 4, "accumulation_steps": 2},
+        **{"ema_decay": 0.5, "sync_batchnorm": False},
+        "augmentation": {"crop_size": [1, 2], "hflip": 0.1, "color_jitter": 0.2},
+        "loss": {"min_kept": 3, "aux_weight": 0.3, "threshold": 1.0},
+        "optimizer": {
+            **{"lr": 1, "weight_decay": 2, "clip_grad_norm": 3, "decay_norm_and_bias": False},
+            **{"encoder_lr_mult": 4, "warmup_iterations": 5, "power": 6},
+        },
+    }
+    assert recipe_with_new_keys(earlier) == current
+    assert recipe_with_new_keys(current) == current
+    assert recipe_with_new_keys({"batch": 4, "optimiser.rate": 0.5}) == {"batch_size": 4, "optimizer.lr": 0.5}

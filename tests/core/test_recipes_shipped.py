@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from fassd.core.recipe import Recipe, read_recipe, recipe_as_toml, recipe_from, shipped_recipes
+from fassd.core.errors import UsageError
+from fassd.core.recipe import (
+    Recipe,
+    locate_recipe,
+    read_recipe,
+    read_values,
+    recipe_as_toml,
+    recipe_from,
+    shipped_recipes,
+)
+from fassd.core.renamed import RECIPES, recipe_with_new_keys
 from fassd.networks.specs import NETWORKS
+
+TESTS = Path(__file__).parents[1]
+DOCS = TESTS.parent / "docs"
 
 # What both runs on Cityscapes share. From the paper: crop, scale, flip, momentum, decay, power. From the code: the
 # rest.
@@ -59,6 +76,16 @@ PAPER = {
 }
 
 
+# The values of every recipe that version 0.1.0 shipped, under the keys of then.
+EARLIER: dict[str, dict[str, Any]] = json.loads((TESTS / "data_before/recipes.json").read_text(encoding="utf-8"))
+
+
+def _shipped(name: str, network: str = "") -> Recipe:
+    """A shipped recipe with its own network, or with the one given."""
+    path = shipped_recipes()[name]
+    return read_recipe(path, {"network": network or read_values(path).get("network", "fassd-net")})
+
+
 def _flat(recipe: Recipe) -> dict[str, object]:
     """Every value by its full name."""
     flat: dict[str, object] = {}
@@ -69,25 +96,27 @@ def _flat(recipe: Recipe) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("network", PAPER)
-@pytest.mark.parametrize(("suffix", "run"), [("", FIRST_RUN), ("-finetune", SECOND_RUN)], ids=["first", "second"])
+@pytest.mark.parametrize(
+    ("name", "run"), [("cityscapes", FIRST_RUN), ("cityscapes-finetune", SECOND_RUN)], ids=["first", "second"]
+)
 def test_the_papers_runs_on_cityscapes_have_the_published_values(
-    network: str, suffix: str, run: dict[str, object]
+    network: str, name: str, run: dict[str, object]
 ) -> None:
-    values = _flat(read_recipe(shipped_recipes()[f"cityscapes-{network}{suffix}"]))
+    values = _flat(_shipped(name, network))
     expected = {"network": network, **PUBLISHED, **run}
-    assert {name: values[name] for name in expected} == expected
+    assert {key: values[key] for key in expected} == expected
     # How often a state is saved decides nothing; every other value is in the table above.
     assert values.keys() - expected.keys() == {"save_every", "keep_every"}
 
 
+@pytest.mark.skipif(not DOCS.is_dir(), reason="installed without the documents")
 @pytest.mark.parametrize("network", PAPER)
-@pytest.mark.parametrize(("suffix", "place"), [("", 0), ("-finetune", 1)], ids=["first", "second"])
-def test_the_score_that_a_recipe_names_is_the_papers(network: str, suffix: str, place: int) -> None:
-    text = shipped_recipes()[f"cityscapes-{network}{suffix}"].read_text(encoding="utf-8")
-    said = next(line for line in text.splitlines() if "mean IoU" in line)
-    score = PAPER[network][place]
-    assert (f"{score:.3f} in the paper" if score else "the paper gives none") in said
-    assert "not measured" in said
+def test_the_scores_in_the_documents_are_the_papers(network: str) -> None:
+    rows = [line for line in (DOCS / "training.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    (row,) = (row for row in rows if row.startswith(f"| `{network}` |"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")[1:]]
+    for cell, score in zip(cells, PAPER[network], strict=True):
+        assert cell.partition(" ")[0] == (f"{score:.3f}" if score else "none")
 
 
 def test_every_network_of_the_paper_has_both_runs() -> None:
@@ -97,30 +126,49 @@ def test_every_network_of_the_paper_has_both_runs() -> None:
 @pytest.mark.parametrize("name", shipped_recipes())
 def test_a_recipe_is_one_complete_page(name: str) -> None:
     text = shipped_recipes()[name].read_text(encoding="utf-8")
-    recipe = read_recipe(shipped_recipes()[name])
-    assert tomllib.loads(text) == tomllib.loads(recipe_as_toml(recipe)), "a value is left to its default"
+    values = {"network": "fassd-net", **tomllib.loads(text)}
+    assert values == tomllib.loads(recipe_as_toml(_shipped(name))), "a value is left to its default"
     assert len(text.splitlines()) <= 50
     assert all(len(line) <= 120 for line in text.splitlines())
 
 
-@pytest.mark.parametrize("name", ["camvid-fassd-net", "camvid-fassd-net-l1"])
-def test_the_published_recipe_at_camvids_size_differs_in_the_network_alone(name: str) -> None:
-    light, own = (read_recipe(shipped_recipes()[one]) for one in ("camvid-published", name))
-    assert own == msgspec.structs.replace(light, network=name.removeprefix("camvid-"))
+def test_three_recipes_are_for_any_network() -> None:
+    without = {name for name, path in shipped_recipes().items() if "network" not in read_values(path)}
+    assert without == {"cityscapes", "cityscapes-finetune", "camvid-published"}
+
+
+@pytest.mark.parametrize("name", EARLIER)
+def test_what_an_earlier_recipe_became_has_its_values(name: str) -> None:
+    current, _, network = RECIPES.get(name, name).partition(" --network ")
+    earlier = recipe_from(recipe_with_new_keys(EARLIER[name]), name)
+    # Only camvid-published had a network and lost it.
+    assert earlier == _shipped(current, network or ("fassd-net-l2" if current == "camvid-published" else ""))
+
+
+def test_every_earlier_recipe_is_known() -> None:
+    assert len(EARLIER) == 31
+    assert EARLIER.keys() == RECIPES.keys() | (shipped_recipes().keys() - {"cityscapes", "cityscapes-finetune"})
+
+
+@pytest.mark.parametrize(("name", "current"), RECIPES.items())
+def test_an_earlier_recipe_is_refused_with_the_current_command(name: str, current: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"fassd train {current} ")) as refusal:
+        locate_recipe(name)
+    assert str(refusal.value).startswith(f"the recipe {name} is now {current.partition(' ')[0]} with --network ")
 
 
 def test_pre_training_has_hardnets_published_values() -> None:
-    values = _flat(read_recipe(shipped_recipes()["imagenet"]))
+    values = _flat(_shipped("imagenet"))
     hardnet = {"batch_size": 256, "optimizer.lr": 0.05, "optimizer.weight_decay": 6e-5, "optimizer.momentum": 0.9}
     assert {name: values[name] for name in hardnet} == hardnet
-    recipe = recipe_from(msgspec.to_builtins(read_recipe(shipped_recipes()["imagenet"])), "imagenet")
+    recipe = recipe_from(msgspec.to_builtins(_shipped("imagenet")), "imagenet")
     assert 149 < recipe.iterations * recipe.batch_size / 1_281_167 < 151
 
 
 def test_what_pre_training_makes_fits_the_papers_recipes() -> None:
-    encoder = read_recipe(shipped_recipes()["imagenet"])
+    encoder = _shipped("imagenet")
     stages = NETWORKS[encoder.network].stages
     for name in PAPER:
-        recipe = read_recipe(shipped_recipes()[f"cityscapes-{name}"])
+        recipe = _shipped("cityscapes", name)
         assert recipe.channel_order == encoder.channel_order
         assert NETWORKS[name].stages == stages[: len(NETWORKS[name].stages)]

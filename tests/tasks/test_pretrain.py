@@ -268,7 +268,7 @@ def test_the_command_trains_goes_on_and_says_how_to_use_the_result(
     told = [str(page), "--data", str(pictures), "--iterations", "1", "--workers", "0", "--device", "cpu"]
     assert fassd(["pretrain", *told, "--out", str(out)]) == 0
     captured = capsys.readouterr()
-    assert f"--encoder {out / 'best.safetensors'}" in captured.out
+    assert f"--encoder-weights {out / 'best.safetensors'}" in captured.out
     assert "top-5 on val 100.00%" in captured.err
     assert fassd(["pretrain", "--resume", "--out", str(out), "--workers", "0", "--device", "cpu"]) == 0
     assert Run(out).recipe().iterations == 1
@@ -283,12 +283,12 @@ def test_a_dry_run_measures_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     page = tmp_path / "mine.toml"
     page.write_text(recipe_as_toml(_recipe()), encoding="utf-8")
-    told = ["--data", str(pictures), "--batch", "12", "--dry-run", "--device", "cpu"]
+    told = ["--data", str(pictures), "--batch-size", "12", "--dry-run", "--device", "cpu"]
     assert fassd(["pretrain", str(page), *told]) == 0
     printed, _, table = capsys.readouterr().out.partition("\nnetwork  ")
     assert recipe_from(tomllib.loads(printed), "printed").batch_size == 12
-    assert "18 to learn from, 9 to score on" in table
-    assert "9 of 12 images: 6.0 passes" in table
+    assert "18 for training, 9 for validation" in table
+    assert "9 of 12 images: 6.0 epochs" in table
     assert list(tmp_path.iterdir()) == [page]
 
 

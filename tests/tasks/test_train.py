@@ -96,7 +96,7 @@ def test_the_same_order_gives_the_same_weights(order: TrainConfig, finished: tup
 
 def test_training_starts_from_a_checkpoint(order: TrainConfig, tiny_weights: Path) -> None:
     gentle = recipe(iterations=1, optimizer={"lr": 1e-12, "weight_decay": 0.0})
-    train(replace(order, recipe=gentle, start=str(tiny_weights)))
+    train(replace(order, recipe=gentle, init_weights=str(tiny_weights)))
     begun, trained = read_checkpoint(tiny_weights).arrays, read_checkpoint(order.out / "best.safetensors")
     for name, array in trained.arrays.items():
         if "running" not in name:
@@ -106,7 +106,7 @@ def test_training_starts_from_a_checkpoint(order: TrainConfig, tiny_weights: Pat
 
 def test_training_starts_from_an_encoder(order: TrainConfig, tmp_path: Path, tiny_weights: Path) -> None:
     gentle = recipe(iterations=1, seed=9, optimizer={"lr": 1e-12, "weight_decay": 0.0})
-    train(replace(order, recipe=gentle, encoder=tiny_weights))
+    train(replace(order, recipe=gentle, encoder_weights=tiny_weights))
     begun, trained = read_checkpoint(tiny_weights).arrays, read_checkpoint(order.out / "best.safetensors").arrays
     kept = {name for name in trained if "weight" in name and np.allclose(trained[name], begun[name], atol=1e-6)}
     assert all(name in kept for name in trained if name.startswith("encoder.") and name.endswith("conv.weight"))
@@ -117,8 +117,10 @@ def test_starting_from_another_network_is_refused_before_the_folder_is_made(
     order: TrainConfig, tmp_path: Path, make_checkpoint: Callable[..., Path]
 ) -> None:
     start = make_checkpoint(tmp_path / "start.safetensors", "baseline", CAMVID)
-    with pytest.raises(CheckpointError, match=r"start\.safetensors: is baseline .* but fassd-net-l2 .*--encoder"):
-        train(replace(order, start=str(start)))
+    with pytest.raises(
+        CheckpointError, match=r"start\.safetensors: is baseline .* but fassd-net-l2 .*--encoder-weights"
+    ):
+        train(replace(order, init_weights=str(start)))
     assert not order.out.exists()
 
 
@@ -128,7 +130,7 @@ def test_starting_from_other_classes_keeps_those_that_share_a_name_and_says_so(
     start = make_checkpoint(tmp_path / "start.safetensors", space=CITYSCAPES, seed=7)
     gentle = recipe(iterations=1, optimizer={"lr": 1e-15, "weight_decay": 0.0})
     events: list[Event] = []
-    train(replace(order, recipe=gentle, start=str(start)), events.append)
+    train(replace(order, recipe=gentle, init_weights=str(start)), events.append)
     begun, trained = read_checkpoint(start).arrays, read_checkpoint(order.out / "best.safetensors").arrays
     shared = [name for name in CAMVID.names if name.casefold() in map(str.casefold, CITYSCAPES.names)]
     assert {"Road", "Car", "Sky"} <= set(shared)
@@ -144,22 +146,22 @@ def test_starting_from_other_classes_keeps_those_that_share_a_name_and_says_so(
     assert f"rows of {', '.join(shared)} were kept; fresh are the classes Pavement" in said
 
 
-@pytest.mark.parametrize("wrong", ["start", "encoder"])
+@pytest.mark.parametrize("wrong", ["init_weights", "encoder_weights"])
 def test_starting_from_weights_that_want_other_colors_is_refused(
     order: TrainConfig, tiny_weights: Path, wrong: str
 ) -> None:
-    given: dict[str, Any] = {"start": str(tiny_weights)} if wrong == "start" else {"encoder": tiny_weights}
+    given: dict[str, Any] = {wrong: str(tiny_weights) if wrong == "init_weights" else tiny_weights}
     with pytest.raises(UsageError, match=r'in the order rgb, .* is bgr; set channel_order = "rgb"'):
         train(replace(order, recipe=recipe(channel_order="bgr"), **given))
     assert not order.out.exists()
 
 
-@pytest.mark.parametrize("wrong", ["start", "encoder"])
+@pytest.mark.parametrize("wrong", ["init_weights", "encoder_weights"])
 def test_starting_from_a_missing_file_is_refused_before_the_folder_is_made(
     order: TrainConfig, tmp_path: Path, wrong: str
 ) -> None:
     missing = tmp_path / "missing.safetensors"
-    given: dict[str, Any] = {"start": str(missing)} if wrong == "start" else {"encoder": missing}
+    given: dict[str, Any] = {wrong: str(missing) if wrong == "init_weights" else missing}
     with pytest.raises(CheckpointError, match=r"missing\.safetensors: there is no such file"):
         train(replace(order, **given))
     assert not order.out.exists()
@@ -249,7 +251,9 @@ def test_two_sets_one_of_them_partially_annotated_are_learned_together(
 
 def test_an_encoder_and_weights_to_start_from_exclude_each_other(tmp_path: Path) -> None:
     recipe = read_recipe(shipped_recipes()["camvid"])
-    order = TrainConfig(recipe, ["camvid:x"], tmp_path / "run", encoder=tmp_path / "e", start="fassd-net-l2-camvid")
+    order = TrainConfig(
+        recipe, ["camvid:x"], tmp_path / "run", encoder_weights=tmp_path / "e", init_weights="fassd-net-l2-camvid"
+    )
     with pytest.raises(UsageError, match="give one of them"):
         train(order)
     assert not (tmp_path / "run").exists()

@@ -156,11 +156,11 @@ def test_what_contradicts_the_run_is_named(begun: TrainConfig, given: dict[str, 
         continue_run(begun.out, begun.recipe_name if named else None, given, [])
 
 
-@pytest.mark.parametrize(("given", "named"), [(("x", None), "--start"), ((None, "x"), "--encoder")])
+@pytest.mark.parametrize(("given", "named"), [(("x", None), "--init-weights"), ((None, "x"), "--encoder-weights")])
 def test_another_beginning_than_the_run_s_is_refused(
     begun: TrainConfig, given: tuple[str | None, str | None], named: str
 ) -> None:
-    with pytest.raises(UsageError, match=f"{named} left away"):
+    with pytest.raises(UsageError, match=f"started without {named}; omit {named} to resume it"):
         continue_run(begun.out, None, {}, [], given)
 
 

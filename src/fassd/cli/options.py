@@ -15,9 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _DATA = "Data set, camvid:PATH, cityscapes:PATH or folder:PATH (described by its dataset.toml); may be repeated."
 data = click.option("--data", required=True, multiple=True, metavar="KIND:PATH", help=_DATA)
-data_if_new = click.option(
-    "--data", multiple=True, metavar="KIND:PATH", help=f"{_DATA} A run that goes on knows its own."
-)
+data_if_new = click.option("--data", multiple=True, metavar="KIND:PATH", help=f"{_DATA} Not needed with --resume.")
 weights = click.option(
     "--weights",
     default=DEFAULT_WEIGHTS,

@@ -8,35 +8,47 @@ from typing import Any
 import click
 
 from fassd.cli import options
-from fassd.cli.training import by_recipe, carry_out, choose, print_rehearsal
+from fassd.cli.training import print_estimate, resolve, run_training, training_options
 
 
 @click.command("train", short_help="Train a network by a recipe.")
 @click.argument("recipe", metavar="[RECIPE]", required=False)
 @options.data_if_new
-@click.option("--encoder", type=click.Path(path_type=Path), default=None, help="Encoder checkpoint to start from.")
-@click.option("--start", default=None, metavar="NAME|FILE", help="Weights to start from, whatever their classes.")
-@by_recipe
+@click.option(
+    "--init-weights", default=None, metavar="NAME|FILE", help="Weights to start from; their classes may differ."
+)
+@options.renamed("--start", "--init-weights")
+@click.option(
+    "--encoder-weights",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="Encoder checkpoint to start from.",
+)
+@options.renamed("--encoder", "--encoder-weights")
+@training_options
 def train_command(recipe: str | None, data: tuple[str, ...], dry_run: bool, **given: Any) -> None:
-    """Train by RECIPE: the name of one that ships (--recipes lists them) or a TOML file.
+    """Train by RECIPE: the name of a shipped one (--recipes lists them) or a TOML file.
 
-    The best checkpoint by the mean IoU on `val` is OUT/best.safetensors. A run that was stopped, or whose machine
-    died, goes on with `fassd train --resume --out OUT`. Under `torchrun` or `accelerate launch` the same command
-    trains with several processes.
+    The checkpoint with the best mean IoU on `val` is OUT/best.safetensors. `fassd train --resume --out OUT` resumes a
+    run that was stopped or crashed. Under `torchrun` or `accelerate launch` the same command trains with several
+    processes.
     """
-    chosen = choose(recipe, data, "KIND:PATH", {**given, "dry_run": dry_run})
+    resolved = resolve(recipe, data, "KIND:PATH", {**given, "dry_run": dry_run})
     from fassd.training.setup import TrainConfig
 
-    start, encoder = given["start"], given["encoder"]
-    if chosen.beginning is not None:
-        start, encoder = chosen.beginning.start, chosen.beginning.encoder and Path(chosen.beginning.encoder)
-    order = TrainConfig(data=chosen.data, start=start, encoder=encoder, **chosen.common)
+    init_weights, encoder_weights = given["init_weights"], given["encoder_weights"]
+    if info := resolved.run_info:
+        init_weights, encoder_weights = info.init_weights, info.encoder_weights and Path(info.encoder_weights)
+    config = TrainConfig(
+        data=resolved.data, init_weights=init_weights, encoder_weights=encoder_weights, **resolved.config
+    )
     if dry_run:
         from fassd.training.dry_run import dry_run as estimate
 
-        print_rehearsal(order.recipe, lambda: estimate(order))
+        print_estimate(config.recipe, lambda: estimate(config))
         return
     from fassd.tasks.train import train
 
-    then = f"try it: fassd predict PICTURE --weights {order.out / 'best.safetensors'}"
-    carry_out(lambda watch: train(order, watch), "mean IoU", then)
+    following = f"try it: fassd predict IMAGE --weights {config.out / 'best.safetensors'}"
+    run_training(lambda watch: train(config, watch), "mean IoU", following)

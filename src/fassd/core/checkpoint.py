@@ -66,7 +66,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What a checkpoint says of itself, stored as JSON under the metadata key `fassd`, beside the file's digest.
 
     Attributes:
-        content: a whole network, or the encoder alone (for `--encoder`).
+        content: a whole network, or the encoder alone (for `--encoder-weights`).
         network: name of the row.
         alpha: the DAPF's divisor.
         label_space: classes in the order of the outputs; None in an encoder-only file.

@@ -27,6 +27,19 @@ _AHEAD = 3
 
 
 @contextmanager
+def blocked_signals(*signals: signal.Signals) -> Iterator[None]:
+    """Signals arrive when the block ends; processes that are started in it inherit them blocked. No-op on Windows."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def worker_processes(count: int) -> Iterator[Spread]:
     """Yields what spreads work over processes; with `count` 1 it works in this one.
 
@@ -42,7 +55,9 @@ def worker_processes(count: int) -> Iterator[Spread]:
     def spread(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
         waiting: deque[Future[B]] = deque()
         rest = iter(items)
-        with _interrupts_held():  # a pool that spawns starts all its processes with the first task
+        # A pool that spawns starts all its processes with the first task. Ctrl-C stays blocked in them: their imports,
+        # of a second or more, come before their initializer, which ignores it.
+        with blocked_signals(signal.SIGINT):
             waiting.extend(pool.submit(work, item) for item in islice(rest, count * _AHEAD))
         while waiting:
             result = waiting.popleft().result()
@@ -57,22 +72,6 @@ def worker_processes(count: int) -> Iterator[Spread]:
 
 def _here(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
     return (work(item) for item in items)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Keeps Ctrl-C waiting, here until the block ends, in processes started meanwhile until they leave it to us.
-
-    Their imports, of a second or more, come before their initializer; a blocked signal stays blocked in a new process.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _leave_interrupts() -> None:

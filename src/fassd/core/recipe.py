@@ -1,4 +1,4 @@
-"""A recipe: every value that decides how a network is trained, read from one page of TOML."""
+"""A recipe: every value that decides how a network is trained, read from one TOML file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -16,24 +16,24 @@ from msgspec import Meta
 
 from fassd.core.catalog import shipped_or_file
 from fassd.core.errors import FileError, UnknownName, UsageError
-from fassd.core.renamed import key_of_today, recipe_with_new_keys
+from fassd.core.renamed import RECIPES, TASKS, current_key, recipe_with_new_keys
 
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 AboveZero = Annotated[float, Meta(gt=0, lt=1e6)]
 Task: TypeAlias = Literal["segmentation", "classification"]
-"""What a recipe is for: `fassd train` or `fassd pretrain`."""
+"""Of `fassd train`, or of `fassd pretrain`."""
 
 
 class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Flip, scale, pad, crop, in the order of the published code.
 
     Attributes:
-        crop_size: height and width, pixels, that a network sees while training.
+        crop_size: height and width, in pixels, of what the network sees in training.
         scale: smallest and largest factor by which an image is resized, drawn uniformly.
-        hflip: probability of mirroring left and right.
-        color_jitter: strength of random brightness, contrast, saturation and tint, 0 (published: none) to 1.
+        hflip: probability of a horizontal flip.
+        color_jitter: strength of random brightness, contrast, saturation and tint, 0..1; 0 as published: none.
     """
 
     crop_size: tuple[Positive, Positive]
@@ -43,15 +43,15 @@ class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Bootstrapped cross entropy.
+    """Bootstrapped cross entropy (Wu et al., 2016).
 
     Attributes:
-        min_kept: pixels of an image that always count (K).
-        threshold: loss above which a pixel counts.
-        class_weights: "none" as published, or "inverse-log": 1 / ln(1.02 + share of the class) of the training
-            labels (Paszke et al., ENet, 2016), which gives thin and rare classes their due.
-        aux_weight: weight of the same loss on each decoder step but the last, through a 1x1 convolution of its own
-            that training alone has (Zhao et al., PSPNet, 2017); 0 as published: none.
+        min_kept: number of pixels of an image that always count, those of the highest loss (K).
+        threshold: loss above which a pixel counts in any case.
+        class_weights: "none" as published, or "inverse-log": 1 / ln(1.02 + share of the class) of the training labels
+            (Paszke et al., ENet, 2016), which favors thin and rare classes.
+        aux_weight: weight of the same loss on every decoder step but the last, each through a 1x1 convolution that
+            exists in training only (Zhao et al., PSPNet, 2017); 0 as published: none.
     """
 
     min_kept: Positive = 4096
@@ -61,17 +61,18 @@ class Loss(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Optimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Stochastic gradient descent with the "poly" rate. What is left out is as published.
+    """Stochastic gradient descent with the "poly" learning rate schedule. The defaults are as published.
 
     Attributes:
-        lr: learning rate at the start.
+        lr: initial learning rate.
         momentum: without Nesterov.
-        weight_decay: weight decay.
+        weight_decay: L2 penalty.
         power: of the poly schedule.
-        warmup_iterations: updates over which the rate rises linearly to the schedule's; 0 as published.
-        clip_grad_norm: the gradient is shortened to this length where it is longer; 0 as published: never.
-        decay_norm_and_bias: decay on every parameter, as published; false spares norms, slopes and biases.
-        encoder_lr_mult: factor on the rate of the encoder; 0 freezes it, its norms' statistics included.
+        warmup_iterations: over which the learning rate rises linearly to the schedule's; 0 as published.
+        clip_grad_norm: largest norm of the gradient, longer ones are scaled down; 0 as published: no limit.
+        decay_norm_and_bias: weight decay on every parameter, as published; false exempts BatchNorm layers, PReLU
+            weights and biases.
+        encoder_lr_mult: factor on the encoder's learning rate; 0 freezes the encoder and its BatchNorm statistics.
     """
 
     lr: AboveZero = 0.02
@@ -85,27 +86,27 @@ class Optimizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The whole recipe.
+    """All values of a training.
 
     Attributes:
-        task: "segmentation", by `fassd train`, or "classification", by `fassd pretrain`.
-        network: name of the row.
-        alpha: the DAPF's divisor.
-        iterations: updates of the whole run.
-        batch_size: images an update, over all processes together.
-        accumulation_steps: parts into which the images of an update are cut, one after the other, where memory is
-            short; BatchNorm layers then see a part at a time.
+        task: "segmentation", for `fassd train`, or "classification", for `fassd pretrain`.
+        network: name of the network's row.
+        alpha: divisor of the DAPF's width.
+        iterations: of the training.
+        batch_size: images of an iteration, over all processes together.
+        accumulation_steps: number of parts of the batch, computed one after the other to save memory; BatchNorm
+            layers then see one part at a time.
         seed: of initialization, order and augmentation.
-        channel_order: order of the input planes; the published networks take "bgr".
+        channel_order: of the input; the published networks take "bgr".
         precision: arithmetic of forward and backward pass; "auto" takes bfloat16 where the processor has it, float16
             scales its loss.
-        compile: PyTorch turns the network into code of its own before the first update, which takes minutes.
-        ema_decay: weights are averaged over the updates, each mean keeping this share of the one before (0.999, say);
-            the mean is what is validated and kept (Polyak, 1992). 0 as published: none.
-        sync_batchnorm: several processes share the statistics of their norms, so that their number changes nothing.
-        validate_every: iterations between two validations, each of which may become the best checkpoint.
-        save_every: iterations between two training states: what a dead machine costs at most.
-        keep_every: training states of these iterations are kept for good; 0 keeps the last two alone.
+        compile: compile the network with `torch.compile` before the first iteration, which takes minutes.
+        ema_decay: decay of an exponential moving average of the weights (0.999, for example), which is validated and
+            saved in their place (Polyak, 1992); 0 as published: none.
+        sync_batchnorm: several processes share their BatchNorm statistics, so that their number changes nothing.
+        validate_every: iterations between two validations, each of which may give the best checkpoint.
+        save_every: iterations between two training states: the most that a crash costs.
+        keep_every: keep the training states of every so many iterations for good; 0 keeps the newest two only.
     """
 
     task: Task = "segmentation"
@@ -128,24 +129,99 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     optimizer: Optimizer = Optimizer()
 
 
-def read_recipe(path: Path, earlier: bool = False) -> Recipe:
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes inside the package, by name."""
+    folder = Path(str(files("fassd"))) / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
+
+
+def locate_recipe(name_or_file: str) -> Path:
+    """A recipe that ships by name, or the given file.
+
+    Raises:
+        UsageError: the name of an earlier version; the sentence has the current command.
+        UnknownName: neither; the nearest names are offered.
+    """
+    if name_or_file in RECIPES:
+        name, _, option = RECIPES[name_or_file].partition(" ")
+        raise UsageError(f"the recipe {name_or_file} is now {name} with {option}: fassd train {name} {option} ...")
+    return shipped_or_file("recipe", name_or_file, shipped_recipes())
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The values of a recipe's file as they stand there, nested as in TOML.
+
+    Raises:
+        FileError: missing, or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(path, f"the recipe cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FileError(path, f"the recipe is not valid TOML ({error})") from None
+
+
+def read_recipe(path: Path, overrides: Mapping[str, Any] | None = None, earlier: bool = False) -> Recipe:
     """A recipe from its file.
 
     Args:
         path: a TOML file.
-        earlier: take the keys of earlier versions as well, for files that fassd itself wrote.
+        overrides: values that replace the file's, see `override_recipe`; a file without a network needs one here.
+        earlier: accept keys of earlier versions, for files that fassd itself wrote.
 
     Raises:
         FileError: missing, or not TOML.
         UsageError: an unknown key (the nearest is offered), a wrong type, a value out of range.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(path, f"the recipe cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FileError(path, f"the recipe is not valid TOML ({error})") from None
-    return recipe_from(recipe_with_new_keys(values) if earlier else values, str(path))
+    values = read_values(path)
+    if earlier:
+        values = recipe_with_new_keys(values)
+    overrides = overrides or {}
+    if "network" in overrides:
+        values.setdefault("network", overrides["network"])
+    return override_recipe(recipe_from(values, str(path)), overrides)
+
+
+def override_recipe(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
+    """The recipe with some values replaced and everything checked again.
+
+    Args:
+        recipe: to begin with.
+        overrides: by name, "section.key" inside a section; None keeps the recipe's value.
+
+    Raises:
+        UsageError: an unknown key or a value out of range.
+    """
+    _refuse_earlier_keys(overrides, "options")
+    values = msgspec.to_builtins(recipe)
+    for name, value in overrides.items():
+        section, _, key = name.rpartition(".")
+        inside = values.get(section, {}) if section else values
+        if not isinstance(inside, dict) or (section and section not in values):
+            sections = [one for one, value in values.items() if isinstance(value, dict)]
+            raise UnknownName("section of a recipe", section, sections)
+        if value is not None:
+            inside[key] = value
+    return recipe_from(values, "options")
+
+
+def parse_values(texts: Sequence[str]) -> dict[str, Any]:
+    """Overrides from "key=value", the value as in a recipe; words need no quotes.
+
+    Raises:
+        UsageError: there is no "=", or no valid key before it.
+    """
+    parsed = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or not re.fullmatch(r"\w+(\.\w+)?", key.strip()):
+            raise UsageError(f"--set {text}: expected key=value, for example optimizer.lr=0.01")
+        try:
+            parsed[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed[key.strip()] = value.strip()
+    return parsed
 
 
 def recipe_from(values: dict[str, Any], source: str) -> Recipe:
@@ -158,10 +234,8 @@ def recipe_from(values: dict[str, Any], source: str) -> Recipe:
     Raises:
         UsageError: an unknown key (the nearest is offered), a wrong type, a value out of range.
     """
-    for key in _keys_of(values):
-        today = key_of_today(key)
-        if today != key:
-            raise UsageError(f"{source}: the key {key} is called {today} now; rename it")
+    inside = [f"{section}.{key}" for section, keys in values.items() if isinstance(keys, dict) for key in keys]
+    _refuse_earlier_keys((*values, *inside), source)
     try:
         recipe = msgspec.convert(values, Recipe, strict=True)
     except msgspec.ValidationError as error:
@@ -169,17 +243,17 @@ def recipe_from(values: dict[str, Any], source: str) -> Recipe:
     low, high = recipe.augmentation.scale
     if low > high:
         raise UsageError(f"{source}: augmentation.scale runs from {low} to {high}; give the smaller factor first")
-    crop = recipe.augmentation.crop_size
-    # Pre-training knows no loss of pixels.
-    if recipe.task == "segmentation" and recipe.loss.min_kept >= crop[0] * crop[1]:
+    height, width = recipe.augmentation.crop_size
+    # Classification has no loss per pixel.
+    if recipe.task == "segmentation" and recipe.loss.min_kept >= height * width:
         raise UsageError(
-            f"{source}: loss.min_kept is {recipe.loss.min_kept} but a crop of {crop[0]}x{crop[1]} has "
-            f"{crop[0] * crop[1]} pixels; keep fewer"
+            f"{source}: loss.min_kept is {recipe.loss.min_kept} but a crop of {height}x{width} has {height * width} "
+            "pixels; keep fewer"
         )
     if recipe.batch_size % recipe.accumulation_steps:
         raise UsageError(
-            f"{source}: accumulation_steps is {recipe.accumulation_steps}, which does not divide the batch of "
-            f"{recipe.batch_size} images"
+            f"{source}: accumulation_steps is {recipe.accumulation_steps}, which does not divide the batch_size of "
+            f"{recipe.batch_size}"
         )
     if recipe.optimizer.warmup_iterations >= recipe.iterations:
         raise UsageError(
@@ -189,56 +263,22 @@ def recipe_from(values: dict[str, Any], source: str) -> Recipe:
     return recipe
 
 
-def _keys_of(values: dict[str, Any]) -> list[str]:
-    """Every key, "section.key" inside a section, sections before what is inside them."""
-    found = []
-    for key, value in values.items():
-        found.append(key)
-        if isinstance(value, dict):
-            found += [f"{key}.{inside}" for inside in value]
-    return found
-
-
-def check_trained(recipe: Recipe, wanted: Task, name: str) -> None:
-    """Refuses a recipe that is another verb's.
-
-    Args:
-        recipe: as given.
-        wanted: what shall be trained.
-        name: of the recipe.
+def _refuse_earlier_keys(keys: Collection[str], source: str) -> None:
+    """Refuses keys of earlier versions ("section.key" inside a section); the sentence has all new names.
 
     Raises:
-        UsageError: it trains something else; the right command is said.
+        UsageError: there are some.
     """
-    if recipe.task != wanted:
-        right = "pretrain {} --data FOLDER" if recipe.task == "classification" else "train {} --data KIND:PATH"
-        raise UsageError(
-            f"the recipe {name} trains the {recipe.task}, not the {wanted}: use fassd {right.format(name)} --out "
-            f'FOLDER, or set task = "{wanted}" in a recipe of your own'
-        )
-
-
-def recipe_as_toml(recipe: Recipe) -> str:
-    """The recipe as the page that `read_recipe` reads, every value on it."""
-    values = msgspec.to_builtins(recipe)
-    sections = {name: values.pop(name) for name in list(values) if isinstance(values[name], dict)}
-    # JSON spells numbers, strings, lists of them and booleans as TOML does.
-    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
-    for section, inside in sections.items():
-        lines += ["", f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in inside.items())]
-    return "\n".join(lines) + "\n"
-
-
-def differences(one: Recipe, other: Recipe) -> list[str]:
-    """The keys in which two recipes differ, sections spelled out ("loss.min_kept")."""
-    found = []
-    for name in Recipe.__struct_fields__:
-        first, second = getattr(one, name), getattr(other, name)
-        if first == second:
-            continue
-        inside = getattr(first, "__struct_fields__", ())
-        found += [f"{name}.{key}" for key in inside if getattr(first, key) != getattr(second, key)] or [name]
-    return found
+    renamed = []
+    for key in keys:
+        section, dot, name = key.rpartition(".")
+        # A renamed section is told once, not again with each of its keys.
+        known = f"{current_key(section)}{dot}{name}" if section in keys else key
+        if current_key(key) != known:
+            values = f" ({' or '.join(TASKS.values())})" if key == "trains" else ""
+            renamed.append(f"{key} is now {current_key(key)}{values}")
+    if renamed:
+        raise UsageError(f"{source}: {', '.join(renamed)}")
 
 
 def _explain(message: str) -> str:
@@ -254,58 +294,43 @@ def _explain(message: str) -> str:
     return f"{f'[{place}]' if place else 'a recipe'} has no key '{unknown[1]}'; {offer}"
 
 
-def shipped_recipes() -> dict[str, Path]:
-    """The recipes inside the package, by name."""
-    folder = Path(str(files("fassd"))) / "recipes"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
-
-
-def locate_recipe(name_or_file: str) -> Path:
-    """A recipe that ships by name, or the given file.
-
-    Raises:
-        UnknownName: neither; the nearest names are offered.
-    """
-    return shipped_or_file("recipe", name_or_file, shipped_recipes())
-
-
-def override_recipe(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
-    """The recipe with some values replaced and everything checked anew.
+def check_task(recipe: Recipe, command: Task, name: str) -> None:
+    """Refuses a recipe of the other command.
 
     Args:
-        recipe: to begin with.
-        overrides: by name, "section.key" inside a section; None leaves the recipe's own value.
+        recipe: as given.
+        command: the task of the command that got it.
+        name: of the recipe.
 
     Raises:
-        UsageError: an unknown key or a value out of range.
+        UsageError: its task is the other; the sentence has the right command.
     """
+    if recipe.task != command:
+        right = "pretrain {} --data FOLDER" if recipe.task == "classification" else "train {} --data KIND:PATH"
+        raise UsageError(
+            f"the recipe {name} is for {recipe.task}, not for {command}: use fassd {right.format(name)} --out FOLDER, "
+            f'or set task = "{command}" in a copy of it'
+        )
+
+
+def recipe_as_toml(recipe: Recipe) -> str:
+    """The recipe as TOML that `read_recipe` reads, with every value."""
     values = msgspec.to_builtins(recipe)
-    for name, value in overrides.items():
-        if key_of_today(name) != name:
-            raise UsageError(f"the key {name} of recipes is called {key_of_today(name)} now")
-        section, _, key = name.rpartition(".")
-        inside = values.get(section, {}) if section else values
-        if not isinstance(inside, dict) or (section and section not in values):
-            sections = [one for one, value in values.items() if isinstance(value, dict)]
-            raise UnknownName("section of a recipe", section, sections)
-        if value is not None:
-            inside[key] = value
-    return recipe_from(values, "options")
+    sections = {name: values.pop(name) for name in list(values) if isinstance(values[name], dict)}
+    # JSON spells numbers, strings, lists of them and booleans as TOML does.
+    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+    for section, inside in sections.items():
+        lines += ["", f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in inside.items())]
+    return "\n".join(lines) + "\n"
 
 
-def parse_values(texts: Sequence[str]) -> dict[str, Any]:
-    """Overrides from "key=value", the value as a recipe spells it; words need no quotes.
-
-    Raises:
-        UsageError: there is no "=", or the value is none.
-    """
-    parsed = {}
-    for text in texts:
-        key, separator, value = text.partition("=")
-        if not separator or not re.fullmatch(r"\w+(\.\w+)?", key.strip()):
-            raise UsageError(f"--set {text}: expected key=value, for example optimizer.lr=0.01")
-        try:
-            parsed[key.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            parsed[key.strip()] = value.strip()
-    return parsed
+def differences(one: Recipe, other: Recipe) -> list[str]:
+    """The keys in which two recipes differ, "section.key" inside a section."""
+    found = []
+    for name in Recipe.__struct_fields__:
+        first, second = getattr(one, name), getattr(other, name)
+        if first == second:
+            continue
+        inside = getattr(first, "__struct_fields__", ())
+        found += [f"{name}.{key}" for key in inside if getattr(first, key) != getattr(second, key)] or [name]
+    return found

@@ -1,4 +1,4 @@
-"""Keys of files on disk that were renamed, so that files written before are still read."""
+"""Earlier names of keys and recipes: files on disk are read under both names, users are told the new one."""
 
 from __future__ import annotations
 
@@ -32,6 +32,20 @@ RECIPE_KEYS = {
 TASKS = {"network": "segmentation", "encoder": "classification"}
 """Values of a recipe's `trains`, and what `task` calls them."""
 
+RUN_KEYS = {"start": "init_weights", "encoder": "encoder_weights"}
+"""Of a run's run.json."""
+
+_CITYSCAPES_NETWORKS = (
+    *("fassd-net", "fassd-net-l1", "fassd-net-l2", "fc-hardnet-70", "fc-hardnet-70-l1", "fc-hardnet-70-l2"),
+    *("baseline", "baseline+aspp", "baseline+dapf", "baseline+mda", "baseline+aspp+mda"),
+)
+RECIPES = {
+    f"cityscapes-{network}{run}": f"cityscapes{run} --network {network}"
+    for network in _CITYSCAPES_NETWORKS
+    for run in ("", "-finetune")
+} | {f"camvid-{network}": f"camvid-published --network {network}" for network in ("fassd-net", "fassd-net-l1")}
+"""Recipes that were one for each network, and what `fassd train` takes instead."""
+
 DESCRIPTION_KEYS = {
     "coding": "mask_encoding",
     "codes": "mask_values",
@@ -51,27 +65,38 @@ def with_new_keys(value: Any, names: Mapping[str, str]) -> Any:
     return value
 
 
-def recipe_with_new_keys(values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a recipe that an earlier version wrote, under today's keys."""
-    renamed = {RECIPE_KEYS.get(key, key): value for key, value in values.items()}
-    for section, inside in renamed.items():
-        if isinstance(inside, dict):
-            new = {RECIPE_KEYS.get(f"{section}.{key}", f"{section}.{key}"): value for key, value in inside.items()}
-            renamed[section] = {key.removeprefix(f"{section}."): value for key, value in new.items()}
-    if isinstance(task := renamed.get("task"), str):
-        renamed["task"] = TASKS.get(task, task)
+def recipe_with_new_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a recipe that an earlier version wrote, under the current keys; nested or "section.key"."""
+    renamed = dict[str, Any]()
+    for key, value in values.items():
+        new = current_key(key)
+        if isinstance(value, dict):
+            inside = {current_key(f"{key}.{name}").removeprefix(f"{new}."): one for name, one in value.items()}
+            renamed[new] = inside
+        else:
+            renamed[new] = TASKS.get(value, value) if new == "task" and isinstance(value, str) else value
     return renamed
 
 
-def key_of_today(key: str) -> str:
-    """A recipe's key, "section.key" inside a section, as it is called today."""
+def run_info_with_new_keys(values: Any) -> Any:
+    """The values of a run.json that an earlier version wrote, under the current keys."""
+    if not isinstance(values, dict):
+        return values
+    renamed = {RUN_KEYS.get(key, key): value for key, value in values.items()}
+    if isinstance(overrides := renamed.get("overrides"), dict):
+        renamed["overrides"] = recipe_with_new_keys(overrides)
+    return renamed
+
+
+def current_key(key: str) -> str:
+    """The current name of a recipe's key, "section.key" inside a section."""
     section, dot, name = key.rpartition(".")
-    today = f"{RECIPE_KEYS.get(section, section)}{dot}{name}"
-    return RECIPE_KEYS.get(today, today)
+    renamed = f"{RECIPE_KEYS.get(section, section)}{dot}{name}"
+    return RECIPE_KEYS.get(renamed, renamed)
 
 
 def description_with_new_keys(values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a `dataset.toml` under today's keys; an old key beside its new one stays, and is unknown."""
+    """The values of a `dataset.toml` under the current keys; an old key beside its new one stays, and is unknown."""
     renamed = _renamed(values, "")
     for table, rows in renamed.items():
         if isinstance(rows, list):
@@ -80,5 +105,5 @@ def description_with_new_keys(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _renamed(values: dict[str, Any], table: str) -> dict[str, Any]:
-    today = {key: DESCRIPTION_KEYS.get(f"{table}{key}", f"{table}{key}").removeprefix(table) for key in values}
-    return {key if today[key] in values else today[key]: value for key, value in values.items()}
+    current = {key: DESCRIPTION_KEYS.get(f"{table}{key}", f"{table}{key}").removeprefix(table) for key in values}
+    return {key if current[key] in values else current[key]: value for key, value in values.items()}

@@ -52,13 +52,13 @@ def load_pretrained(network: SegmentationNetwork, checkpoint: Checkpoint, path: 
     """
     header = checkpoint.header
     if header.content != "network" or header.label_space is None:
-        raise CheckpointError(path, "holds an encoder only; give it as --encoder")
+        raise CheckpointError(path, "holds an encoder only; give it as --encoder-weights")
     own, theirs = (network.spec.name, network.alpha), (header.network, header.alpha)
     if own != theirs:
         raise CheckpointError(
             path,
             f"is {theirs[0]} with alpha {theirs[1]}, but {own[0]} with alpha {own[1]} is to be trained; train with "
-            f"--network {theirs[0]}, or take its encoder alone with --encoder",
+            f"--network {theirs[0]}, or take its encoder alone with --encoder-weights",
         )
     arrays = dict(checkpoint.arrays)
     places = {name.casefold(): place for place, name in enumerate(header.label_space.names)}

@@ -40,7 +40,7 @@ def check_checkpoint(checkpoint: Checkpoint, path: Path) -> NetworkSpec:
     """
     header = checkpoint.header
     if header.content != "network" or header.label_space is None:
-        raise CheckpointError(path, "holds an encoder only: train a network on it with 'fassd train --encoder'")
+        raise CheckpointError(path, "holds an encoder only: train a network on it with 'fassd train --encoder-weights'")
     try:
         spec = network_by_name(header.network)
         check_alpha(spec, header.alpha)

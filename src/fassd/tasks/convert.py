@@ -89,7 +89,7 @@ def _convert_encoder(source: Path, out: Path, spec: NetworkSpec, arrays: Arrays)
         version=fassd.__version__,
     )
     write_checkpoint(out, Checkpoint(header, kept))
-    notes = ("an encoder only: train on it with 'fassd train --encoder'",)
+    notes = ("an encoder only: train on it with 'fassd train --encoder-weights'",)
     return Converted(header, taken.taken, taken.left, notes)
 
 

@@ -1,4 +1,4 @@
-"""Pre-training: recipe and class folders -> a run with its best encoder, for `fassd train --encoder`."""
+"""Pre-training: recipe and class folders -> a run with its best encoder, for `fassd train --encoder-weights`."""
 
 from __future__ import annotations
 

@@ -73,8 +73,14 @@ def train(order: TrainConfig, watch: Watch = ignore_events) -> TrainerState:
 
 
 def _begin(run: Run, order: TrainConfig, material: TrainingData) -> None:
-    encoder = None if order.encoder is None else str(order.encoder)
-    beginning = RunInfo(order.recipe_name, order.overrides, list(order.data), fassd.__version__, order.start, encoder)
+    beginning = RunInfo(
+        order.recipe_name,
+        order.overrides,
+        list(order.data),
+        fassd.__version__,
+        order.init_weights,
+        None if order.encoder_weights is None else str(order.encoder_weights),
+    )
     images = (sum(map(len, material.learned)), sum(map(len, material.scored)))
     page = readme_of(run.folder, order.recipe, beginning, len(material.space), images, material.terms)
     run.begin(order.recipe, beginning, page)

@@ -63,7 +63,7 @@ Add `--data FOLDER` if the pictures have moved, and `--device` and `--workers` a
 
 ## Use the result
 
-    fassd train RECIPE --data KIND:PATH --encoder {best} --out runs/mine
+    fassd train RECIPE --data KIND:PATH --encoder-weights {best} --out runs/mine
 
 The recipe's `channel_order` must be `{order}`, as here.
 

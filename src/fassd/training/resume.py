@@ -49,7 +49,7 @@ def continue_run(
     if recipe_name is None:
         wanted = override_recipe(own, given)
     else:
-        wanted = override_recipe(read_recipe(locate_recipe(recipe_name)), {**beginning.overrides, **given})
+        wanted = read_recipe(locate_recipe(recipe_name), {**beginning.overrides, **given})
     changed = differences(own, wanted)
     if changed:
         spelled = ", ".join(f"{key} {_value(wanted, key)} instead of {_value(own, key)}" for key in changed)
@@ -57,9 +57,11 @@ def continue_run(
             f"the run in {folder} was begun with another recipe ({spelled}): leave that away to go on with the run's "
             "own, or begin another run with another --out"
         )
-    for name, asked, used in zip(("start", "encoder"), started_from, (beginning.start, beginning.encoder), strict=True):
+    used_weights = {"--init-weights": beginning.init_weights, "--encoder-weights": beginning.encoder_weights}
+    for (option, used), asked in zip(used_weights.items(), started_from, strict=True):
         if asked is not None and asked != used:
-            raise UsageError(f"the run in {folder} was begun with --{name} {used or 'left away'}; leave --{name} away")
+            began = f"with {option} {used}" if used else f"without {option}"
+            raise UsageError(f"the run in {folder} was started {began}; omit {option} to resume it")
     return Continuation(own, beginning, tuple(data) or tuple(beginning.data))
 
 

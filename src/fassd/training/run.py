@@ -15,6 +15,7 @@ import msgspec
 from fassd.core.errors import FileError, UsageError
 from fassd.core.files import written_whole
 from fassd.core.recipe import Recipe, read_recipe, recipe_as_toml
+from fassd.core.renamed import run_info_with_new_keys
 from fassd.training.state import States
 
 _UPDATES, _VALIDATIONS, _LOG = "updates.csv", "validations.csv", "log.jsonl"
@@ -28,15 +29,15 @@ class RunInfo(msgspec.Struct, frozen=True):
         overrides: the options that replaced some of its values.
         data: data sets as "kind:PATH".
         version: of fassd.
-        start, encoder: weights, or an encoder, that it started from.
+        init_weights, encoder_weights: of the network, or of its encoder, that it started from.
     """
 
     recipe_name: str
     overrides: dict[str, Any]
     data: list[str]
     version: str
-    start: str | None = None
-    encoder: str | None = None
+    init_weights: str | None = None
+    encoder_weights: str | None = None
 
 
 class Run:
@@ -93,7 +94,8 @@ class Run:
             FileError: the note is missing or damaged.
         """
         try:
-            return msgspec.json.decode(self._beginning_path.read_bytes(), type=RunInfo)
+            values = msgspec.json.decode(self._beginning_path.read_bytes())
+            return msgspec.convert(run_info_with_new_keys(values), RunInfo)
         except (OSError, msgspec.MsgspecError) as error:
             raise FileError(self._beginning_path, f"is damaged ({error}); give recipe and --data again") from None
 

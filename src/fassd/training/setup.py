@@ -22,7 +22,7 @@ from fassd.core.catalog import locate_weights
 from fassd.core.checkpoint import Checkpoint, Header, read_checkpoint
 from fassd.core.errors import MissingSplit, UsageError
 from fassd.core.labels import LabelSpace
-from fassd.core.recipe import Recipe, check_trained
+from fassd.core.recipe import Recipe, check_task
 from fassd.data.class_folders import ClassFolders, open_class_folders
 from fassd.data.dataset import Dataset
 from fassd.data.fingerprint import digest_of
@@ -66,8 +66,9 @@ class TrainConfig:
         data: data sets as "kind:PATH"; the first one's label space is the network's.
         out: folder of the run.
         resume: go on from the run's training state.
-        encoder: encoder-only checkpoint to start from; None starts fresh.
-        start: shipped weights by name, or a checkpoint, of the same network, for fine-tuning; None starts fresh.
+        encoder_weights: encoder-only checkpoint to start from; None initializes the encoder at random.
+        init_weights: shipped weights by name, or a checkpoint, of the same network, for fine-tuning; None initializes
+            the network at random.
         device: "cpu", "cuda", "cuda:N", or "auto": a GPU where PyTorch finds one.
         workers: processes that prepare batches for each one that trains.
         trackers: that get the figures besides the run's folder; None means TensorBoard where it is installed.
@@ -79,8 +80,8 @@ class TrainConfig:
     data: Sequence[str]
     out: Path
     resume: bool = False
-    encoder: Path | None = None
-    start: str | None = None
+    encoder_weights: Path | None = None
+    init_weights: str | None = None
     device: str = "cpu"
     workers: int = 1
     trackers: Sequence[str] | None = None
@@ -124,9 +125,9 @@ def gather_training_data(order: TrainConfig) -> TrainingData:
         FassdError: something is wrong with them.
     """
     recipe = order.recipe
-    check_trained(recipe, "segmentation", order.recipe_name)
-    if order.encoder is not None and order.start is not None:
-        raise UsageError("--encoder and --start both say what to begin with; give one of them")
+    check_task(recipe, "segmentation", order.recipe_name)
+    if order.encoder_weights is not None and order.init_weights is not None:
+        raise UsageError("--encoder-weights and --init-weights exclude each other; give one of them")
     spec = check_values(recipe, order.device)
     learned, scored = open_together(order.data, "train"), _validation_sets(order.data)
     for dataset in (*learned, *scored):
@@ -196,13 +197,13 @@ def start_from(network: SegmentationNetwork, order: TrainConfig, space: LabelSpa
         CheckpointError: the file does not fit.
         UsageError: it wants its colors in another order than the recipe gives.
     """
-    if order.encoder is not None:
-        checkpoint = _of_same_order(order.encoder, order.recipe)
-        taken = take_encoder(network, checkpoint.arrays, order.encoder)
+    if order.encoder_weights is not None:
+        checkpoint = _of_same_order(order.encoder_weights, order.recipe)
+        taken = take_encoder(network, checkpoint.arrays, order.encoder_weights)
         left = f", {len(taken.left)} more have no place in it" if taken.left else ""
-        return [f"started from {order.encoder.name}: {taken.taken} arrays of the encoder were kept{left}"]
-    if order.start is not None:
-        path = locate_weights(order.start)
+        return [f"started from {order.encoder_weights.name}: {taken.taken} arrays of the encoder were kept{left}"]
+    if order.init_weights is not None:
+        path = locate_weights(order.init_weights)
         return [
             f"started from {path.stem}: {load_pretrained(network, _of_same_order(path, order.recipe), path, space)}"
         ]
@@ -240,9 +241,9 @@ def header_of(order: TrainConfig, material: TrainingData) -> Header:
 
 
 def _beginning(order: TrainConfig) -> str:
-    if order.start is not None:
-        return f" from {Path(order.start).stem}"
-    return "" if order.encoder is None else f" on the encoder {order.encoder.stem}"
+    if order.init_weights is not None:
+        return f" from {Path(order.init_weights).stem}"
+    return "" if order.encoder_weights is None else f" on the encoder {order.encoder_weights.stem}"
 
 
 @dataclass(frozen=True)
@@ -278,7 +279,7 @@ def gather_pictures(order: PretrainConfig) -> tuple[ClassFolders, ClassFolders |
     Raises:
         FassdError: something is wrong with them.
     """
-    check_trained(order.recipe, "classification", order.recipe_name)
+    check_task(order.recipe, "classification", order.recipe_name)
     _check_plain(order.recipe)
     check_values(order.recipe, order.device)
     learned = open_class_folders(order.data, "train")
