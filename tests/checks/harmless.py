@@ -180,7 +180,7 @@ def _named_in_part(town: Town) -> None:
 def _black_and_white(town: Town) -> None:
     """As `fassd data init` describes masks of 0 and 255."""
     path = town.root / "dataset.toml"
-    path.write_text(path.read_text() + '[codes]\n"0" = "rest"\n"255" = "car"\n')
+    path.write_text(path.read_text() + '[mask_values]\n"0" = "rest"\n"255" = "car"\n')
     for mask in (*town.masks["train"], *town.masks["val"]):
         with PIL.Image.open(mask) as picture:
             save(mask, np.array(picture) * np.uint8(255))
@@ -247,7 +247,7 @@ UNUSABLE: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     ),
     "an unknown key of a class": (
         "values",
-        _write("dataset.toml", lambda text: text.replace("color", "color", 1)),
+        _write("dataset.toml", lambda text: text.replace("color", "colr", 1)),
         "did you mean 'color'",
     ),
     "no list of pairs": (

@@ -166,7 +166,7 @@ def make_values(root: Path) -> str:
 
 def make_colors(root: Path) -> str:
     """The same by color."""
-    return _folder(root, f'name = "town"\ncoding = "colors"\nignore = "0,0,0"\n{CLASSES}', painted)
+    return _folder(root, f'name = "town"\nmask_encoding = "colors"\nignore = "0,0,0"\n{CLASSES}', painted)
 
 
 def make_trainids(root: Path) -> str:

@@ -269,8 +269,8 @@ _RAW = "\n".join(
     f'"{row.label_id}" = "{"ignore" if row.ignored else row.name}"' for row in CITYSCAPES_CLASSES if row.label_id >= 0
 )
 _REAL_CODINGS = {
-    "label_ids": f'label_space = "cityscapes"\n[codes]\n{_RAW}\n',
-    "rgb_coded": 'label_space = "cityscapes"\ncoding = "colors"\nignore = "0,0,0"\n',
+    "raw_ids": f'label_space = "cityscapes"\n[mask_values]\n{_RAW}\n',
+    "rgb_coded": 'label_space = "cityscapes"\nmask_encoding = "colors"\nignore = "0,0,0"\n',
 }
 
 

@@ -146,7 +146,7 @@ _FROM_1 = "".join(f'"{place}" = "{name}"\n' for place, name in enumerate(NAMES, 
 def test_values_one_too_low_are_told_by_the_road(tmp_path: Path) -> None:
     MAKERS["values"](tmp_path / "set")
     description = tmp_path / "set/dataset.toml"
-    description.write_text(f'{description.read_text()}[codes]\n"0" = "ignore"\n"255" = "ignore"\n{_FROM_1}')
+    description.write_text(f'{description.read_text()}[mask_values]\n"0" = "ignore"\n"255" = "ignore"\n{_FROM_1}')
     checked = check_dataset(f"folder:{tmp_path / 'set'}")
     assert _told(checked) == {"train": {"off-by-one"}, "val": {"off-by-one"}}
     assert all("add 1" in one.remedy for one in checked.faults)

@@ -165,7 +165,9 @@ def _to_values(town: Town, every: bool) -> list[Culprit]:
 
 
 VALUES: tuple[Damage, ...] = (
-    Damage("a value without a meaning", "values", on_mask(_spot(200)), ("foreign-values",), r"200|\[codes\]|correct"),
+    Damage(
+        "a value without a meaning", "values", on_mask(_spot(200)), ("foreign-values",), r"200|\[mask_values\]|correct"
+    ),
     Damage(
         "another value beside the one that is ignored",
         "camvid",
@@ -203,7 +205,13 @@ VALUES: tuple[Damage, ...] = (
         r"train_3\.tiff lies there: rename it",
     ),
     Damage("one class too many", "values", on_mask(_spot(_COUNT)), ("foreign-values",), r"ignore = 9|correct"),
-    Damage("a color without a meaning", "colors", on_mask(_spot((1, 2, 3))), ("foreign-values",), r"\[codes\]|correct"),
+    Damage(
+        "a color without a meaning",
+        "colors",
+        on_mask(_spot((1, 2, 3))),
+        ("foreign-values",),
+        r"\[mask_values\]|correct",
+    ),
     Damage(
         "ignored pixels are written otherwise",
         "values",
@@ -287,7 +295,7 @@ VALUES: tuple[Damage, ...] = (
         "trainids",
         on_mask(lookup({int(TO_TRAIN[n]): int(TO_RAW[n]) for n in range(_COUNT)} | {IGNORE: 0}), every=True),
         ("raw-ids",),
-        r"train ?ids|\[codes\]",
+        r"train ?ids|\[mask_values\]",
         fixed=True,
     ),
     Damage(
@@ -295,7 +303,7 @@ VALUES: tuple[Damage, ...] = (
         "trainids",
         on_mask(lookup({int(TO_TRAIN[n]): int(TO_RAW[n]) for n in range(_COUNT)} | {IGNORE: 0})),
         ("raw-ids",),
-        r"train ?ids|\[codes\]",
+        r"train ?ids|\[mask_values\]",
         fixed=True,
     ),
     Damage(

@@ -294,7 +294,7 @@ def test_real_masks_in_other_colors_decode_but_for_what_was_cleaned(data_root: P
 def test_real_label_ids_decode_exactly(data_root: Path, tmp_path: Path, prefix: str) -> None:
     rows = {row.label_id: "ignore" if row.ignored else row.name for row in CITYSCAPES_CLASSES if row.label_id >= 0}
     text = "".join(f'"{value}" = "{name}"\n' for value, name in rows.items())
-    for labels, expected in _real_pairs(data_root, tmp_path, "label_ids", prefix, f"[mask_values]\n{text}"):
+    for labels, expected in _real_pairs(data_root, tmp_path, "raw_ids", prefix, f"[mask_values]\n{text}"):
         assert np.array_equal(labels, expected)
 
 

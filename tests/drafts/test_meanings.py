@@ -53,7 +53,7 @@ CODINGS: dict[str, tuple[Callable[[Labels], Pillow.Image], int, dict[str, str], 
         gray({0: 0, 1: 255}),
         2,
         {},
-        {"classes": ["background", "foreground"], "codes": {"0": "background", "255": "foreground"}},
+        {"classes": ["background", "foreground"], "mask_values": {"0": "background", "255": "foreground"}},
     ),
     "gray levels": (
         gray({0: 0, 1: 80, 2: 160}),
@@ -61,21 +61,21 @@ CODINGS: dict[str, tuple[Callable[[Labels], Pillow.Image], int, dict[str, str], 
         {},
         {
             "classes": ["class 0", "class 80", "class 160"],
-            "codes": {"0": "class 0", "80": "class 80", "160": "class 160"},
+            "mask_values": {"0": "class 0", "80": "class 80", "160": "class 160"},
         },
     ),
     "from 1 on": (
         gray({0: 1, 1: 2, 2: 3}),
         3,
         {},
-        {"classes": ["class 1", "class 2", "class 3"], "codes": {"1": "class 1", "2": "class 2", "3": "class 3"}},
+        {"classes": ["class 1", "class 2", "class 3"], "mask_values": {"1": "class 1", "2": "class 2", "3": "class 3"}},
     ),
     "palette": (palette, 4, {}, {"classes": ["class 0", "class 1", "class 2", "class 3"], "color 3": [0, 0, 200]}),
     "a palette for each file": (
         shuffled_palette,
         3,
         {"class_dict.csv": "name,r,g,b\nroad,200,0,0\nwall,0,200,0\ntree,0,0,200\n"},
-        {"coding": "colors", "classes": NAMES[:3]},
+        {"mask_encoding": "colors", "classes": NAMES[:3]},
     ),
     "a table of something else": (
         Pillow.fromarray,
@@ -88,7 +88,7 @@ CODINGS: dict[str, tuple[Callable[[Labels], Pillow.Image], int, dict[str, str], 
         Pillow.fromarray,
         4,
         {"classes.txt": "wall\ntree\nsky"},
-        {"classes": ["wall", "tree", "sky"], "codes": {"0": "ignore", "1": "wall", "2": "tree", "3": "sky"}},
+        {"classes": ["wall", "tree", "sky"], "mask_values": {"0": "ignore", "1": "wall", "2": "tree", "3": "sky"}},
     ),
     "names with void last": (
         Pillow.fromarray,
@@ -112,7 +112,7 @@ CODINGS: dict[str, tuple[Callable[[Labels], Pillow.Image], int, dict[str, str], 
         Pillow.fromarray,
         3,
         {"objectInfo150.txt": "Idx\tRatio\tTrain\tVal\tStuff\tName\n1\t.1\t9\t2\t1\twall\n2\t.1\t9\t2\t1\troad, way\n"},
-        {"classes": ["wall", "road, way"], "codes": {"0": "ignore", "1": "wall", "2": "road, way"}},
+        {"classes": ["wall", "road, way"], "mask_values": {"0": "ignore", "1": "wall", "2": "road, way"}},
     ),
     "grays as colors": (
         Pillow.fromarray,
@@ -131,47 +131,47 @@ CODINGS: dict[str, tuple[Callable[[Labels], Pillow.Image], int, dict[str, str], 
         colored([RED, GREEN, BLUE, BLACK]),
         4,
         {},
-        {"coding": "colors", "classes": ["class 0", "class 1", "class 2"], "ignore": "0,0,0"},
+        {"mask_encoding": "colors", "classes": ["class 0", "class 1", "class 2"], "ignore": "0,0,0"},
     ),
     "colors with a table": (
         colored([RED, GREEN, BLUE]),
         3,
         {"class_dict.csv": "name,r,g,b\nroad,200,0,0\nwall,0,200,0\ntree,0,0,200\n"},
-        {"coding": "colors", "classes": NAMES[:3], "color 2": [0, 0, 200]},
+        {"mask_encoding": "colors", "classes": NAMES[:3], "color 2": [0, 0, 200]},
     ),
     "colors with CVAT's table": (
         colored([RED, GREEN, BLACK]),
         3,
         {"labelmap.txt": "# label:color_rgb:parts:actions\nbackground:0,0,0::\nroad:200,0,0::\nwall:0,200,0::\n"},
-        {"coding": "colors", "classes": ["background", "road", "wall"]},
+        {"mask_encoding": "colors", "classes": ["background", "road", "wall"]},
     ),
     "colors with merged rows": (
         colored([RED, GREEN, BLUE]),
         3,
         {"label_colors.txt": "200 0 0\troad\n0 200 0\troad\n0 0 200\twall\n"},
         {
-            "coding": "colors",
+            "mask_encoding": "colors",
             "classes": ["road", "wall"],
-            "codes": {"0,0,200": "wall", "0,200,0": "road", "200,0,0": "road"},
+            "mask_values": {"0,0,200": "wall", "0,200,0": "road", "200,0,0": "road"},
         },
     ),
     "gray as RGB": (
         colored([(1, 1, 1), (2, 2, 2), (3, 3, 3)]),
         3,
         {},
-        {"coding": "colors", "classes": ["class 0", "class 1", "class 2"]},
+        {"mask_encoding": "colors", "classes": ["class 0", "class 1", "class 2"]},
     ),
     "Cityscapes' colors": (
         colored([row.color for row in CITYSCAPES_CLASSES if not row.ignored]),
         19,
         {},
-        {"coding": "colors", "label_space": "cityscapes"},
+        {"mask_encoding": "colors", "label_space": "cityscapes"},
     ),
     "CamVid's 32 colors": (
         colored([color for _, color, _ in CAMVID_RAW]),
         32,
         {},
-        {"coding": "colors", "label_space": "camvid"},
+        {"mask_encoding": "colors", "label_space": "camvid"},
     ),
 }
 
@@ -189,10 +189,10 @@ def test_every_coding_is_found_and_read(
     written = tomllib.loads((root / "dataset.toml").read_text(encoding="utf-8"))
     rows = written.get("classes", [])
     assert [row["name"] for row in rows] == expected.get("classes", [])
-    for key in ("coding", "label_space", "ignore"):
+    for key in ("mask_encoding", "label_space", "ignore"):
         assert written.get(key) == expected.get(key)
-    if "codes" in expected or "label_space" not in expected:
-        assert written.get("codes") == expected.get("codes")
+    if "mask_values" in expected or "label_space" not in expected:
+        assert written.get("mask_values") == expected.get("mask_values")
     for key, color in expected.items():
         if key.startswith("color "):
             assert rows[int(key.split()[1])]["color"] == color
@@ -228,5 +228,5 @@ def test_a_street_in_cityscapes_numbers_is_known_and_unsure(
     draft = draft_description(lay(pairs_of("images/{split}/{n}.jpg", "masks/{split}/{n}.png"), street(values)))
     written = tomllib.loads(draft.text)
     assert written["label_space"] == "cityscapes"
-    assert len(written.get("codes", {})) == codes
+    assert len(written.get("mask_values", {})) == codes
     assert any("look at a contact sheet" in doubt for doubt in draft.unsure)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 
 from fassd.core.errors import UsageError
 from fassd.kernels import upsample_argmax as module
-from fassd.kernels.compiled import kept
 from fassd.kernels.upsample_argmax import Layout, upsample_argmax, upsample_confidence
 
 Array = np.ndarray[Any, Any]
@@ -264,32 +262,6 @@ def test_far_apart_logits_give_full_confidence() -> None:
     assert (found.class_maps == 1).all()
     assert (found.probability == 1).all()
     np.testing.assert_allclose(found.margin, 3e38, rtol=1e-6)
-
-
-def test_a_function_that_no_folder_can_keep_is_compiled_all_the_same() -> None:
-    namespace: dict[str, Any] = {}
-    exec("def double(x):\n    return 2 * x", namespace)
-    assert kept(namespace["double"])(3) == 6
-
-
-def test_damaged_machine_code_is_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
-    source = tmp_path / "double.py"
-    source.write_text("def double(x):\n    return 2 * x\n")
-    damages = [
-        ("nothing yet", b""),
-        ("*.nbc", b""),
-        ("*.nbi", b""),
-        ("*.nbc", b"garbage\n"),
-        ("*.nbc", b"\x8c\x03\xed\xed"),
-    ]
-    for files, content in damages:
-        for file in tmp_path.rglob(files):
-            file.write_bytes(content or file.read_bytes()[:50])
-        namespace: dict[str, Any] = {"__name__": "double"}
-        exec(compile(source.read_text(), source, "exec"), namespace)
-        assert kept(namespace["double"])(3) == 6
-    assert [file.suffix for file in tmp_path.rglob("*.nb?") if file.stat().st_size > 50]
 
 
 def test_as_many_threads_are_taken_as_the_container_allows(monkeypatch: pytest.MonkeyPatch) -> None:

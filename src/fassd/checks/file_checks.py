@@ -177,7 +177,7 @@ def contradicting_palette(path: Path, dataset: Dataset, header: Header) -> list[
     if owner in ("", "gray") or all(coding.classes.get(i) == coding.classes[table[c]] for i, c in palette.items()):
         return []
     text = f"a palette with the colors of {owner}, whose indices are no classes"
-    remedy = 'write the classes\' values, or colors with coding = "colors", in place of a palette; --fix writes values'
+    remedy = 'write class values, or colors with mask_encoding = "colors", in place of a palette; --fix writes values'
     right = {index: table[color] for index, color in palette.items()}
     return [_with_table("colors-for-values", path, dataset, text, "indices that are the classes", remedy, right)]
 
@@ -204,14 +204,14 @@ def _colors_for_values(path: Path, dataset: Dataset) -> Finding:
             dataset,
             f"the colors of {owner}",
             wanted,
-            'say coding = "colors" in dataset.toml, or write the values; --fix writes them',
+            'say mask_encoding = "colors" in dataset.toml, or write the values; --fix writes them',
             table,
         )
     if len(colors) > _MAX_COLORS:
         text = f"{len(colors):,} colors, as a photo or an overlay has"
         remedy = "find out what became of the mask, and export the mask again in place of this picture"
         return finding("colors-for-values", dataset.split, path, text, wanted, remedy)
-    remedy = 'say coding = "colors" and give the classes their colors in dataset.toml, or export the values'
+    remedy = 'say mask_encoding = "colors" and give the classes their colors in dataset.toml, or export the values'
     text = f"{len(few)} colors, of no known table"
     return finding("colors-for-values", dataset.split, path, text, wanted, remedy)
 
@@ -219,7 +219,7 @@ def _colors_for_values(path: Path, dataset: Dataset) -> Finding:
 def _values_for_colors(path: Path, dataset: Dataset) -> Finding:
     values = frozenset(map(int, np.unique(read_values(path))))
     table: Table = explain_grays(values, dataset.encoding, dataset.label_space)
-    remedy = 'say coding = "values" in dataset.toml, or save the colors'
+    remedy = 'say mask_encoding = "values" in dataset.toml, or save the colors'
     text = "one channel of class indices" if table else "one channel"
     more = "; --fix paints them" if table else ""
     return _with_table("values-for-colors", path, dataset, text, "a color for each class", remedy + more, table)

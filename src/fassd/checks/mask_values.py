@@ -135,7 +135,7 @@ def _label_ids(codes: frozenset[int], coding: MaskEncoding, space: LabelSpace) -
     if space.names != CITYSCAPES.names or holds_label_ids(coding) or not unknown <= raw or max(unknown) <= len(space):
         return None
     table = _codes_by_label_id(coding) | {IGNORE: code_of_class(coding).get(IGNORE, IGNORE)}
-    remedy = "make labelTrainIds of them, or describe the label ids under [codes]; --fix translates them"
+    remedy = "make labelTrainIds of them, or describe the label ids under [mask_values]; --fix translates them"
     return Explanation("raw-ids", "labelIds of Cityscapes (0-33)", remedy, table)
 
 
@@ -253,7 +253,7 @@ def _other_palette(codes: frozenset[int], coding: MaskEncoding, space: LabelSpac
     for owner, palette in _palettes(space):
         if codes <= palette.keys() and set(palette.values()) <= places.keys():
             table = {color: places[label] for color, label in palette.items()}
-            remedy = "name these colors under [codes]; --fix translates them"
+            remedy = "name these colors under [mask_values]; --fix translates them"
             return Explanation("foreign-values", f"colors of {owner}", remedy, table)
     return None
 

@@ -349,7 +349,7 @@ def _unexplained(codes: frozenset[int], coding: MaskEncoding, classes: int) -> E
     spelled = ("  " if coding.by_color else ", ").join(map(coding.spell, foreign[:_SPELLED]))
     more = f" and {len(foreign) - _SPELLED} more" if len(foreign) > _SPELLED else ""
     text = f"the {what}{'s' * (len(foreign) > 1)} {spelled}{more}"
-    remedy = f"correct the masks; if the {what} has a meaning, give it under [codes] in dataset.toml"
+    remedy = f"correct the masks; if the {what} has a meaning, give it under [mask_values] in dataset.toml"
     if len(foreign) == 1 and not coding.by_color:
         taken = [code for code, label in coding.classes.items() if label == IGNORE and code != IGNORE]
         advice = f"write {taken[0]} in its place" if taken else f"say ignore = {foreign[0]} in dataset.toml"

@@ -16,6 +16,17 @@ def with_home(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 (`Path.expanduser` raises where there is no home)
 
 
+def user_cache_folder() -> Path | None:
+    """$XDG_CACHE_HOME/fassd, else ~/.cache/fassd; None for those who have no home.
+
+    They have no cache: in a folder that all can write, others could leave files for us.
+    """
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "fassd"
+    home = with_home("~")
+    return home / ".cache/fassd" if home.is_absolute() else None
+
+
 def cannot_be_written(path: Path, reason: str) -> FileError:
     """What to say of a file that was to be written."""
     return FileError(path, f"cannot be written ({reason}); choose another folder or make room")

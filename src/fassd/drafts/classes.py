@@ -67,7 +67,7 @@ def meaning_of(survey: Survey, tables: list[Table]) -> Meaning:
         shown = ", ".join(spell(code, survey.by_color) for code in sorted(left)[:6]) + (" ..." if len(left) > 6 else "")
         meaning.unsure.append(
             f"masks also hold {shown} ({_percent(survey.share(left))} of the pixels), which {meaning.why} does not "
-            "explain; name each under [codes], or correct the masks"
+            "explain; name each under [mask_values], or correct the masks"
         )
     return meaning
 

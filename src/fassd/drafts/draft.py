@@ -227,13 +227,13 @@ def _toml(root: Path, files: _Files, survey: Survey, meaning: Meaning, unsure: I
     lines += [f"{key} = {_quoted(value)}" for key, value in files.keys.items()]
     lines += _splits(files)
     if survey.by_color:
-        lines.append('coding = "colors"')
+        lines.append('mask_encoding = "colors"')
     if meaning.space:
         lines.append(f"label_space = {_quoted(meaning.space.name)}")
     ignored = [code for code, name in meaning.names.items() if name == IGNORED]
     if _needs_codes(survey, meaning, ignored):
         rows = [f"{_quoted(spell(code, survey.by_color))} = {_quoted(name)}" for code, name in meaning.names.items()]
-        lines += ["", "# What masks hold, and the class behind it.", "[codes]", *rows]
+        lines += ["", "# What masks hold, and the class behind it.", "[mask_values]", *rows]
     elif ignored:
         code = spell(ignored[0], survey.by_color)
         lines.append(f"ignore = {_quoted(code) if survey.by_color else code}")

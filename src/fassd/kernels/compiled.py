@@ -1,13 +1,18 @@
-"""Numba as the kernels use it: machine code that leaves Python's lock alone, and is kept for the next process.
+"""Numba as the kernels use it: machine code that releases Python's lock and is cached for the next process.
 
-The exponential function, as vectors can take it.
+Also what several kernels share: operations on 8-byte words, and an exponential function that compilers vectorize.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar, cast
 
 import numba
@@ -16,28 +21,34 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 from numba.extending import intrinsic
 
+from fassd.core.files import user_cache_folder
+
 WORD = 8
 """Bytes that a loop over label files takes at once: most of them are like those before."""
+
+_FOLDERS_KEPT = 8
+_LOCK = Lock()
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def compiled(function: _Function) -> _Function:
-    """Becomes machine code on the first call, and runs without Python's lock."""
-    return cast(_Function, numba.njit(nogil=True, error_model="numpy")(function))
+    """Compiles a function that only compiled functions call."""
+    # Without what callers in Python and C would need: an eighth of the time that it takes to compile.
+    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast(_Function, numba.njit(nogil=True, error_model="numpy", **options)(function))
 
 
 def kept(function: _Function) -> _Function:
-    """As `compiled`, for functions that only Python calls, and the machine code is kept on disk.
+    """Compiles a function that Python calls, on its first call, and keeps the machine code on disk.
 
-    It lies in `__pycache__` beside the function's file, or in the user's cache where that cannot be written;
-    `NUMBA_CACHE_DIR` overrides both. It is compiled anew for another processor, another version of Numba, when it is
-    damaged, and when that one file changes: so whatever the function calls belongs into the same file, the operations
-    on words below excepted.
+    It is compiled anew when a file of the kernels or of `core`, the version of fassd or Numba, or the processor is
+    another (see `code_folder`), and when the file on disk is damaged.
     """
     dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
-    with contextlib.suppress(RuntimeError):  # no folder can be written: then every process compiles
-        dispatcher.enable_caching()
+    if folder := code_folder():
+        with _numba_folder(folder), contextlib.suppress(RuntimeError):  # Numba finds that it cannot write there
+            dispatcher.enable_caching()
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
@@ -49,6 +60,50 @@ def kept(function: _Function) -> _Function:
             return dispatcher(*arguments)
 
     return cast(_Function, call)
+
+
+@functools.cache
+def code_folder() -> Path | None:
+    """Where machine code of exactly these sources is kept; None where no folder can be written.
+
+    It lies in `$NUMBA_CACHE_DIR` if that is set, else in `__pycache__` beside the kernels, else in the user's cache,
+    and may be deleted at any time. Its name is a digest of what machine code is made of: the kernels, `core` (the only
+    other files that kernels import), the package's own file with its version, and Numba's version. Inside, Numba tells
+    processors apart. Several versions may share the place, so that the last few folders are kept.
+    """
+    package = Path(__file__).parents[1]
+    sources = sorted(file for room in ("", "kernels", "core") for file in (package / room).glob("*.py"))
+    parts = [numba.__version__.encode(), *(file.read_bytes() for file in sources)]
+    digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+    named, user = numba.config.CACHE_DIR, user_cache_folder()  # type: ignore[attr-defined]
+    for base in [Path(named)] if named else [package / "kernels/__pycache__", *([user] if user else [])]:
+        folder = base / "fassd-kernels" / digest[:16]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            os.utime(folder)  # when it was last used; fails where we may not write
+        except OSError:
+            continue
+        _drop_oldest(folder.parent)
+        return folder
+    return None
+
+
+def _drop_oldest(parent: Path) -> None:
+    with contextlib.suppress(OSError):  # another process may drop the same
+        for folder in sorted(parent.iterdir(), key=lambda other: other.stat().st_mtime)[:-_FOLDERS_KEPT]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _numba_folder(folder: Path) -> Iterator[None]:
+    """Numba's setting for the folder, changed for a moment: kernels are imported by several threads."""
+    with _LOCK:
+        before = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+        numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            numba.config.CACHE_DIR = before  # type: ignore[attr-defined]
 
 
 def _load(_typing: Any, array: Any, place: Any) -> Any:

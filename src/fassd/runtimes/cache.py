@@ -1,9 +1,8 @@
 """Compiled graphs on disk, so that the next process starts sooner.
 
-A graph is found again only under the same key: content of the weights, size, precision, versions, processor. What is
-damaged is made anew; where nothing can be written, nothing is kept. The folder is $FASSD_CACHE, else
-$XDG_CACHE_HOME/fassd, else ~/.cache/fassd, and may be deleted at any time. Whoever has no home has none: in a folder
-that all can write, others could leave graphs for us.
+A graph is found again only under the same key: content of the weights, size, precision, versions, processor. Damaged
+files are replaced; where nothing can be written, nothing is kept. The folder is $FASSD_CACHE, else the user's cache
+(see `user_cache_folder`), and may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fassd.core.errors import FileError
-from fassd.core.files import with_home, written_whole
+from fassd.core.files import user_cache_folder, with_home, written_whole
 
 _LIMIT = 256 * 2**20
 _DIGEST_BYTES = 32
@@ -24,10 +23,7 @@ def cache_folder() -> Path | None:
     """Where compiled graphs are kept; None where there is no place for them."""
     if named := os.environ.get("FASSD_CACHE"):
         return with_home(named)
-    if base := os.environ.get("XDG_CACHE_HOME"):
-        return Path(base) / "fassd"
-    home = with_home("~")
-    return home / ".cache/fassd" if home.is_absolute() else None
+    return user_cache_folder()
 
 
 def key_of(*parts: object) -> str:
