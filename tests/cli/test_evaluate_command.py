@@ -50,7 +50,7 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_folder_of_predictions_is_scored_without_weights(fassd: Fassd, city: Path) -> None:
     code, printed, said = fassd("evaluate", "--predictions", city / "said", "--data", f"cityscapes:{city}")
     assert (code, said) == (0, "")
-    for expected in ("2 of 96x64", "official scores", "iIoU", "left out of the mean", "ignored pixels never count"):
+    for expected in ("2 of 96x64", "official scores", "iIoU", "omitted from the mean", "ignored pixels never count"):
         assert expected in printed
     assert "wall, fence" in printed
 
@@ -191,6 +191,30 @@ def test_predictions_are_refused_for_data_that_their_record_does_not_fit(
     assert (code, "is damaged" in said) == (2, True)
 
 
+def test_a_record_that_an_earlier_version_wrote_is_read(fassd: Fassd, city: Path, tmp_path: Path) -> None:
+    classes = [{"name": one.name, "colour": list(one.color), "raw_id": one.label_id} for one in CITYSCAPES.classes]
+    record = {
+        "data": f"cityscapes:{city}",
+        "split": "val",
+        "label_space": {"name": "cityscapes", "classes": classes},
+        "values": "raw ids",
+        "made_by": {"weights": "w.safetensors 0123", "runtime": "openvino"},
+        "images": {"ulm/ulm_000000_000019": [1, 2], "colour": [3, 4]},
+    }
+    for stem in ("ulm_000000_000019", "ulm_000001_000019"):
+        (tmp_path / f"{stem}_pred.png").write_bytes((city / f"said/{stem}.png").read_bytes())
+    (tmp_path / "predictions.json").write_text(json.dumps(record))
+    read = read_record(tmp_path)
+    assert read is not None
+    assert (read.label_space, read.values) == (CITYSCAPES, "label ids")
+    assert list(read.images) == ["ulm/ulm_000000_000019", "colour"]
+    data = ["--data", f"cityscapes:{city}", "--json"]
+    old, plain = (json.loads(fassd("evaluate", "--predictions", at, *data)[1]) for at in (tmp_path, city / "said"))
+    assert {**old, "predictions": None} == {**plain, "predictions": None}
+    code, _, said = fassd("evaluate", "--predictions", tmp_path, *data, "--ids", "train")
+    assert (code, "the files hold label ids" in said) == (2, True)
+
+
 def test_another_programs_file_of_that_name_says_nothing(fassd: Fassd, city: Path) -> None:
     record = city / "said/predictions.json"
     record.write_text('[{"image_id": 1}]')
@@ -202,16 +226,16 @@ def test_another_programs_file_of_that_name_says_nothing(fassd: Fassd, city: Pat
 SLOWLY = """
 import sys, time
 from fassd.cli.main import run
-from fassd.scoring import prediction_files as score_predictions
+from fassd.scoring import prediction_files
 
-counted = score_predictions.score
+counted = prediction_files.count_image
 
 def slowly(*arguments):
     print("an image is scored", flush=True)
     time.sleep(0.5)
     return counted(*arguments)
 
-score_predictions.score = slowly
+prediction_files.count_image = slowly
 """
 
 
@@ -234,7 +258,7 @@ def test_ctrl_c_ends_scoring_without_a_traceback(city: Path, workers: int) -> No
     assert (running.returncode, said.strip()) == (130, "fassd: interrupted")
 
 
-def test_averaged_looks_are_named_in_the_header(fassd: Fassd, world: Path) -> None:
+def test_averaged_views_are_named_in_the_header(fassd: Fassd, world: Path) -> None:
     data = ["--data", f"camvid:{world / 'camvid'}"]
     code, printed, _ = fassd("evaluate", world / "tiny.safetensors", *data, "--scales", "1,1.5", "--flip")
     assert code == 0
@@ -256,7 +280,8 @@ BAD = {
     "two things to score": ("tiny --predictions x --data {data}", "both WEIGHTS and --predictions"),
     "scales of files": ("--predictions x --scales 1,2 --data {data}", "for WEIGHTS"),
     "flip of files": ("--predictions x --flip --data {data}", "for WEIGHTS"),
-    "ids of a network": ("tiny --ids raw --data {data}", "--ids"),
+    "ids of a network": ("tiny --ids label --data {data}", "--ids"),
+    "ids by their old name": ("--predictions {w} --ids raw --data {data}", "--ids raw is called --ids label now"),
     "a report of two sets": ("tiny --report {out} --data {data} --data {data}", "single --data"),
     "a report that cannot be": (
         "{w}/tiny.safetensors --report /proc/x --data {data}",
@@ -266,8 +291,11 @@ BAD = {
         "{w}/tiny.safetensors --save-predictions /proc/x --data {data}",
         "/proc/x/predictions.json: cannot be",
     ),
-    "ids of other data": ("--predictions {w} --ids raw --data {data}", "--ids raw is for data in Cityscapes' layout"),
-    "one of what": ("tiny --explain 1 --data {data}", "--explain 1: is it a share or per cent?"),
+    "ids of other data": (
+        "--predictions {w} --ids label --data {data}",
+        "--ids label is for data in Cityscapes' layout",
+    ),
+    "one of what": ("tiny --explain 1 --data {data}", "--explain 1: is it a fraction or percent?"),
     "no number": ("tiny --explain high --data {data}", "--explain high"),
     "no scale": ("{w}/tiny.safetensors --scales a --data {data}", "--scales is a"),
     "a report among other things": ("{w}/tiny.safetensors --report {w} --data {data}", "is not empty"),

@@ -23,8 +23,8 @@ from fassd.core.arrays import IGNORE
 from fassd.core.labels import CITYSCAPES, CITYSCAPES_CLASSES
 from fassd.metrics.cityscapes import (
     AVERAGE_SIZES,
-    CLASSES_OF_RAW_IDS,
-    RAW_IDS_OF_CLASSES,
+    CLASSES_OF_LABEL_IDS,
+    LABEL_IDS_OF_CLASSES,
     OfficialEvaluation,
     OfficialScores,
 )
@@ -120,7 +120,7 @@ ANY_INSTANCE += [24000, 24001, 25000, 26000, 26001, 27999, 28000, 31000, 32000, 
 
 @st.composite
 def _images(draw: st.DrawFn) -> list[Maps]:
-    """One to three images of few classes, so that hits, misses and false alarms meet."""
+    """One to three images of few classes, so that hits, misses and false positives meet."""
     pool = draw(st.lists(st.integers(0, 33), min_size=1, max_size=8, unique=True))
     images = []
     for shape in draw(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=3)):
@@ -128,12 +128,12 @@ def _images(draw: st.DrawFn) -> list[Maps]:
         # Pixels are drawn by NumPy: ten thousand cases are then a matter of two minutes.
         random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         labels = random.choice(pool, shape)
-        answer = np.where(random.random(shape) < right, labels, random.choice(pool, shape))
+        prediction = np.where(random.random(shape) < right, labels, random.choice(pool, shape))
         made = _instances_of(labels, random.integers(0, 10, shape)) if natural else random.choice(ANY_INSTANCE, shape)
         # Long runs of one value and single pixels are counted in two ways.
         stretch = draw(st.sampled_from([1, 8]))
-        answer, labels, made = (values.repeat(stretch, 1) for values in (answer, labels, made))
-        images.append(_maps(answer, labels, made, answer.shape))
+        prediction, labels, made = (values.repeat(stretch, 1) for values in (prediction, labels, made))
+        images.append(_maps(prediction, labels, made, prediction.shape))
     return images
 
 
@@ -155,16 +155,16 @@ IDS = np.arange(34)
 HALF = np.where(GRADIENT < 6, CAR, ROAD)
 ADVERSARIAL = {
     "void everywhere in the truth": [_maps(CAR, VOID, VOID)],
-    "void everywhere in the answer": [_maps(VOID, CAR, 26000)],
+    "void everywhere in the prediction": [_maps(VOID, CAR, 26000)],
     "void everywhere": [_maps(VOID, VOID, VOID)],
-    "an ignored class of the category as the answer": [_maps(np.where(GRADIENT < 5, CARAVAN, CAR), CAR, 26001)],
-    "an ignored class of the category as a false alarm": [_maps(CARAVAN, HALF, np.where(HALF == CAR, 26001, ROAD))],
+    "an ignored class of the category as the prediction": [_maps(np.where(GRADIENT < 5, CARAVAN, CAR), CAR, 26001)],
+    "an ignored class of the category as a false positive": [_maps(CARAVAN, HALF, np.where(HALF == CAR, 26001, ROAD))],
     "an ignored class in the truth": [_maps(CAR, CARAVAN, 29001), _maps(BUS, BUS, 28001)],
     "instances of one pixel": [_maps(np.where(GRADIENT % 3, PERSON, ROAD), PERSON, 24000 + GRADIENT)],
     "crowds only": [_maps(HALF, CAR, CAR)],
     "a crowd beside instances": [_maps(PERSON, PERSON, np.where(GRADIENT < 8, PERSON, 24000))],
     "no instances": [_maps(ROAD, np.where(GRADIENT < 3, 8, ROAD), ROAD)],
-    "answers with instances where there are none": [_maps(CAR, ROAD, ROAD)],
+    "predictions with instances where there are none": [_maps(CAR, ROAD, ROAD)],
     "the instance map contradicts the labels": [_maps(HALF, BUS, np.where(GRADIENT < 8, 26003, 24001))],
     "instances on ignored pixels": [_maps(HALF, VOID, 26003)],
     "the values around the first instance": [_maps(HALF, CAR, 999 + GRADIENT)],
@@ -184,14 +184,14 @@ def test_adversarial_images_score_as_the_owners_score_them(folder: Path, name: s
 
 
 REFUSED = {
-    "an answer beyond the table": (_maps(34, CAR, CAR), "prediction holds the id 34"),
-    "255 as the answer on an ignored pixel": (_maps(255, VOID, VOID), "prediction holds the id 255"),
+    "a prediction beyond the table": (_maps(34, CAR, CAR), "prediction holds the id 34"),
+    "255 as the prediction on an ignored pixel": (_maps(255, VOID, VOID), "prediction holds the id 255"),
     "a label beyond the table": (_maps(CAR, 34, CAR), "label map holds the id 34"),
     "255 as the label": (_maps(CAR, 255, CAR), "label map holds the id 255"),
     "an instance beyond the table": (_maps(CAR, CAR, 34000), "instance map holds the id 34000"),
     "the highest instance of 16 bits": (_maps(CAR, CAR, 65535), "instance map holds the id 65535"),
     "an instance of a class without instances": (_maps(CAR, CAR, 7000), "class 'road' has no instances"),
-    "another size of the answer": ((np.full((3, 5), CAR), *_maps(CAR, CAR, CAR)[1:]), "shapes"),
+    "another size of the prediction": ((np.full((3, 5), CAR), *_maps(CAR, CAR, CAR)[1:]), "shapes"),
     "another size of the instances": ((*_maps(CAR, CAR, CAR)[:2], np.full((4, 4), 26001)), "shapes"),
 }
 
@@ -275,7 +275,7 @@ def test_counts_stay_exact_beyond_the_whole_numbers_of_floating_point() -> None:
 
 def test_the_train_ids_of_our_networks_become_label_ids_and_return() -> None:
     train_ids = np.array([[*range(19), IGNORE]], np.uint8)
-    raw = RAW_IDS_OF_CLASSES[train_ids]
+    raw = LABEL_IDS_OF_CLASSES[train_ids]
     assert raw.dtype == np.uint8
     assert raw.tolist() == [[*(label.label_id for label in CITYSCAPES.classes), 0]]
-    assert np.array_equal(CLASSES_OF_RAW_IDS[raw], train_ids)
+    assert np.array_equal(CLASSES_OF_LABEL_IDS[raw], train_ids)

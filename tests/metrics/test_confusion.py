@@ -26,17 +26,19 @@ CASES = pytest.mark.parametrize("case", GOLDEN, ids=range(len(GOLDEN)))
 
 def _images(case: dict[str, Any]) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
     if "truth" in case:
-        truths, answers = case["truth"], case["prediction"]
+        truths, predictions = case["truth"], case["prediction"]
     else:
         truths = parameters.labels("metric", 3, 40, 60, 19)
         hit = (parameters.uniform("metric:hit", (3, 40, 60), 0, 1) < 0.7) & (truths != parameters.IGNORE)
-        answers = np.where(hit, truths, np.floor(parameters.uniform("metric:other", (3, 40, 60), 0, 19)))
-    return [(np.array(truth), np.array(answer, np.uint8)) for truth, answer in zip(truths, answers, strict=True)]
+        predictions = np.where(hit, truths, np.floor(parameters.uniform("metric:other", (3, 40, 60), 0, 19)))
+    return [
+        (np.array(truth), np.array(prediction, np.uint8)) for truth, prediction in zip(truths, predictions, strict=True)
+    ]
 
 
 def _pooled(case: dict[str, Any]) -> np.ndarray[Any, Any]:
     return sum(
-        (confusion_of(truth, answer, case["classes"]) for truth, answer in _images(case)),
+        (confusion_of(truth, prediction, case["classes"]) for truth, prediction in _images(case)),
         np.zeros((case["classes"], case["classes"]), np.int64),
     )
 
@@ -69,12 +71,12 @@ def _labeled(draw: st.DrawFn) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any
 def test_counting_pixel_by_pixel_gives_the_same(
     case: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], int],
 ) -> None:
-    labels, answer, classes = case
+    labels, prediction, classes = case
     counted = [[0] * classes for _ in range(classes)]
-    for truth, predicted in zip(labels.ravel().tolist(), answer.ravel().tolist(), strict=True):
+    for truth, predicted in zip(labels.ravel().tolist(), prediction.ravel().tolist(), strict=True):
         if truth < classes:
             counted[truth][predicted] += 1
-    assert confusion_of(labels, answer, classes).tolist() == counted
+    assert confusion_of(labels, prediction, classes).tolist() == counted
 
 
 @given(_labeled(), st.data())
@@ -82,34 +84,36 @@ def test_counting_pixel_by_pixel_gives_the_same(
 def test_the_matrices_of_two_parts_add_up_to_that_of_the_whole(
     case: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], int], data: st.DataObject
 ) -> None:
-    labels, answer, classes = case
+    labels, prediction, classes = case
     cut = data.draw(st.integers(0, labels.shape[0]))
-    parts = confusion_of(labels[:cut], answer[:cut], classes) + confusion_of(labels[cut:], answer[cut:], classes)
-    assert (parts == confusion_of(labels, answer, classes)).all()
+    parts = confusion_of(labels[:cut], prediction[:cut], classes) + confusion_of(
+        labels[cut:], prediction[cut:], classes
+    )
+    assert (parts == confusion_of(labels, prediction, classes)).all()
 
 
 @given(_labeled())
 @settings(max_examples=30, deadline=None)
 def test_scores_follow_their_definition(case: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], int]) -> None:
-    labels, answer, classes = case
+    labels, prediction, classes = case
     labeled = labels < classes
-    confusion = confusion_of(labels, answer, classes)
+    confusion = confusion_of(labels, prediction, classes)
     for label, score in enumerate(class_iou(confusion)):
-        true, predicted = labels == label, (answer == label) & labeled
+        true, predicted = labels == label, (prediction == label) & labeled
         union = int((true | predicted).sum())
         assert score == (None if union == 0 else (true & predicted).sum() / union)
-    right = (labels == answer)[labeled]
+    right = (labels == prediction)[labeled]
     assert pixel_accuracy(confusion) == (pytest.approx(right.mean()) if right.size else None)
 
 
-def test_a_perfect_answer_scores_one() -> None:
+def test_a_perfect_prediction_scores_one() -> None:
     labels = np.arange(12, dtype=np.uint8).reshape(3, 4) % 5
     confusion = confusion_of(labels, labels, 5)
     assert class_iou(confusion) == [1.0] * 5
     assert (mean_iou(confusion), pixel_accuracy(confusion)) == (1.0, 1.0)
 
 
-def test_rows_are_the_truth_and_columns_the_answer() -> None:
+def test_rows_are_the_truth_and_columns_the_prediction() -> None:
     confusion = confusion_of(np.array([[0, 0, 1]]), np.array([[1, 1, 1]], np.uint8), 2)
     assert confusion.tolist() == [[0, 2], [0, 1]]
 
@@ -121,11 +125,11 @@ def test_matrices_are_int64_whatever_comes_in(dtype: type[np.integer[Any]]) -> N
     assert (confusion.dtype, confusion[17, 18]) == (np.int64, 16)
 
 
-@pytest.mark.parametrize("answered", [0, 4, 5, 200, 255])
-def test_an_ignored_pixel_never_counts_whatever_was_answered(answered: int) -> None:
+@pytest.mark.parametrize("predicted", [0, 4, 5, 200, 255])
+def test_an_ignored_pixel_never_counts_whatever_was_predicted(predicted: int) -> None:
     labels = np.array([[0, 255, 250, 5]], np.uint8)
-    answer = np.array([[0, answered, answered, answered]], np.uint8)
-    confusion = confusion_of(labels, answer, 5)
+    prediction = np.array([[0, predicted, predicted, predicted]], np.uint8)
+    confusion = confusion_of(labels, prediction, 5)
     assert (confusion.sum(), confusion[0, 0]) == (1, 1)
 
 
@@ -134,13 +138,13 @@ def test_a_negative_label_is_no_class() -> None:
 
 
 @pytest.mark.parametrize("foreign", [5, 255])
-def test_a_foreign_answer_at_a_labeled_pixel_is_refused(foreign: int) -> None:
+def test_a_foreign_prediction_at_a_labeled_pixel_is_refused(foreign: int) -> None:
     with pytest.raises(ValueError, match=f"from 1 to {foreign}, classes are 5"):
         confusion_of(np.zeros((1, 2), np.uint8), np.array([[1, foreign]], np.uint8), 5)
 
 
-def test_labels_and_answer_of_two_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match="but the answer is"):
+def test_labels_and_prediction_of_two_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="but the prediction is"):
         confusion_of(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), 5)
 
 
@@ -170,11 +174,11 @@ def test_the_mean_is_over_the_classes_that_occur_among_those_asked_for(
     )
 )
 def test_the_other_scores_are_their_definitions(rows: list[list[int]]) -> None:
-    """By sums over pixels, with a last column for answers that were no class."""
+    """By sums over pixels, with a last column for predictions that were no class."""
     confusion, classes = np.array(rows, np.int64), range(len(rows))
     true = [sum(row) for row in rows]
-    said = [sum(row[label] for row in rows) for label in classes]
-    unions = [true[label] + said[label] - rows[label][label] for label in classes]
+    predicted = [sum(row[label] for row in rows) for label in classes]
+    unions = [true[label] + predicted[label] - rows[label][label] for label in classes]
     iou = [rows[label][label] / unions[label] if unions[label] else None for label in classes]
     assert class_iou(confusion) == iou
     assert class_accuracy(confusion) == [rows[label][label] / true[label] if true[label] else None for label in classes]
@@ -189,5 +193,5 @@ def test_the_other_scores_are_their_definitions(rows: list[list[int]]) -> None:
 
 def test_a_mean_leaves_out_what_has_no_score() -> None:
     assert mean_of([1.0, None, 0.5]) == 0.75
-    assert mean_of([1.0, None, 0.5], among=[1, 2]) == 0.5
+    assert mean_of([1.0, None, 0.5], classes=[1, 2]) == 0.5
     assert mean_of([None]) is None

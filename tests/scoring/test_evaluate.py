@@ -80,7 +80,7 @@ def test_partially_annotated_frames_are_counted_apart_for_each_set_of_marks(
         assert part.confusion.tolist() == counted_one_by_one(tiny_runtime, partly, frames, part.annotated)
 
 
-def test_on_partially_annotated_frames_only_annotated_classes_are_labels_or_answers(
+def test_on_partially_annotated_frames_only_annotated_classes_are_labels_or_predicted(
     tiny_runtime: Runtime, partly: Dataset
 ) -> None:
     part = evaluate(tiny_runtime, partly).parts[1]
@@ -91,7 +91,7 @@ def test_on_partially_annotated_frames_only_annotated_classes_are_labels_or_answ
     assert (part.confusion.sum(0) > 0).sum() > 1
 
 
-def test_a_single_annotated_class_is_always_answered_right(tiny_runtime: Runtime, partly: Dataset) -> None:
+def test_a_single_annotated_class_is_always_predicted_right(tiny_runtime: Runtime, partly: Dataset) -> None:
     part = evaluate(tiny_runtime, partly).parts[2]
     assert part.mean_iou == part.pixel_accuracy == 1.0
 
@@ -111,7 +111,7 @@ def test_json_has_the_keys_that_programs_rely_on(tiny_runtime: Runtime, partly: 
         "absent",
         "worst",
     }
-    documented |= {"frequency_weighted_iou", "boundary", "trimap", "answered_no_class"}
+    documented |= {"frequency_weighted_iou", "boundary", "trimap", "predicted_no_class"}
     assert set(values) == documented
     facts = {key: values[key] for key in ("network", "weights", "split", "images", "runtime", "precision", "ignore")}
     assert facts == {

@@ -21,11 +21,11 @@ from fassd.data.open_dataset import open_dataset
 from fassd.media.images import read_size
 from fassd.runtimes.runtime import Runtime
 from fassd.scoring.conventions import explain, parse_number
-from fassd.scoring.evaluate import NetworkPredictions, evaluate, evaluate_answers
-from fassd.scoring.prediction_files import FileAnswers, SavedPredictions, order_of, score_predictions
+from fassd.scoring.evaluate import NetworkPredictions, evaluate, score_network
+from fassd.scoring.prediction_files import FilePredictions, SavedPredictions, prediction_facts, score_predictions
 from fassd.scoring.report import check_report_folder, write_report
 from fassd.scoring.tta import TestTimeAugmentation as Augmented
-from fassd.scoring.tta import averaged_answer, parse_averaging
+from fassd.scoring.tta import parse_tta, segment_with_tta
 
 Map = np.ndarray[Any, Any]
 
@@ -60,7 +60,7 @@ def test_looks_are_averaged_as_probabilities_at_full_size(
 ) -> None:
     image = dataset[0].image[:90, :121]
     classes = sorted(among)
-    answer = averaged_answer(
+    answer = segment_with_tta(
         tiny_runtime, image, Augmented(tuple(scales), flip), None if len(classes) == 11 else classes
     )
     expected = averaged_by_torch(tiny_runtime, image, scales, flip, classes)
@@ -71,14 +71,14 @@ def test_looks_are_averaged_as_probabilities_at_full_size(
 
 def test_a_single_look_is_the_runtimes_own_answer(tiny_runtime: Runtime, dataset: Dataset) -> None:
     image = dataset[0].image
-    assert np.array_equal(averaged_answer(tiny_runtime, image, Augmented()), tiny_runtime.segment(image[None])[0])
-    assert parse_averaging("0.5, 1,2", True) == Augmented((0.5, 1.0, 2.0), True)
+    assert np.array_equal(segment_with_tta(tiny_runtime, image, Augmented()), tiny_runtime.segment(image[None])[0])
+    assert parse_tta("0.5, 1,2", True) == Augmented((0.5, 1.0, 2.0), True)
 
 
 @pytest.mark.parametrize("scales", ["", "0", "1,1", "a", "-1", "9", "nan"])
 def test_scales_that_cannot_be_are_refused(scales: str) -> None:
     with pytest.raises(UsageError, match="--scales"):
-        parse_averaging(scales, False)
+        parse_tta(scales, False)
 
 
 class Counting:
@@ -98,12 +98,12 @@ class Counting:
 def test_an_interrupted_evaluation_goes_on_where_its_answers_end(
     tmp_path: Path, tiny_runtime: Runtime, tiny_weights: Path, dataset: Dataset
 ) -> None:
-    facts = order_of(str(tiny_weights), tiny_runtime, Augmented())
+    facts = prediction_facts(str(tiny_weights), tiny_runtime, Augmented())
     plain = evaluate(tiny_runtime, dataset).as_json("x")
     for expected in (2, 0):
         runtime: Any = Counting(tiny_runtime)
         saved = SavedPredictions(tmp_path / "kept", dataset, facts)
-        assert evaluate_answers(NetworkPredictions(runtime, dataset, saved=saved)).as_json("x") == plain
+        assert score_network(NetworkPredictions(runtime, dataset, saved=saved)).as_json("x") == plain
         assert runtime.asked == expected
     kept = sorted((tmp_path / "kept").glob("*.png"))
     spoilt: list[Callable[[], Any]] = [
@@ -115,9 +115,7 @@ def test_an_interrupted_evaluation_goes_on_where_its_answers_end(
     for spoil in spoilt:
         spoil()
         runtime = Counting(tiny_runtime)
-        evaluate_answers(
-            NetworkPredictions(runtime, dataset, saved=SavedPredictions(tmp_path / "kept", dataset, facts))
-        )
+        score_network(NetworkPredictions(runtime, dataset, saved=SavedPredictions(tmp_path / "kept", dataset, facts)))
         assert runtime.asked == 1
     folder = score_predictions(tmp_path / "kept", dataset)[0].as_json("x")
     assert {key: folder[key] for key in ("iou", "confusion", "trimap")} == {
@@ -260,16 +258,16 @@ def conventions(labels: list[Map], answers: list[Map]) -> dict[str, float]:
         "pixel accuracy instead": float((true == said)[known].mean()),
         "mean class accuracy": mean([float((said == i)[true == i].mean()) for i in range(3)]),
         "mean Dice": mean([None if score is None else 2 * score / (1 + score) for score in split]),
-        "false alarms of what": mean(ious(true, said, ignore=False)),
-        "one class more": mean(with_void),
-        "carry the first class": mean(ious(np.where(known, true, 0), said)),
+        "false positives of the predicted": mean(ious(true, said, ignore=False)),
+        "one more class": mean(with_void),
+        "belong to the first class": mean(ious(np.where(known, true, 0), said)),
         "with ignored pixels counted as wrong": float((true == said).mean()),
         "mean over images of each": mean([mean(scores) for scores in each]),
         "mean over images, absent classes counted as 1": mean([mean(scores, 1.0) for scores in each]),
         "mean over images, absent classes counted as 0": mean([mean(scores, 0.0) for scores in each]),
         "each class averaged": mean([mean([one[i] for one in each]) for i in range(3)]),
-        "made 2 times smaller (nearest, the first": mean(ious(small[0], small[1])),
-        "made 8 times smaller (nearest, as Pillow, the center": mean(ious(centers[0], centers[1])),
+        "downscaled 2 times (nearest, the first": mean(ious(small[0], small[1])),
+        "downscaled 8 times (nearest, as Pillow, the center": mean(ious(centers[0], centers[1])),
     }
 
 
@@ -312,7 +310,7 @@ def test_a_network_is_asked_again_in_the_ways_people_mix_up(tiny_runtime: Runtim
     unions = confusion.sum(0) + confusion.sum(1) - np.diag(confusion)
     assert bgr == pytest.approx(float(np.mean(np.diag(confusion)[unions > 0] / unions[unions > 0])))
     # Half of 96x128 is below the network's minimum.
-    assert [name for name in found if "halved" in name] == ["logits enlarged to half the labels' size, labels halved"]
+    assert [name for name in found if "halved" in name] == ["logits upsampled to half the labels' size, labels halved"]
 
 
 def test_a_convention_that_some_images_are_too_small_for_is_left_out(
@@ -322,7 +320,7 @@ def test_a_convention_that_some_images_are_too_small_for_is_left_out(
         dataset = open_dataset(f"camvid:{root}", "val")
         answers = NetworkPredictions(tiny_runtime, dataset)
         found = explain(parse_number("50"), evaluate(tiny_runtime, dataset), answers)
-        return [one.what for one in found if "picture halved" in one.what or "picture and its labels" in one.what]
+        return [one.what for one in found if "image halved" in one.what or "image and its labels" in one.what]
 
     root = make_camvid(tmp_path, {"val": 2})
     for path in (root / "val/val_000.png", root / "valannot/val_000.png"):
@@ -346,9 +344,9 @@ def test_raw_and_train_ids_are_mixed_up_both_ways(tmp_path: Path) -> None:
         Pillow.fromarray(values).save(root / path)
     dataset = open_dataset(f"cityscapes:{root}", "val")
     report, answers = score_predictions(root / "said", dataset)
-    assert isinstance(answers, FileAnswers)
+    assert isinstance(answers, FilePredictions)
     found = {one.what: one.score for one in explain(parse_number("0%"), report, answers)}
     # Raw 7, 8, 11 stand for the train ids 7, 8, 11, which nobody answered; 23 and 26 are ignored.
     assert found["label ids in the labels taken for train ids"] == 0.0
-    assert found["train ids in the labels, label ids in the answers"] == 0.0
+    assert found["train ids in the labels, label ids in the predictions"] == 0.0
     assert found["Cityscapes' IoU of categories"] == 1.0

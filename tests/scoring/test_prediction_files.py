@@ -22,7 +22,7 @@ from fassd.core.errors import DataError, FileError, ImageError
 from fassd.core.labels import CITYSCAPES, CITYSCAPES_CLASSES
 from fassd.data.dataset import Dataset
 from fassd.data.open_dataset import open_dataset
-from fassd.scoring.count import Report, answer_of
+from fassd.scoring.count import Report, encode_prediction
 from fassd.scoring.prediction_files import SavedPredictions, score_predictions
 
 with warnings.catch_warnings():
@@ -127,7 +127,7 @@ def test_an_answer_that_is_no_scored_class_is_a_miss_and_nobodys_false_alarm(cit
     values = scored(city).as_json(None)
     assert set(values["iou"].values()) == {0.0}
     assert np.sum(values["confusion"]) == 0
-    assert values["answered_no_class"] == sum(int((opened(city)[index].labels != 255).sum()) for index in range(6))
+    assert values["predicted_no_class"] == sum(int((opened(city)[index].labels != 255).sum()) for index in range(6))
     assert_official(scored(city), official(city))
 
 
@@ -163,8 +163,8 @@ def test_train_ids_are_told_from_label_ids_and_scored_if_asked_for(city: Path) -
     as_train_ids(city)
     with pytest.raises(DataError, match=r"look like train ids.*--ids train"):
         scored(city)
-    assert_official(scored(city, ids="raw"), official(city))
-    assert (scored(city, ids="train").parts[0].mean_iou or 0) > 10 * (scored(city, ids="raw").parts[0].mean_iou or 0)
+    assert_official(scored(city, ids="label"), official(city))
+    assert (scored(city, ids="train").parts[0].mean_iou or 0) > 10 * (scored(city, ids="label").parts[0].mean_iou or 0)
 
 
 def paint(change: Callable[[Map], Map]) -> Callable[[Path], None]:
@@ -195,7 +195,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], type[FileError], str]] = {
     "two for one image": (
         lambda root: (root / f"predicted/{STEMS[0]}.png").write_bytes(first(root).read_bytes()),
         DataError,
-        f"2 predictions for {STEMS[0]}: .*leave one",
+        f"2 predictions for {STEMS[0]}: .*keep one",
     ),
     "half the size": (paint(lambda values: values[::2, ::2]), DataError, "is 36x20 but the labels .* are 72x40"),
     "a value beyond the table": (paint(with_value(34)), DataError, "holds the value 34; label ids .* 0-33"),
@@ -248,7 +248,7 @@ def test_predictions_for_other_data_are_class_indices_named_by_stem(
     folder = tmp_path / "said"
     saved = SavedPredictions(folder, dataset, {})
     for index, sample in enumerate(dataset):
-        saved.write(index, answer_of(np.minimum(sample.labels, 10), dataset))
+        saved.write(index, encode_prediction(np.minimum(sample.labels, 10), dataset))
     assert sorted(path.name for path in folder.glob("*.png")) == ["val_000.png", "val_001.png"]
     report, _ = score_predictions(folder, dataset)
     assert (report.parts[0].mean_iou, report.official) == (1.0, None)
@@ -263,10 +263,10 @@ def test_saved_answers_are_what_the_owners_program_takes(city: Path) -> None:
     dataset = opened(city)
     saved = SavedPredictions(city / "written", dataset, {"weights": "mine"})
     for index, sample in enumerate(dataset):
-        saved.write(index, answer_of(np.minimum(sample.labels, 18), dataset))
+        saved.write(index, encode_prediction(np.minimum(sample.labels, 18), dataset))
         kept = saved.read(index, SIZE)
         assert kept is not None
-        assert kept.raw is not None
+        assert kept.label_id_map is not None
     assert saved.read(0, SIZE) is not None
     options = copy.copy(owners.args)
     options.predictionPath, options.predictionWalk = str(city / "written"), None

@@ -17,10 +17,12 @@ def progress_bars(work: Mapping[str, str], quiet: bool = False) -> Iterator[Watc
     """Draws a bar for each kind of event, from its first one on, until the block ends.
 
     Args:
-        work: what a bar says, by the kind of event; these have `done` and `total`.
+        work: a bar's text, by the kind of event; `{name}` in it stands for the event's value of that name, and events
+            whose texts differ get different bars. Events have `done` and `total`; kinds not listed are ignored.
         quiet: draws nothing, as where standard error is no terminal.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
@@ -29,8 +31,11 @@ def progress_bars(work: Mapping[str, str], quiet: bool = False) -> Iterator[Watc
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
 
         def advance(event: Event) -> None:
-            if event.kind not in bars:
-                bars[event.kind] = progress.add_task(work[event.kind])
-            progress.update(bars[event.kind], completed=event.values["done"], total=event.values["total"])
+            if event.kind not in work:
+                return
+            text = work[event.kind].format_map(event.values)
+            if text not in bars:
+                bars[text] = progress.add_task(escape(text))
+            progress.update(bars[text], completed=event.values["done"], total=event.values["total"])
 
         yield advance

@@ -1,4 +1,4 @@
-"""How `fassd evaluate` prints what it found."""
+"""The tables that `fassd evaluate` prints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LISTED_CONVENTIONS = 8
 
 
 def print_report(report: Mapping[str, Any]) -> None:
-    """Prints what `Report.as_json` gives: a header, a table for each part, the official scores."""
+    """Prints the values of `Report.as_json`: a header, a table for each part, the official scores."""
     console = Console(highlight=False)
     _print_header(console, report)
     for part in [report, *report["partially_annotated"]]:
@@ -33,7 +33,10 @@ def print_report(report: Mapping[str, Any]) -> None:
 def _print_header(console: Console, report: Mapping[str, Any]) -> None:
     if report["predictions"] is None:
         console.print(f"[bold]{escape(report['weights'])}[/] ({report['network']})", soft_wrap=True)
-        how = f"{report['runtime']}, {report['precision']}; {_looks(report)}"
+        scales = ", ".join(f"{scale:g}" for scale in report["scales"])
+        views = "one scale" if report["scales"] == (1.0,) else f"probabilities averaged over scales {scales}"
+        mirrored = " and mirrored" if report["flip"] else ""
+        how = f"{report['runtime']}, {report['precision']}; {views}{mirrored}"
     else:
         console.print(f"predictions in [bold]{escape(report['predictions'])}[/]", soft_wrap=True)
         how = "files as they are"
@@ -42,15 +45,9 @@ def _print_header(console: Console, report: Mapping[str, Any]) -> None:
     console.print(f"{how}; at the labels' own resolution; {rule}\n", style="dim", soft_wrap=True)
 
 
-def _looks(report: Mapping[str, Any]) -> str:
-    scales = ", ".join(f"{scale:g}" for scale in report["scales"])
-    count = "one scale" if report["scales"] == (1.0,) else f"probabilities averaged over scales {scales}"
-    return count + (" and mirrored" if report["flip"] else "")
-
-
 def _print_part(console: Console, part: Mapping[str, Any], official: Mapping[str, Any] | None) -> None:
     every = len(part["annotated"]) == len(part["confusion"])
-    some = f"only {len(part['annotated'])} classes annotated, the answer chosen among them"
+    some = f"only {len(part['annotated'])} classes annotated, only these predicted"
     sizes = ", ".join(f"{frames} of {size}" for size, frames in list(part["sizes"].items())[:4])
     more = f", {len(part['sizes']) - 4} more sizes" if len(part["sizes"]) > 4 else ""
     console.print(f"{part['images']} images ({sizes}{more}), {'every class annotated' if every else some}")
@@ -61,22 +58,22 @@ def _print_part(console: Console, part: Mapping[str, Any], official: Mapping[str
         "mean recall": part["mean_accuracy"],
         "frequency-weighted IoU": part["frequency_weighted_iou"],
     }
-    first, *others = (f"{name} {_percent(value)}" for name, value in means.items())
+    first, *others = (f"{name} {_score(value)}" for name, value in means.items())
     console.print(f"[bold]{first}[/]   {'   '.join(others)}", soft_wrap=True)
     if part["boundary"] is not None:
         _print_borders(console, part)
     if part["absent"]:
         names = escape(", ".join(part["absent"]))
-        console.print(f"left out of the mean, for neither labels nor answers have them: {names}", soft_wrap=True)
-    if part["answered_no_class"]:
-        console.print(f"answered with no class, which counts as a miss: {part['predicted_no_class']:,} pixels")
+        console.print(f"omitted from the mean, in neither labels nor predictions: {names}", soft_wrap=True)
+    if part["predicted_no_class"]:
+        console.print(f"predicted as no class, which counts as a miss: {part['predicted_no_class']:,} pixels")
     console.print()
 
 
 def _print_borders(console: Console, part: Mapping[str, Any]) -> None:
     boundary = part["boundary"]
     within = f"within {100 * boundary['share_of_diagonal']:g} % of the diagonal"
-    console.print(f"boundary IoU {_percent(boundary['mean_iou'])} ({within})", soft_wrap=True)
+    console.print(f"boundary IoU {_score(boundary['mean_iou'])} ({within})", soft_wrap=True)
     bands = [f"{band['width']} px {_short(band['mean_iou'])}" for band in part["trimap"]]
     console.print(f"mean IoU near borders, %: {'   '.join(bands)}", soft_wrap=True)
 
@@ -118,9 +115,9 @@ def _print_official(console: Console, official: Mapping[str, Any]) -> None:
 
 
 def print_explained(number: GivenNumber, found: list[Convention]) -> None:
-    """Prints which conventions give a number, and the nearest of the others."""
+    """Prints the conventions that give a number, and the nearest of the others."""
     console = Console(highlight=False)
-    met = [one for one in found if number.is_met_by(one.score or 0.0)]
+    met = [one for one in found if one.meets]
     console.print(f"[bold]Where {escape(number.text)} may come from[/]")
     if not met:
         console.print("none of the conventions tried gives it; the nearest:")
@@ -128,14 +125,13 @@ def print_explained(number: GivenNumber, found: list[Convention]) -> None:
     for heading in ("", "score, %", "difference", "convention"):
         table.add_column(heading, justify="left" if heading in ("", "convention") else "right")
     for one in found[: max(_LISTED_CONVENTIONS, len(met))]:
-        score = one.score or 0.0
-        sign = "[green]=[/]" if one in met else ""
-        table.add_row(sign, f"{100 * score:.3f}", f"{100 * (score - number.value):+.3f}", escape(one.what))
+        sign = "[green]=[/]" if one.meets else ""
+        table.add_row(sign, f"{100 * one.score:.3f}", f"{100 * (one.score - number.value):+.3f}", escape(one.what))
     console.print(table)
     console.print()
 
 
-def _percent(value: float | None) -> str:
+def _score(value: float | None) -> str:
     return "none (no labeled pixel)" if value is None else f"{value * 100:.2f} %"
 
 

@@ -1,8 +1,8 @@
-"""Each option that several verbs share, defined once."""
+"""The options that several commands share, each defined once, and those that had other names before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,17 +21,17 @@ weights = click.option(
     default=DEFAULT_WEIGHTS,
     show_default=True,
     metavar="NAME|FILE",
-    help=f"Shipped weights ({', '.join(WEIGHTS)}) a checkpoint or an exported file.",
+    help=f"Shipped weights ({', '.join(WEIGHTS)}), a checkpoint or an exported file.",
 )
 device = click.option(
-    "--device", default="auto", show_default=True, help="cpu, cuda or cuda:N; auto takes a GPU that PyTorch can use."
+    "--device", default="auto", show_default=True, help="cpu, cuda or cuda:N; auto takes a GPU if PyTorch can use one."
 )
 precision = click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16", "int8"]),
     default="auto",
     show_default=True,
-    help="Arithmetic of the network; auto takes the fastest that the device computes natively.",
+    help="Arithmetic of the network; auto takes the fastest that the device supports natively.",
 )
 runtime = click.option(
     "--runtime",
@@ -44,8 +44,8 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON v
 
 
 def out(default: str | None, text: str) -> Callable[[F], F]:
-    """--out with a verb's own default and meaning."""
-    # click takes an explicit default of None for a default.
+    """--out with a command's default and meaning."""
+    # click treats an explicit default of None as a default.
     presence: dict[str, Any] = {"required": True} if default is None else {"default": default, "show_default": True}
     return click.option(
         "--out",
@@ -57,7 +57,7 @@ def out(default: str | None, text: str) -> Callable[[F], F]:
 
 
 def renamed(old: str, new: str, takes_value: bool = True) -> Callable[[F], F]:
-    """A hidden option under a name that options had before; whoever gives it is told the new name.
+    """A hidden option under the old name of another; giving it raises a UsageError with the new name.
 
     Args:
         old: "--at-most".
@@ -73,3 +73,23 @@ def renamed(old: str, new: str, takes_value: bool = True) -> Callable[[F], F]:
     return click.option(
         old, f"renamed_{old.strip('-').replace('-', '_')}", hidden=True, expose_value=False, callback=refuse, **kind
     )
+
+
+class Choice(click.Choice):  # type: ignore[type-arg]  # generic since click 8.2, but 8.1 will do
+    """A choice of values, some of which had other names before; these raise a UsageError with the new name.
+
+    Args:
+        choices: the values.
+        renamed: from old to new.
+    """
+
+    def __init__(self, choices: Sequence[str], renamed: Mapping[str, str]) -> None:
+        super().__init__(choices)
+        self._renamed = renamed
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value, if it is one of the choices."""
+        if value in self._renamed:
+            option = param.opts[0] if param else "the option"
+            raise UsageError(f"{option} {value} is called {option} {self._renamed[value]} now")
+        return super().convert(value, param, ctx)

@@ -1,9 +1,8 @@
-"""Which pixels lie near a border between classes: what boundary IoU and the trimap curve look at.
+"""Which pixels lie near a border between classes, for boundary IoU and the trimap curve.
 
-A border runs between two pixels of different classes that touch, be it at a corner. Ignored pixels are no class:
-nothing is known of them, so that where labels end in them there is no border. Distances are chessboard distances (a
-step may be diagonal), as an erosion or dilation by a 3x3 square, repeated, measures them. The pixels on either side of
-a border are at distance 1 from it.
+A border runs between two pixels of different classes that touch, also at a corner. Ignored pixels have no class, so
+there is no border where labels end in them. Distances are chessboard distances (diagonal steps count 1), as repeated
+erosion or dilation with a 3x3 square measures them. The pixels on either side of a border are at distance 1.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from fassd.core.arrays import IGNORE, Labels, LookupTable
 from fassd.kernels.pairs import BITS, grow, mark_borders
 
 Near: TypeAlias = UInt8[np.ndarray[Any, Any], "height width"]
-"""1 where a pixel lies near a border, else 0; of no meaning at ignored pixels."""
+"""1 where a pixel lies near a border, else 0; undefined at ignored pixels."""
 
 Bits: TypeAlias = UInt64[np.ndarray[Any, Any], "height words"]
 """64 pixels of a row in a word, the first in the lowest bit."""
 
 
 def near_borders(labels: Labels, distance: int) -> Near:
-    """Which pixels are at most so far from a border.
+    """Which pixels are at most `distance` from a border.
 
     Args:
         labels: (H, W) uint8, a class or IGNORE.
@@ -45,7 +44,7 @@ def border_bits(values: Labels, classes: LookupTable, truth: Labels, known: Look
         values: (H, W) uint8, contiguous.
         classes: of each value, or IGNORE.
         truth: (H, W) uint8, contiguous.
-        known: of each value of truth, IGNORE where nothing is looked at.
+        known: the class of each value of `truth`; pixels where it is IGNORE are skipped.
     """
     bits = np.zeros((values.shape[0], -(-values.shape[1] // BITS)), np.int64)
     hidden = np.where(known == IGNORE, np.uint8(IGNORE), np.uint8(0))
@@ -54,11 +53,11 @@ def border_bits(values: Labels, classes: LookupTable, truth: Labels, known: Look
 
 
 def grown(bits: Bits, distances: tuple[int, ...]) -> Iterator[Bits]:
-    """For each distance, rising: which pixels are at most so far from a border, given those that are at 1."""
+    """For each distance, ascending: which pixels are at most that far from a border, given those at distance 1."""
     radius, wide = 0, np.empty_like(bits)
     for distance in distances:
         while radius < distance - 1:
-            # A greater step would leave gaps at the picture's edges.
+            # A greater step would leave gaps at the image's edges.
             step = min(radius + 1, distance - 1 - radius, BITS - 1)
             further = np.empty_like(bits)
             grow(bits, step, wide, further)
@@ -68,7 +67,7 @@ def grown(bits: Bits, distances: tuple[int, ...]) -> Iterator[Bits]:
 
 @lru_cache(maxsize=2)
 def near_frame(shape: tuple[int, int], distance: int) -> Bits:
-    """Which pixels of a picture have a place outside it at most so far away; not to be changed."""
+    """Which pixels are at most `distance` from a place outside the image. Cached: do not modify the result."""
     near = np.ones((shape[0], -(-shape[1] // BITS) * BITS), np.uint8)
     near[distance:-distance, distance : max(shape[1] - distance, 0)] = 0
     bits: Bits = np.packbits(near, axis=1, bitorder="little").view(np.uint64)

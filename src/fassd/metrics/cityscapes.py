@@ -4,14 +4,14 @@ Defined by Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Under
 what the owners' program does (cityscapesScripts 2.3.0, which the tests run beside this):
 
 - Pixels whose true class is ignored count for nothing, whatever was predicted there.
-- Predicting an ignored class on any other pixel is a miss of the true class and a false alarm of no class.
+- Predicting an ignored class on any other pixel is a miss of the true class and a false positive of no class.
 - iIoU weighs hits and misses by (average size of the class / size of the instance). Instances come from the instance
   map alone: values above 1000, class * 1000 + number. Crowds, which hold their bare class there, are neither hit nor
-  missed. False alarms belong to no instance: they are the unweighted ones of the IoU.
-- A category has an iIoU if all its classes have instances. There, caravan and trailer are answers of the category
-  "vehicle" like others, so they may hit and raise false alarms; in the category's IoU they do neither.
+  missed. False positives belong to no instance: they are the unweighted ones of the IoU.
+- A category has an iIoU if all its classes have instances. There, predicted caravans and trailers count as category
+  "vehicle": they can be hits and false positives. In the category's IoU they are neither.
 - Instances of an ignored class are skipped; those of a class without instances, and ids of no class, are refused.
-- A class without hit, miss and false alarm has no score and is left out of the average.
+- A class without hit, miss and false positive has no score and is omitted from the average.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from jaxtyping import Int64, Integer
 
 from fassd.core.arrays import Confusion, Labels, LookupTable
 from fassd.core.labels import CITYSCAPES, CityscapesClass
-from fassd.metrics.counts import SAME, Coded, count
+from fassd.metrics.counts import SAME, EncodedMap, count
 from fassd.metrics.official_counts import WRITTEN, InstanceIds, OfficialCounts
 
-RawIds: TypeAlias = Integer[np.ndarray[Any, Any], "height width"]
+LabelIds: TypeAlias = Integer[np.ndarray[Any, Any], "height width"]
 """Label ids of Cityscapes, 0..33, of any integer type: what labelIds files and predictions hold."""
 
 Scores: TypeAlias = Mapping[str, float | None]
@@ -46,12 +46,12 @@ AVERAGE_SIZES = {
     "bicycle": 4672.3249222261,
 }
 
-CLASSES_OF_RAW_IDS: LookupTable = CITYSCAPES.label_id_table()
+CLASSES_OF_LABEL_IDS: LookupTable = CITYSCAPES.label_id_table()
 """The train id of each label id; IGNORE for those that are not scored."""
 
-RAW_IDS_OF_CLASSES: LookupTable = np.zeros(256, np.uint8)
-"""The label id of each train id, and for whatever else 0, "unlabeled": what prediction files hold."""
-RAW_IDS_OF_CLASSES[: len(CITYSCAPES)] = [label.label_id for label in CITYSCAPES.classes]
+LABEL_IDS_OF_CLASSES: LookupTable = np.zeros(256, np.uint8)
+"""The label id of each train id; 0, "unlabeled", of other values. Prediction files hold these."""
+LABEL_IDS_OF_CLASSES[: len(CITYSCAPES)] = [label.label_id for label in CITYSCAPES.classes]
 
 _SCORED = frozenset(row.label_id for row in WRITTEN if not row.ignored)
 _IDS = len(WRITTEN)
@@ -64,13 +64,13 @@ class _Group:
     Attributes:
         name: of the class or category.
         members: label ids of the scored classes in it.
-        answers: predictions that hit one of its instances; ignored classes among them.
+        predictions: label ids that hit one of its instances when predicted; ignored classes among them.
         has_instances: whether it has an iIoU.
     """
 
     name: str
     members: tuple[int, ...]
-    answers: tuple[int, ...]
+    predictions: tuple[int, ...]
     has_instances: bool
 
 
@@ -112,7 +112,7 @@ class OfficialScores:
 
 
 class OfficialEvaluation:
-    """Counts image after image; scores are of all pixels together.
+    """Counts images; scores are of all their pixels together.
 
     Attributes:
         confusion: (34, 34) int64, pixels by (true label id, predicted label id), ignored ones included.
@@ -123,10 +123,10 @@ class OfficialEvaluation:
         self.without_instances = 0
         self.confusion: Confusion = np.zeros((_IDS, _IDS), np.int64)
         # Per row of _WITH_INSTANCES: weighted hits, weighted misses. Added in the owners' order, one instance after
-        # the other, so that even the last digit is theirs.
+        # the other, so that the sums equal theirs bit by bit.
         self._weighted = np.zeros((len(_WITH_INSTANCES), 2))
 
-    def add(self, prediction: RawIds, labels: RawIds, instances: InstanceIds | None) -> None:
+    def add(self, prediction: LabelIds, labels: LabelIds, instances: InstanceIds | None) -> None:
         """Counts one image; nothing is counted if it is refused.
 
         Args:
@@ -137,16 +137,16 @@ class OfficialEvaluation:
         Raises:
             ValueError: the shapes differ, an id is of no class, or an instance's class has no instances.
         """
-        answer, truth = (
-            Coded(_bytes(what, ids), CLASSES_OF_RAW_IDS, SAME)
+        predicted, true = (
+            EncodedMap(_bytes(what, ids), CLASSES_OF_LABEL_IDS, SAME)
             for what, ids in (("prediction", prediction), ("label map", labels))
         )
-        _, official = count(truth, answer, len(CITYSCAPES), None, instances)
+        _, official = count(true, predicted, len(CITYSCAPES), None, instances)
         assert official is not None
         self.add_counts(official)
 
     def add_counts(self, counts: OfficialCounts) -> None:
-        """Adds an image that was counted elsewhere. The order of images decides the last digit of an iIoU."""
+        """Adds an image that was counted elsewhere. The last digit of an iIoU depends on the order of images."""
         self.confusion += counts.confusion
         if counts.instances is None:
             self.without_instances += 1
@@ -171,26 +171,26 @@ class OfficialEvaluation:
         weight = AVERAGE_SIZES[WRITTEN[label_id].name] / size
         for row, group in enumerate(_WITH_INSTANCES):
             if label_id in group.members:
-                hits = int(predicted[list(group.answers)].sum())
+                hits = int(predicted[list(group.predictions)].sum())
                 self._weighted[row] += hits * weight, (size - hits) * weight
 
     def _iou(self, group: _Group) -> float | None:
         true = self.confusion[list(group.members)]
         hits = int(true[:, list(group.members)].sum())
-        return _ratio(hits, int(true.sum()) - hits, self._false_alarms(group, group.members))
+        return _ratio(hits, int(true.sum()) - hits, self._false_positives(group, group.members))
 
     def _instance_iou(self, group: _Group) -> float | None:
         if self.without_instances:
             return None
         hits, misses = self._weighted[_WITH_INSTANCES.index(group)].tolist()
-        return _ratio(hits, misses, self._false_alarms(group, group.answers))
+        return _ratio(hits, misses, self._false_positives(group, group.predictions))
 
-    def _false_alarms(self, group: _Group, answers: tuple[int, ...]) -> int:
+    def _false_positives(self, group: _Group, predicted: tuple[int, ...]) -> int:
         others = sorted(_SCORED.difference(group.members))
-        return int(self.confusion[np.ix_(others, answers)].sum())
+        return int(self.confusion[np.ix_(others, predicted)].sum())
 
 
-def _bytes(what: str, ids: RawIds) -> Labels:
+def _bytes(what: str, ids: LabelIds) -> Labels:
     if ids.dtype.kind not in "ui":
         raise ValueError(f"the {what}'s type is {ids.dtype}; ids are whole numbers")
     lowest, highest = int(ids.min(initial=0)), int(ids.max(initial=0))
@@ -200,8 +200,8 @@ def _bytes(what: str, ids: RawIds) -> Labels:
     return ids.astype(np.uint8, copy=False)
 
 
-def _ratio(hits: float, misses: float, false_alarms: int) -> float | None:
-    total = hits + false_alarms + misses
+def _ratio(hits: float, misses: float, false_positives: int) -> float | None:
+    total = hits + false_positives + misses
     return hits / total if total else None
 
 

@@ -1,9 +1,9 @@
-"""What is counted on one image: integers that add up over a split, all from one walk over its pixels."""
+"""What is counted on one image: integers that add up over a split, all from one pass over its pixels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -18,26 +18,26 @@ from fassd.metrics.confusion import mean_of
 from fassd.metrics.official_counts import FIRST_INSTANCE, InstanceIds, OfficialCounts, check_instances, official_counts
 
 WIDTHS = (1, 2, 4, 8, 16)
-"""Of the trimap's bands: pixels on either side of a border."""
+"""Widths of the trimap's bands: pixels on either side of a border."""
 
 BOUNDARY_SHARE = 0.02
-"""Of the picture's diagonal: how far boundary IoU looks inward (Cheng et al., CVPR 2021)."""
+"""Width of the region of boundary IoU, as a share of the image's diagonal (Cheng et al., CVPR 2021)."""
 
 SAME: LookupTable = np.arange(256, dtype=np.uint8)
-"""The table of values that are what they stand for."""
+"""The identity table, for values that are classes or label ids themselves."""
 
 _Regions: TypeAlias = UInt64[np.ndarray[Any, Any], "regions height words"]
-_Pixels: TypeAlias = Int64[np.ndarray[Any, Any], "true answered regions"]
+_Pixels: TypeAlias = Int64[np.ndarray[Any, Any], "true predicted regions"]
 
 
 @dataclass(frozen=True)
-class Coded:
-    """A truth or an answer as it is stored, and what its values mean.
+class EncodedMap:
+    """A truth or a prediction as it is stored, and what its values mean.
 
     Attributes:
         values: (H, W) uint8.
-        classes: the class of each value. IGNORE in a truth: nothing is known; in an answer, what is no class is wrong.
-        label_ids: Cityscapes' label id of each value, where the official scores can be told.
+        classes: the class of each value. IGNORE in a truth: unknown. A prediction that is no class is wrong.
+        label_ids: Cityscapes' label id of each value, where the official scores apply.
     """
 
     values: Labels
@@ -50,25 +50,25 @@ class Coded:
         return self.values if self.classes is SAME else self.classes[self.values]
 
     @cached_property
-    def raw(self) -> Labels | None:
+    def label_id_map(self) -> Labels | None:
         """(H, W) uint8, Cityscapes' label ids, where there are any."""
-        if self.label_ids is None or self.label_ids is SAME:
-            return None if self.label_ids is None else self.values
-        return self.label_ids[self.values]
+        if self.label_ids is None:
+            return None
+        return self.values if self.label_ids is SAME else self.label_ids[self.values]
 
 
 @dataclass
 class Counts:
-    """Pixels whose true class is known, counted; `+=` adds another image's.
+    """Counted pixels whose true class is known; `+=` adds another image's.
 
     Attributes:
-        confusion: (classes, classes + 1) int64 by (true class, answer); in the last column the answer was no class.
+        confusion: (classes, classes + 1) int64 by (true class, predicted class); the last column: predicted no class.
         bands: (len(WIDTHS), classes, classes + 1) int64: the confusion within each of WIDTHS of a true border.
-        boundary: (3, classes) int64: pixels of the true boundary region, of the answered one, and of both.
+        boundary: (3, classes) int64: pixels of the true boundary region, of the predicted one, and of both.
     """
 
     confusion: Confusion
-    bands: Int64[np.ndarray[Any, Any], "bands classes answers"]
+    bands: Int64[np.ndarray[Any, Any], "bands classes predicted"]
     boundary: Int64[np.ndarray[Any, Any], "3 classes"]
 
     @classmethod
@@ -86,17 +86,18 @@ class Counts:
         return self
 
     def boundary_iou(self) -> list[float | None]:
-        """Of each class, the overlap of true and answered boundary regions; None for a class that is in neither."""
-        return [_ratio(both, true + answered - both) for true, answered, both in self.boundary.T.tolist()]
+        """Of each class, IoU of true and predicted boundary region; None for a class that has neither."""
+        regions = ((both, true + predicted - both) for true, predicted, both in self.boundary.T.tolist())
+        return [both / union if union else None for both, union in regions]
 
-    def boundary_mean_iou(self, among: Sequence[int] | None = None) -> float | None:
-        """The mean over the classes that occur."""
-        return mean_of(self.boundary_iou(), among)
+    def boundary_mean_iou(self, classes: Sequence[int] | None = None) -> float | None:
+        """The mean over the classes that occur; of `classes` alone, where given."""
+        return mean_of(self.boundary_iou(), classes)
 
 
 def count(
-    truth: Coded,
-    answer: Coded,
+    truth: EncodedMap,
+    prediction: EncodedMap,
     classes: int,
     share: float | None = BOUNDARY_SHARE,
     instances: InstanceIds | None = None,
@@ -105,73 +106,67 @@ def count(
 
     Args:
         truth: pixels whose class is IGNORE count in the official scores alone, as void.
-        answer: any value that is no class is a wrong answer.
+        prediction: a value that is no class is wrong.
         classes: how many there are.
-        share: of the diagonal, for boundary IoU; None leaves borders out.
+        share: of the diagonal, for boundary IoU; None counts nothing near borders.
         instances: (H, W), Cityscapes' instance ids, 0..33999; None where there is no instance map.
 
     Returns:
-        What is counted of the classes, and what the official scores need if both have label ids.
+        The counts by class, and those for the official scores if truth and prediction have label ids.
 
     Raises:
         ValueError: the shapes differ, a label id is of no class, or an instance's class has no instances.
     """
-    _check_shapes({"labels": truth.values, "answer": answer.values, "instances": instances})
-    answers = np.minimum(answer.classes, np.uint8(classes))
-    said, true = (np.require(coded.values, np.uint8, ["C", "W"]) for coded in (answer, truth))
-    regions = np.empty((0, len(true), 0), np.uint64)
-    if share is not None:
-        regions = _regions((said, answers), (true, truth.classes), boundary_distance(true.shape, share))
-    numbered = np.empty((0, 0), np.uint16) if instances is None else check_instances(instances)
-    counted = np.zeros((int(true.max()) + 1, int(said.max()) + 1, 1 + len(regions)), np.int64)
-    found, pixels = count_runs(true, said, numbered, FIRST_INSTANCE, regions.view(np.int64), counted)
-    official = None
-    if truth.label_ids is not None and answer.label_ids is not None:
-        told_apart = None if instances is None else dict(zip(found.tolist(), pixels, strict=True))
-        official = official_counts(counted[..., 0], told_apart, truth.label_ids, answer.label_ids)
-    return _of_classes(counted, truth.classes, answers, classes), official
-
-
-def boundary_distance(shape: tuple[int, ...], share: float = BOUNDARY_SHARE) -> int:
-    """How far boundary IoU looks inward, in pixels: the share of the diagonal, rounded, at least 1."""
-    return max(1, round(share * math.hypot(*shape)))
-
-
-def _check_shapes(maps: Mapping[str, InstanceIds | None]) -> None:
+    maps = {"labels": truth.values, "prediction": prediction.values, "instances": instances}
     shapes = {name: values.shape for name, values in maps.items() if values is not None}
-    first = next(iter(shapes.values()))
+    first = truth.values.shape
     if set(shapes.values()) != {first} or len(first) != 2 or 0 in first:
         sizes = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise ValueError(f"the maps' shapes are {sizes}; one height and width were expected")
+    classes_of_predicted = np.minimum(prediction.classes, np.uint8(classes))
+    predicted, true = (np.require(encoded.values, np.uint8, ["C", "W"]) for encoded in (prediction, truth))
+    regions = np.empty((0, len(true), 0), np.uint64)
+    if share is not None:
+        distance = boundary_distance(true.shape, share)
+        regions = _regions((predicted, classes_of_predicted), (true, truth.classes), distance)
+    numbered = np.empty((0, 0), np.uint16) if instances is None else check_instances(instances)
+    counted = np.zeros((int(true.max()) + 1, int(predicted.max()) + 1, 1 + len(regions)), np.int64)
+    found, pixels = count_runs(true, predicted, numbered, FIRST_INSTANCE, regions.view(np.int64), counted)
+    official = None
+    if truth.label_ids is not None and prediction.label_ids is not None:
+        by_instance = None if instances is None else dict(zip(found.tolist(), pixels, strict=True))
+        official = official_counts(counted[..., 0], by_instance, truth.label_ids, prediction.label_ids)
+    return _by_class(counted, truth.classes, classes_of_predicted, classes), official
 
 
-def _regions(answer: tuple[Labels, LookupTable], truth: tuple[Labels, LookupTable], distance: int) -> _Regions:
-    """The bands around true borders, then the boundary regions: the true one, the answered one, and both."""
+def boundary_distance(shape: tuple[int, ...], share: float = BOUNDARY_SHARE) -> int:
+    """Width of the boundary region in pixels: the share of the diagonal, rounded, at least 1."""
+    return max(1, round(share * math.hypot(*shape)))
+
+
+def _regions(prediction: tuple[Labels, LookupTable], truth: tuple[Labels, LookupTable], distance: int) -> _Regions:
+    """The bands around true borders, then the boundary regions: the true one, the predicted one, and both."""
     distances = tuple(sorted({*WIDTHS, distance}))
     near = dict(zip(distances, grown(border_bits(*truth, *truth), distances), strict=True))
-    # What is answered at ignored pixels is hidden, lest it makes borders at the pixels that count.
-    (near_answered,) = grown(border_bits(*answer, *truth), (distance,))
+    # Predictions at ignored pixels are hidden, or they would make borders at the pixels that count.
+    (near_predicted,) = grown(border_bits(*prediction, *truth), (distance,))
     frame = near_frame(truth[0].shape, distance)
     regions = [near[width] for width in WIDTHS]
-    regions += [near[distance] | frame, near_answered | frame, near[distance] & near_answered | frame]
+    regions += [near[distance] | frame, near_predicted | frame, near[distance] & near_predicted | frame]
     return np.stack(regions)
 
 
-def _of_classes(counted: _Pixels, truth: LookupTable, answer: LookupTable, classes: int) -> Counts:
-    """What was counted by value, by class."""
-    true, said = np.nonzero(counted[..., 0])
+def _by_class(counted: _Pixels, truth: LookupTable, prediction: LookupTable, classes: int) -> Counts:
+    """Turns counts by stored value into counts by class."""
+    true, predicted = np.nonzero(counted[..., 0])
     known = truth[true] < classes
-    true, said = true[known], said[known]
+    true, predicted = true[known], predicted[known]
     by_class = np.zeros((classes, classes + 1, counted.shape[2]), np.int64)
-    np.add.at(by_class, (truth[true], answer[said]), counted[true, said])
+    np.add.at(by_class, (truth[true], prediction[predicted]), counted[true, predicted])
     counts = Counts.none(classes)
     counts.confusion += by_class[..., 0]
     if by_class.shape[2] > 1:
-        bands, (near_true, near_answered, near_both) = np.split(np.moveaxis(by_class, 2, 0)[1:], [len(WIDTHS)])
+        bands, (near_true, near_predicted, near_both) = np.split(np.moveaxis(by_class, 2, 0)[1:], [len(WIDTHS)])
         counts.bands += bands
-        counts.boundary += near_true.sum(1), near_answered.sum(0)[:classes], np.diagonal(near_both)
+        counts.boundary += near_true.sum(1), near_predicted.sum(0)[:classes], np.diagonal(near_both)
     return counts
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None

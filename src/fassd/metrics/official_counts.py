@@ -1,4 +1,4 @@
-"""What the official scores of Cityscapes need of one image, counted apart, so that images can be shared out."""
+"""What Cityscapes' official scores need of one image, counted separately so that threads can share the images."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from fassd.core.arrays import Confusion, LookupTable
 from fassd.core.labels import CITYSCAPES_CLASSES
 
 InstanceIds: TypeAlias = Integer[np.ndarray[Any, Any], "height width"]
-"""What instanceIds files hold: class * 1000 + number where single objects are told apart, else the label id."""
+"""What instanceIds files hold: class * 1000 + number for single objects, else the label id."""
 
 WRITTEN = sorted((row for row in CITYSCAPES_CLASSES if row.label_id >= 0), key=lambda row: row.label_id)
-"""Label id i is row i."""
+"""The classes that occur in label files; row i has label id i."""
 
 FIRST_INSTANCE = 1000
 """Ids of instances are above it."""
 
 _IDS = len(WRITTEN)
 
-_ByAnswer: TypeAlias = Int64[np.ndarray[Any, Any], " answers"]
+_ByPrediction: TypeAlias = Int64[np.ndarray[Any, Any], " predicted"]
 
 
 @dataclass(frozen=True)
 class OfficialCounts:
-    """One image, counted.
+    """Counts of one image.
 
     Attributes:
         confusion: (34, 34) int64, pixels by (true label id, predicted label id), ignored ones included.
@@ -41,7 +41,7 @@ class OfficialCounts:
 
 
 def check_instances(instances: InstanceIds) -> UInt16[np.ndarray[Any, Any], "height width"]:
-    """An instance map as files hold it, 16 bits.
+    """An instance map as 16-bit values, as files hold it.
 
     Raises:
         ValueError: no whole numbers, or an id whose class does not exist.
@@ -56,36 +56,36 @@ def check_instances(instances: InstanceIds) -> UInt16[np.ndarray[Any, Any], "hei
 
 
 def official_counts(
-    pixels: Confusion, instances: Mapping[int, _ByAnswer] | None, truth: LookupTable, answer: LookupTable
+    pixels: Confusion, instances: Mapping[int, _ByPrediction] | None, truth: LookupTable, prediction: LookupTable
 ) -> OfficialCounts:
-    """What was counted by stored value, by label id.
+    """Turns counts by stored value into counts by label id.
 
     Args:
-        pixels: by (true value, answered value).
-        instances: pixels by answered value, of each instance; None where there is no instance map.
-        truth, answer: the label ids of values.
+        pixels: by (true value, predicted value).
+        instances: pixels by predicted value, of each instance; None where there is no instance map.
+        truth, prediction: the label ids of values.
 
     Raises:
         ValueError: a value that occurs is of no class, or an instance's class has no instances.
     """
-    for what, table, occurring in (("prediction", answer, pixels.any(0)), ("label map", truth, pixels.any(1))):
+    for what, table, occurring in (("prediction", prediction, pixels.any(0)), ("label map", truth, pixels.any(1))):
         highest = int(table[np.flatnonzero(occurring)].max())
         if highest >= _IDS:
             raise ValueError(f"the {what} holds the id {highest}, but label ids of Cityscapes run from 0 to {_IDS - 1}")
-    true, said = np.nonzero(pixels)
+    true, predicted = np.nonzero(pixels)
     confusion = np.zeros((_IDS, _IDS), np.int64)
-    np.add.at(confusion, (truth[true], answer[said]), pixels[true, said])
+    np.add.at(confusion, (truth[true], prediction[predicted]), pixels[true, predicted])
     if instances is None:
         return OfficialCounts(confusion, None)
     scored = []
-    for instance, answered in sorted(instances.items()):
+    for instance, counts in sorted(instances.items()):
         row = WRITTEN[instance // FIRST_INSTANCE]
         if row.ignored:
             continue
         if not row.has_instances:
             raise ValueError(f"the instance map holds the id {instance}, but class '{row.name}' has no instances")
         by_id = np.zeros(_IDS, np.int64)
-        said = np.flatnonzero(answered)
-        np.add.at(by_id, answer[said], answered[said])
+        predicted = np.flatnonzero(counts)
+        np.add.at(by_id, prediction[predicted], counts[predicted])
         scored.append((row.label_id, by_id))
     return OfficialCounts(confusion, tuple(scored))

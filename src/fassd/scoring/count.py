@@ -1,6 +1,6 @@
-"""One image scored: the single way in which every answer is counted, a network's or a file's.
+"""From predictions to a report: an image is counted, counts add up over a split, scores follow from them.
 
-What an evaluation found: counts added up over a split, the scores that follow, and how programs read them.
+Every prediction is counted here, a network's or a file's, so that all scores mean the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fassd.core.types import Sample
 from fassd.data.cityscapes import instance_map_of
 from fassd.data.dataset import Dataset
 from fassd.data.quick_labels import read_values_quickly
-from fassd.metrics.cityscapes import CLASSES_OF_RAW_IDS, RAW_IDS_OF_CLASSES, OfficialEvaluation
+from fassd.metrics.cityscapes import CLASSES_OF_LABEL_IDS, LABEL_IDS_OF_CLASSES, OfficialEvaluation
 from fassd.metrics.confusion import (
     class_accuracy,
     class_iou,
@@ -28,40 +28,39 @@ from fassd.metrics.confusion import (
     mean_of,
     pixel_accuracy,
 )
-from fassd.metrics.counts import BOUNDARY_SHARE, SAME, WIDTHS, Coded, Counts, count
+from fassd.metrics.counts import BOUNDARY_SHARE, SAME, WIDTHS, Counts, EncodedMap, count
 from fassd.metrics.official_counts import InstanceIds, OfficialCounts
 
-HIGHEST_RAW_ID = max(row.label_id for row in CITYSCAPES_CLASSES)
+HIGHEST_LABEL_ID = max(row.label_id for row in CITYSCAPES_CLASSES)
 
 _CITYSCAPES_BOUNDARY_SHARE = 0.005
-"""The authors of boundary IoU halve their 2 % twice for Cityscapes, whose pictures are so large."""
+"""The authors of boundary IoU halve their 2 % twice for Cityscapes, because its images are so large."""
+
+Predictions: TypeAlias = Callable[[int, Sample], EncodedMap]
+"""Gives the prediction for an image: takes its index in its data set, and the image."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of an image.
+    """The ground truth of an image.
 
     Attributes:
         labels: a class or IGNORE at every pixel.
-        instances: Cityscapes' instance ids, where they are there.
+        instances: Cityscapes' instance ids; None where there is no such file.
     """
 
-    labels: Coded
+    labels: EncodedMap
     instances: InstanceIds | None = None
 
 
-Answers: TypeAlias = Callable[[int, Sample], Coded]
-"""Where answers come from: takes an image's place in its data set, and the image."""
-
-
 @dataclass(frozen=True)
-class Scored:
-    """An image, counted.
+class ImageCounts:
+    """The counts of one image.
 
     Attributes:
         size: height and width in pixels.
-        counts: of the data set's classes.
-        official: of Cityscapes' label ids, where they are there.
+        counts: by the data set's classes.
+        official: by Cityscapes' label ids; None for other data.
     """
 
     size: tuple[int, int]
@@ -70,74 +69,112 @@ class Scored:
 
 
 def has_official_scores(dataset: Dataset) -> bool:
-    """Whether the data lie in Cityscapes' layout and are answered in its classes."""
+    """Whether Cityscapes' official scores apply: the data have its layout and its 19 classes."""
     return dataset.spec.startswith("cityscapes:") and dataset.label_space == CITYSCAPES
 
 
 def boundary_share(dataset: Dataset) -> float:
-    """The share of the diagonal within which boundary IoU looks."""
+    """Width of the region of boundary IoU, as a share of the image's diagonal."""
     return _CITYSCAPES_BOUNDARY_SHARE if has_official_scores(dataset) else BOUNDARY_SHARE
 
 
-def truth_of(dataset: Dataset, index: int, labels: Labels | None = None) -> Truth:
+def read_truth(dataset: Dataset, index: int, labels: Labels | None = None) -> Truth:
     """Reads the truth of an image, but not the image.
 
     Args:
         dataset: labeled images.
         index: which one.
-        labels: if they were read before.
+        labels: its labels, if they were read before.
 
     Raises:
-        ImageError, DataError: a file is damaged or holds what it may not.
+        ImageError, DataError: a file is damaged or holds an unknown value.
     """
     mask = dataset.pairs[index].mask
     if not has_official_scores(dataset):
-        return Truth(Coded(dataset.read_labels(index, read_values_quickly) if labels is None else labels))
+        return Truth(EncodedMap(dataset.read_labels(index, read_values_quickly) if labels is None else labels))
     path = instance_map_of(mask)
     instances = read_values_quickly(path) if path.is_file() else None
     if not mask.stem.endswith("_labelIds"):
         labels = dataset.read_labels(index, read_values_quickly) if labels is None else labels
-        return Truth(Coded(labels, label_ids=RAW_IDS_OF_CLASSES), instances)
-    codes = read_values_quickly(mask)
-    if int(codes.max()) > HIGHEST_RAW_ID:
-        dataset.labels_of(codes, dataset.pairs[index])  # raises, and says what is wrong
-    return Truth(Coded(codes.astype(np.uint8, copy=False), CLASSES_OF_RAW_IDS, SAME), instances)
+        return Truth(EncodedMap(labels, label_ids=LABEL_IDS_OF_CLASSES), instances)
+    values = read_values_quickly(mask)
+    if int(values.max()) > HIGHEST_LABEL_ID:
+        dataset.labels_of(values, dataset.pairs[index])  # raises, and says what is wrong
+    return Truth(EncodedMap(values.astype(np.uint8, copy=False), CLASSES_OF_LABEL_IDS, SAME), instances)
 
 
-def answer_of(class_map: ClassMap, dataset: Dataset) -> Coded:
-    """A class map as an answer: any value that is no class is a wrong one, and as a label id 0, "unlabeled"."""
-    return Coded(class_map, label_ids=RAW_IDS_OF_CLASSES if has_official_scores(dataset) else None)
+def encode_prediction(class_map: ClassMap, dataset: Dataset) -> EncodedMap:
+    """A class map as a prediction: a value that is no class is wrong, and has the label id 0, "unlabeled"."""
+    return EncodedMap(class_map, label_ids=LABEL_IDS_OF_CLASSES if has_official_scores(dataset) else None)
 
 
-def score(dataset: Dataset, index: int, truth: Truth, answer: Coded, borders: bool = True) -> Scored:
+def count_image(
+    dataset: Dataset, index: int, truth: Truth, prediction: EncodedMap, borders: bool = True
+) -> ImageCounts:
     """Counts one image.
 
     Args:
         dataset, index: which image.
-        truth, answer: of it.
-        borders: whether to look near borders as well.
+        truth, prediction: of it.
+        borders: whether to count near borders as well.
 
     Raises:
         DataError: the instance map contradicts Cityscapes' table, or has another size.
     """
     share = boundary_share(dataset) if borders else None
     try:
-        counted = count(truth.labels, answer, len(dataset.label_space), share, truth.instances)
+        counted = count(truth.labels, prediction, len(dataset.label_space), share, truth.instances)
     except ValueError as error:
-        # Labels and answers were checked when they were read.
+        # Labels and predictions were checked when they were read.
         raise DataError(instance_map_of(dataset.pairs[index].mask), f"does not fit: {error}") from None
     height, width = truth.labels.values.shape
-    return Scored((height, width), *counted)
+    return ImageCounts((height, width), *counted)
+
+
+class MetricAccumulator:
+    """Adds up images, in the order of the data set."""
+
+    def __init__(self, dataset: Dataset, borders: bool = True) -> None:
+        self._dataset, self._borders = dataset, borders
+        self._parts: dict[tuple[int, ...] | None, Part] = {}
+        self._images: list[ImageScore] = []
+        self.official = OfficialEvaluation() if has_official_scores(dataset) else None
+
+    def add(self, index: int, counted: ImageCounts) -> None:
+        """Adds one image."""
+        pair, counts = self._dataset.pairs[index], counted.counts
+        annotated = None if pair.annotated is None else tuple(sorted(pair.annotated))
+        part = self._parts.setdefault(annotated, Part(annotated, Counts.none(len(self._dataset.label_space))))
+        part.counts += counts
+        part.sizes[counted.size] += 1
+        iou = tuple(class_iou(counts.confusion))
+        of_image = mean_of(iou, annotated), pixel_accuracy(counts.confusion)
+        self._images.append(ImageScore(index, pair.name, counted.size, iou, *of_image))
+        if self.official is not None and counted.official is not None:
+            self.official.add_counts(counted.official)
+
+    def report(self, origin: Origin) -> Report:
+        """The scores of everything added so far."""
+        return Report(
+            self._dataset.label_space,
+            self._dataset.spec,
+            self._dataset.split,
+            origin,
+            boundary_share(self._dataset) if self._borders else None,
+            tuple(sorted(self._parts.values(), key=lambda part: (part.annotated is not None, part.annotated or ()))),
+            tuple(self._images),
+            self.official,
+        )
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the answers came from.
+    """Where the predictions came from.
 
     Attributes:
-        network, runtime, precision: of what was run; None where a folder was scored.
-        scales: of the pictures that were answered and averaged.
-        flip: whether mirrored pictures were averaged as well.
+        network, runtime, precision: of the network that was run; None where a folder was scored.
+        scales: of the images that were predicted and averaged.
+        flip: whether mirrored images were averaged as well.
         predictions: the folder that was scored; None where a network was run.
     """
 
@@ -151,10 +188,10 @@ class Origin:
 
 @dataclass
 class Part:
-    """The frames of a split on which the same classes were annotated, and what was counted on them.
+    """The frames of a split in which the same classes were annotated, and their counts.
 
     Attributes:
-        annotated: the classes that count and may be the answer; None means all.
+        annotated: the classes that count and may be predicted; None means all.
         counts: of all its frames together.
         sizes: frames by (height, width).
     """
@@ -180,21 +217,21 @@ class Part:
 
     @property
     def pixel_accuracy(self) -> float | None:
-        """Share of labeled pixels answered right."""
+        """Share of labeled pixels predicted right."""
         return pixel_accuracy(self.counts.confusion)
 
 
 @dataclass(frozen=True)
 class ImageScore:
-    """One frame's scores, from its own counts alone; None where nothing was to be scored.
+    """One frame's scores, from its counts alone; None where there is nothing to score.
 
     Attributes:
-        index: its place in the data set.
+        index: in the data set.
         name: in the data set.
         size: height and width in pixels.
-        iou: of each class.
+        iou: by class.
         mean_iou: over the classes that occur in the frame.
-        pixel_accuracy: share of its labeled pixels answered right.
+        pixel_accuracy: share of its labeled pixels predicted right.
     """
 
     index: int
@@ -207,16 +244,16 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class Report:
-    """What an evaluation found: the fully annotated frames first, then each partially annotated kind apart.
+    """The result of an evaluation. Partially annotated frames are reported apart from fully annotated ones.
 
     Attributes:
         label_space: the classes.
         data, split: what was scored.
-        origin: where the answers came from.
-        boundary_share: of the diagonal, within which boundary IoU looked; None where borders were left out.
-        parts: fully annotated frames, then partially annotated ones.
+        origin: where the predictions came from.
+        boundary_share: width of the region of boundary IoU, as a share of the diagonal; None without border scores.
+        parts: fully annotated frames, then partially annotated ones, a part for each set of annotated classes.
         images: every frame, in the data set's order.
-        official: Cityscapes' own scores, where the data have its layout.
+        official: Cityscapes' official scores, where the data have its layout.
     """
 
     label_space: LabelSpace
@@ -237,8 +274,7 @@ class Report:
         """What `fassd evaluate --json` prints: fractions 0..1, None for what does not occur."""
         first, *others = (self._part_as_json(part) for part in self.parts)
         origin = asdict(self.origin)
-        official = {} if self.official is None else {"official": _official_as_json(self.official)}
-        return {
+        values = {
             "network": origin.pop("network"),
             "weights": weights,
             "data": self.data,
@@ -246,24 +282,43 @@ class Report:
             **origin,
             "ignore": IGNORE,
             **first,
-            **official,
-            "worst": [{"name": image.name, "mean_iou": image.mean_iou} for image in self.worst(10)],
-            "partially_annotated": others,
         }
+        if self.official is not None:
+            missing = self.official.without_instances
+            values["official"] = {**asdict(self.official.result()), "images_without_instances": missing}
+        values["worst"] = [{"name": image.name, "mean_iou": image.mean_iou} for image in self.worst(10)]
+        values["partially_annotated"] = others
+        return values
 
     def _part_as_json(self, part: Part) -> dict[str, Any]:
         names, counts = self.label_space.names, part.counts
-        counted = range(len(names)) if part.annotated is None else part.annotated
+        annotated = range(len(names)) if part.annotated is None else part.annotated
 
         def by_name(scores: list[float | None]) -> dict[str, float | None]:
-            return {names[label]: scores[label] for label in counted}
+            return {names[label]: scores[label] for label in annotated}
 
         iou = by_name(class_iou(counts.confusion))
         accuracy = class_accuracy(counts.confusion)
+        boundary = trimap = None
+        if self.boundary_share is not None:
+            boundary = {
+                "share_of_diagonal": self.boundary_share,
+                "mean_iou": counts.boundary_mean_iou(part.annotated),
+                "iou": by_name(counts.boundary_iou()),
+            }
+            trimap = [
+                {
+                    "width": width,
+                    "pixels": int(band.sum()),
+                    "mean_iou": mean_iou(band, part.annotated),
+                    "pixel_accuracy": pixel_accuracy(band),
+                }
+                for width, band in zip(WIDTHS, counts.bands, strict=True)
+            ]
         return {
             "images": part.images,
             "sizes": {f"{width}x{height}": frames for (height, width), frames in sorted(part.sizes.items())},
-            "annotated": [names[label] for label in counted],
+            "annotated": [names[label] for label in annotated],
             "mean_iou": part.mean_iou,
             "pixel_accuracy": part.pixel_accuracy,
             "mean_accuracy": mean_of(accuracy, part.annotated),
@@ -271,73 +326,18 @@ class Report:
             "iou": iou,
             "accuracy": by_name(accuracy),
             "absent": [name for name, score in iou.items() if score is None],
-            "boundary": self.boundary_share
-            and {
-                "share_of_diagonal": self.boundary_share,
-                "mean_iou": counts.boundary_mean_iou(part.annotated),
-                "iou": by_name(counts.boundary_iou()),
-            },
-            "trimap": self.boundary_share
-            and [_band_as_json(part, *band) for band in zip(WIDTHS, counts.bands, strict=True)],
+            "boundary": boundary,
+            "trimap": trimap,
             "confusion": part.confusion.tolist(),
-            "answered_no_class": int(counts.confusion[:, -1].sum()),
+            "predicted_no_class": int(counts.confusion[:, -1].sum()),
         }
 
 
-class MetricAccumulator:
-    """Adds up images, in the order of the data set."""
-
-    def __init__(self, dataset: Dataset, borders: bool = True) -> None:
-        self._dataset, self._borders = dataset, borders
-        self._parts: dict[tuple[int, ...] | None, Part] = {}
-        self._images: list[ImageScore] = []
-        self.official = OfficialEvaluation() if has_official_scores(dataset) else None
-
-    def add(self, index: int, scored: Scored) -> None:
-        """Adds one image."""
-        pair, counts = self._dataset.pairs[index], scored.counts
-        annotated = None if pair.annotated is None else tuple(sorted(pair.annotated))
-        part = self._parts.setdefault(annotated, Part(annotated, Counts.none(len(self._dataset.label_space))))
-        part.counts += counts
-        part.sizes[scored.size] += 1
-        iou = tuple(class_iou(counts.confusion))
-        of_image = mean_of(iou, annotated), pixel_accuracy(counts.confusion)
-        self._images.append(ImageScore(index, pair.name, scored.size, iou, *of_image))
-        if self.official is not None and scored.official is not None:
-            self.official.add_counts(scored.official)
-
-    def report(self, origin: Origin) -> Report:
-        """Everything added so far."""
-        return Report(
-            self._dataset.label_space,
-            self._dataset.spec,
-            self._dataset.split,
-            origin,
-            boundary_share(self._dataset) if self._borders else None,
-            tuple(sorted(self._parts.values(), key=lambda part: (part.annotated is not None, part.annotated or ()))),
-            tuple(self._images),
-            self.official,
-        )
-
-
 def overall_mean_iou(reports: Iterable[Report]) -> float:
-    """One number to choose checkpoints by: the mean over data sets of their parts' mean IoU, weighted by images."""
+    """One number to select checkpoints by: the mean over data sets of their parts' mean IoU, weighted by images."""
     scores = []
     for report in reports:
         counted = [(part.mean_iou, part.images) for part in report.parts if part.mean_iou is not None]
         if counted:
             scores.append(sum(score * images for score, images in counted) / sum(images for _, images in counted))
     return sum(scores) / len(scores) if scores else 0.0
-
-
-def _band_as_json(part: Part, width: int, confusion: Confusion) -> dict[str, Any]:
-    return {
-        "width": width,
-        "pixels": int(confusion.sum()),
-        "mean_iou": mean_iou(confusion, part.annotated),
-        "pixel_accuracy": pixel_accuracy(confusion),
-    }
-
-
-def _official_as_json(official: OfficialEvaluation) -> dict[str, Any]:
-    return {**asdict(official.result()), "images_without_instances": official.without_instances}

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: confusion matrix, trimap curve, and what went wrong in one image."""
+"""Plots of an evaluation: confusion matrix, trimap curve, and the errors in one image."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import PIL.ImageFont
 
 from fassd.core.arrays import ClassMap, Confusion, Image
 from fassd.core.labels import LabelSpace
+from fassd.core.numbers import percent
 from fassd.core.types import Sample
 from fassd.media.paint import colorize
 from fassd.metrics.confusion import mean_iou
@@ -31,31 +32,31 @@ _BACKGROUND, _TEXT, _MUTED = (23, 25, 29), (240, 241, 243), (160, 165, 173)
 _WRONG, _UNKNOWN = (235, 52, 52), (58, 62, 70)
 
 
-def confusion_plot(confusion: Confusion, names: Sequence[str], among: Sequence[int]) -> Image:
-    """Each true class as a row whose shares of answers add up to 100 %.
+def confusion_plot(confusion: Confusion, names: Sequence[str], classes: Sequence[int]) -> Image:
+    """A row for each true class, the shares of the predicted classes in percent; a row adds up to 100 %.
 
     Args:
         confusion: (classes, classes + 1) int64.
         names: of the classes.
-        among: those to show; answers that were no class get a column of their own if there are any.
+        classes: those to show. Predictions that are no class get an extra column if there are any.
     """
-    columns, headings = list(among), [names[label] for label in among]
+    columns, headings = list(classes), [names[label] for label in classes]
     if confusion[:, -1].any():
         columns, headings = [*columns, len(names)], [*headings, "no class"]
-    counts = confusion[np.ix_(list(among), columns)]
+    counts = confusion[np.ix_(list(classes), columns)]
     totals = counts.sum(1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
-    rows = [names[label] if total else f"{names[label]} (absent)" for label, total in zip(among, totals, strict=True)]
+    rows = [names[label] if total else f"{names[label]} (absent)" for label, total in zip(classes, totals, strict=True)]
     side = 0.42 * len(columns) + 2.6
     figure = _figure((side + 0.4, 0.42 * len(rows) + 2.3))
     axes = figure.add_subplot()
-    # The square root lets errors of a few per cent be seen beside rows that are nearly all right.
+    # The square root makes errors of a few percent visible beside rows that are nearly all right.
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(columns)), headings, rotation=55, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks(range(len(rows)), rows, fontsize=8)
-    axes.set_xlabel("answer", fontsize=9, color=_FAINT)
+    axes.set_xlabel("prediction", fontsize=9, color=_FAINT)
     axes.set_ylabel("truth", fontsize=9, color=_FAINT)
-    axes.set_title("Of each true class, % of pixels by answer", fontsize=10, color=_INK, loc="left")
+    axes.set_title("Of each true class, % of pixels by predicted class", fontsize=10, color=_INK, loc="left")
     for (row, column), share in np.ndenumerate(shares):
         if share >= 0.005:
             color = _PAPER if share > 0.35 else _INK
@@ -81,9 +82,9 @@ def trimap_plot(report: Report) -> Image:
         axes.annotate(f"{value:.1f}", (width, value), (0, -15), textcoords="offset points", ha="center", fontsize=8)
     if part.mean_iou is not None:
         axes.axhline(100 * part.mean_iou, color=_AMBER, linewidth=1.5, linestyle=(0, (5, 3)))
-        whole = f"all pixels {100 * part.mean_iou:.1f}"
+        text = f"all pixels {100 * part.mean_iou:.1f}"
         axes.annotate(
-            whole, (WIDTHS[0], 100 * part.mean_iou), (0, 4), textcoords="offset points", fontsize=8, color=_AMBER
+            text, (WIDTHS[0], 100 * part.mean_iou), (0, 4), textcoords="offset points", fontsize=8, color=_AMBER
         )
     axes.set_xscale("log", base=2)
     axes.set_xticks(WIDTHS, [str(width) for width in WIDTHS], fontsize=8)
@@ -99,11 +100,11 @@ def trimap_plot(report: Report) -> Image:
 
 
 def error_panels(sample: Sample, class_map: ClassMap, label_space: LabelSpace, score: ImageScore) -> Image:
-    """Image, truth, answer and errors in a square, with the image's scores above and its classes below."""
+    """Image, truth, prediction and errors in a square; the image's scores above, its classes below."""
     panels = {
         "image": sample.image,
         "truth": colorize(sample.labels, label_space),
-        "answer": colorize(class_map, label_space),
+        "prediction": colorize(class_map, label_space),
         "errors": _errors(sample, class_map, len(label_space)),
     }
     height, width = sample.labels.shape
@@ -113,23 +114,19 @@ def error_panels(sample: Sample, class_map: ClassMap, label_space: LabelSpace, s
     top, pitch = 3 * em, size[1] + round(1.9 * em)
     canvas = PIL.Image.new("RGB", (2 * _PANEL_WIDTH + 3 * gap, top + 2 * pitch + legend.height + gap), _BACKGROUND)
     pen = PIL.ImageDraw.Draw(canvas)
-    pen.text((gap, top // 2), _headline(score), _TEXT, PIL.ImageFont.load_default(round(1.2 * em)), "lm")
-    for number, (name, picture) in enumerate(panels.items()):
+    scores = {"mean IoU": score.mean_iou, "pixel accuracy": score.pixel_accuracy}
+    shown = [f"{name} {percent(value)}" for name, value in scores.items() if value is not None]
+    headline = "    ".join([score.name, *shown])
+    pen.text((gap, top // 2), headline, _TEXT, PIL.ImageFont.load_default(round(1.2 * em)), "lm")
+    for number, (name, panel) in enumerate(panels.items()):
         left, upper = gap + (number % 2) * (_PANEL_WIDTH + gap), top + (number // 2) * pitch
-        # Colors of classes must not be mixed; a photo may.
+        # Colors of classes must not be mixed; those of a photo may.
         method = PIL.Image.Resampling.BOX if name == "image" else PIL.Image.Resampling.NEAREST
-        canvas.paste(PIL.Image.fromarray(picture).resize(size, method), (left, upper))
+        canvas.paste(PIL.Image.fromarray(panel).resize(size, method), (left, upper))
         caption = "errors: red is wrong, dark is ignored" if name == "errors" else name
         pen.text((left, upper + size[1] + round(0.8 * em)), caption, _MUTED, PIL.ImageFont.load_default(em - 4), "lm")
     canvas.paste(legend, (gap, top + 2 * pitch))
     return np.array(canvas)
-
-
-def _headline(score: ImageScore) -> str:
-    of = {"mean IoU": score.mean_iou, "pixel accuracy": score.pixel_accuracy}
-    return "    ".join(
-        [score.name, *(f"{name} {100 * value:.1f} %" for name, value in of.items() if value is not None)]
-    )
 
 
 def _errors(sample: Sample, class_map: ClassMap, classes: int) -> Image:
@@ -171,5 +168,5 @@ def _figure(size: tuple[float, float]) -> Figure:
 def _drawn(figure: Figure) -> Image:
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
-    with PIL.Image.open(stream, formats=["PNG"]) as picture:
-        return np.array(picture.convert("RGB"))
+    with PIL.Image.open(stream, formats=["PNG"]) as drawn:
+        return np.array(drawn.convert("RGB"))

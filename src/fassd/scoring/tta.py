@@ -1,4 +1,7 @@
-"""Several looks at one picture: smaller, larger, mirrored; their probabilities averaged. Off by default."""
+"""Test-time augmentation: an image is predicted at several scales and mirrored, and probabilities are averaged.
+
+Off by default.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,16 @@ from fassd.runtimes.runtime import Runtime
 
 _Planes: TypeAlias = Float32[np.ndarray[Any, Any], "classes height width"]
 
-_STRIP_ROWS = 64  # Rows enlarged at once: full-size probabilities of a Cityscapes picture would take 160 MB a look.
+_STRIP_ROWS = 64  # Rows upsampled at once: full-size probabilities of a Cityscapes image would take 160 MB a view.
 
 
 @dataclass(frozen=True)
 class TestTimeAugmentation:
-    """Which looks are averaged.
+    """Which views of an image are averaged.
 
     Attributes:
-        scales: of the picture's sides, each above 0.
-        flip: whether each scale is looked at mirrored as well.
+        scales: of the image's sides, each above 0.
+        flip: whether every scale has a mirrored view as well.
 
     Raises:
         UsageError: no scale, one twice, or one out of range.
@@ -41,16 +44,16 @@ class TestTimeAugmentation:
 
     @property
     def single(self) -> bool:
-        """Whether the picture is looked at once, as it is."""
+        """Whether the only view is the image itself."""
         return self.scales == (1.0,) and not self.flip
 
 
 NO_TTA = TestTimeAugmentation()
-"""At the picture as it is."""
+"""The image itself, once."""
 
 
-def parse_averaging(scales: str, flip: bool) -> TestTimeAugmentation:
-    """What "0.5,1,2" asks for.
+def parse_tta(scales: str, flip: bool) -> TestTimeAugmentation:
+    """Reads --scales, for example "0.5,1,2".
 
     Raises:
         UsageError: not a list of numbers, or a scale out of range.
@@ -63,69 +66,68 @@ def parse_averaging(scales: str, flip: bool) -> TestTimeAugmentation:
         raise UsageError(f"--scales is {scales}; expected numbers between commas, for example 0.5,1,2") from None
 
 
-def averaged_answer(
-    runtime: Runtime, image: Image, averaging: TestTimeAugmentation, among: Sequence[int] | None = None
+def segment_with_tta(
+    runtime: Runtime, image: Image, tta: TestTimeAugmentation, classes: Sequence[int] | None = None
 ) -> ClassMap:
     """The class of highest average probability at every pixel.
 
-    Each look's logits are enlarged to the picture's size (bilinear, corners aligned) before the softmax.
+    The logits of a view are upsampled to the image's size (bilinear, corners aligned) before the softmax.
 
     Args:
-        runtime: answers.
+        runtime: predicts.
         image: (H, W, 3) uint8 RGB.
-        averaging: which looks; a single one is the runtime's own answer.
-        among: only these classes may be the answer; None means all.
+        tta: which views; with a single one the runtime's own class map is returned.
+        classes: only these may be predicted; None means all.
 
     Raises:
-        UsageError: a look is too small for the network, or the runtime has no logits.
+        UsageError: a view is too small for the network, or the runtime has no logits.
     """
-    if averaging.single:
-        single: ClassMap = runtime.segment(image[None], among=among)[0]
+    if tta.single:
+        single: ClassMap = runtime.segment(image[None], among=classes)[0]
         return single
-    allowed = np.array(sorted(among) if among is not None else range(len(runtime.label_space)), np.uint8)
-    looks = [logits[allowed] for logits in _looks(runtime, image, averaging)]
+    allowed = np.array(sorted(classes) if classes is not None else range(len(runtime.label_space)), np.uint8)
+    views = [logits[allowed] for logits in _view_logits(runtime, image, tta)]
     height, width = image.shape[:2]
-    answer = np.empty((height, width), np.uint8)
+    class_map = np.empty((height, width), np.uint8)
     for top in range(0, height, _STRIP_ROWS):
         rows = slice(top, min(top + _STRIP_ROWS, height))
-        shares = np.zeros((len(allowed), rows.stop - rows.start, width), np.float32)
-        for look in looks:
-            shares += _softmax(_enlarged(look, (height, width), rows))
-        answer[rows] = allowed[shares.argmax(0)]
-    return answer
+        probabilities = np.zeros((len(allowed), rows.stop - rows.start, width), np.float32)
+        for view in views:
+            probabilities += _softmax(_upsampled(view, (height, width), rows))
+        class_map[rows] = allowed[probabilities.argmax(0)]
+    return class_map
 
 
-def _looks(runtime: Runtime, image: Image, averaging: TestTimeAugmentation) -> Iterator[_Planes]:
+def _view_logits(runtime: Runtime, image: Image, tta: TestTimeAugmentation) -> Iterator[_Planes]:
     height, width = image.shape[:2]
-    for scale in averaging.scales:
+    for scale in tta.scales:
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        picture = PIL.Image.fromarray(image)
-        resized = np.array(picture if scale == 1 else picture.resize(size, PIL.Image.Resampling.BILINEAR))
+        original = PIL.Image.fromarray(image)
+        resized = np.array(original if scale == 1 else original.resize(size, PIL.Image.Resampling.BILINEAR))
         yield runtime.logits(resized[None])[0]
-        if averaging.flip:
+        if tta.flip:
             mirrored = np.ascontiguousarray(resized[None, :, ::-1])
             yield runtime.logits(mirrored)[0][:, :, ::-1]
 
 
-def _enlarged(planes: _Planes, size: tuple[int, int], rows: slice) -> _Planes:
-    """Some rows of the planes enlarged to `size`."""
+def _upsampled(planes: _Planes, size: tuple[int, int], rows: slice) -> _Planes:
+    """Some rows of the planes upsampled to `size`."""
     above, below, down = _places(planes.shape[1], size[0], rows)
     lines = planes[:, above] + (planes[:, below] - planes[:, above]) * down[:, None]
     left, right, along = _places(planes.shape[2], size[1], slice(0, size[1]))
     start = lines[:, :, left]
-    enlarged: _Planes = start + (lines[:, :, right] - start) * along
-    return enlarged
+    upsampled: _Planes = start + (lines[:, :, right] - start) * along
+    return upsampled
 
 
 def _places(coarse: int, fine: int, part: slice) -> tuple[Any, Any, Any]:
-    """For each fine place the coarse ones before and behind it, and how far it lies between them."""
+    """For every fine position the coarse ones before and after it, and the fraction between them."""
     places = np.arange(part.start, part.stop) * ((coarse - 1) / max(1, fine - 1))
     before = np.minimum(places.astype(np.intp), coarse - 1)
     return before, np.minimum(before + 1, coarse - 1), (places - before).astype(np.float32)
 
 
 def _softmax(logits: _Planes) -> _Planes:
-    shares = np.exp(logits - logits.max(0))
-    shares /= shares.sum(0)
-    normalized: _Planes = shares
-    return normalized
+    probabilities: _Planes = np.exp(logits - logits.max(0))
+    probabilities /= probabilities.sum(0)
+    return probabilities

@@ -10,7 +10,7 @@ from fassd.core.labels import LabelSpace
 from fassd.data.open_dataset import open_dataset
 from fassd.media.images import read_image
 from fassd.runtimes.open import open_runtime
-from fassd.scoring.evaluate import NetworkPredictions, check_classes, evaluate_answers
+from fassd.scoring.evaluate import NetworkPredictions, check_classes, score_network
 from fassd.speed.protocol import Request
 from fassd.speed.report import AUTHORS, ScoredOn
 
@@ -51,5 +51,5 @@ def mean_iou(request: Request, scored_on: ScoredOn) -> float | None:
     runtime, precision = ("pytorch", "float32") if variant.runtime == AUTHORS else (variant.runtime, variant.precision)
     with open_runtime(Path(str(request.file)), variant.device, precision, runtime) as opened:
         dataset = open_dataset(scored_on.data, scored_on.split, opened.label_space)
-        score = evaluate_answers(NetworkPredictions(opened, dataset), borders=False).parts[0].mean_iou
+        score = score_network(NetworkPredictions(opened, dataset), borders=False).parts[0].mean_iou
     return None if score is None else 100 * score
