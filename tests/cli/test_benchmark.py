@@ -13,13 +13,13 @@ from fassd.cli import benchmark as command
 from fassd.cli.benchmark_tables import print_report
 from fassd.core.machine import describe_machine
 from fassd.metrics.timing import Interval, Latency
-from fassd.speed.report import Measured, Report, ScoredOn, TimedOn, Variant, read_report, write_report
+from fassd.speed.report import BenchmarkReport, Measured, ScoredOn, TimedOn, Variant, read_report, write_report
 from fassd.speed.table_iv import PAPER_SIZE, TABLE_IV
 from fassd.speed.variants import BenchmarkConfig
 
 Fassd = Callable[..., tuple[int, str, str]]
-QUICK = ("--size", "64x96", "--iterations", "2", "--warm-up", "0", "--no-memory")
-AUTHORS = ("--runtime", "authors")
+QUICK = ("--size", "64x96", "--rounds", "2", "--warm-up", "0", "--no-memory")
+EAGER = ("--runtime", "eager")
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _report(ms: float, protocol: str = "user", networks: tuple[str, ...] = ("fassd-net", "fassd-net-l2")) -> Report:
+def _report(
+    ms: float, protocol: str = "user", networks: tuple[str, ...] = ("fassd-net", "fassd-net-l2")
+) -> BenchmarkReport:
     measured = tuple(
         Measured(
             variant=Variant(
@@ -54,9 +56,9 @@ def _report(ms: float, protocol: str = "user", networks: tuple[str, ...] = ("fas
             frames_per_second_normalized=41.1 if protocol == "paper" else None,
         )
         for network in networks
-        for runtime, one in (("authors", ms), ("openvino", ms / 10))
+        for runtime, one in (("eager", ms), ("openvino", ms / 10))
     )
-    return Report(
+    return BenchmarkReport(
         protocol=protocol,  # type: ignore[arg-type]
         rounds=20,
         warm_up=5,
@@ -71,16 +73,16 @@ def _report(ms: float, protocol: str = "user", networks: tuple[str, ...] = ("fas
 def test_json_is_one_object_and_nothing_else(fassd: Fassd, tmp_path: Path) -> None:
     out = tmp_path / "report.json"
     code, printed, said = fassd(
-        *("benchmark", "fassd-net-l2", *AUTHORS, "--runtime", "pytorch", "--precision", "float32"),
+        *("benchmark", "fassd-net-l2", *EAGER, "--runtime", "pytorch", "--precision", "float32"),
         *(*QUICK, "--batch", "1", "--batch", "2", "--json", "--out", out),
     )
     assert (code, said) == (0, "")
     found = json.loads(printed)
-    assert found["format"] == "fassd-benchmark-1"
+    assert found["format"] == "fassd-benchmark-2"
     assert (found["protocol"], found["rounds"]) == ("user", 2)
     assert {"processor", "cores", "instructions", "memory_gib", "python", "packages"} <= found["machine"].keys()
     assert [(one["variant"]["runtime"], one["variant"]["batch"]) for one in found["measured"]] == [
-        *(("authors", 1), ("pytorch", 1), ("authors", 2), ("pytorch", 2))
+        *(("eager", 1), ("pytorch", 1), ("eager", 2), ("pytorch", 2))
     ]
     for one in found["measured"]:
         assert one["variant"]["size"] == [64, 96]
@@ -91,11 +93,11 @@ def test_json_is_one_object_and_nothing_else(fassd: Fassd, tmp_path: Path) -> No
 
 
 def test_the_table_names_every_variant(fassd: Fassd) -> None:
-    code, printed, said = fassd("benchmark", "fassd-net-l2", *AUTHORS, *QUICK)
+    code, printed, said = fassd("benchmark", "fassd-net-l2", *EAGER, *QUICK)
     assert (code, said) == (0, "")
     lines = printed.splitlines()
     assert "64x96, batch 1" in lines
-    row = next(line for line in lines if line.startswith("  authors float32")).split()
+    row = next(line for line in lines if line.startswith("  eager float32")).split()
     assert row[6:9] == ["too", "few", "1.00"]
     assert "Table IV" not in printed, "nothing was measured at the paper's size"
 
@@ -130,7 +132,7 @@ def test_tables_fit_and_show_table_iv_beside_this_machine(
     assert ("0.25 of a GTX 1080 Ti" in " ".join(printed.split())) == (protocol == "paper")
 
 
-def _printed(capsys: pytest.CaptureFixture[str], report: Report) -> str:
+def _printed(capsys: pytest.CaptureFixture[str], report: BenchmarkReport) -> str:
     print_report(report)
     return capsys.readouterr().out
 
@@ -174,7 +176,7 @@ def test_measured_accuracy_and_what_int8_was_made_of_are_said(
     assert "…" not in printed
     assert " 56.78 " in printed
     assert ("p90" in printed) == (columns == 120)
-    for said in ("timed on 32 pictures of camvid:x val", "mIoU: of 101 images of camvid val", "on its 32 pictures"):
+    for said in ("timed on 32 images of camvid:x val", "mIoU: of 101 images of camvid val", "on its 32 images"):
         assert said in printed
 
 
@@ -193,13 +195,13 @@ def test_a_comparison_prints_ratios_and_differences(fassd: Fassd, made: Path) ->
     code, printed, said = fassd("benchmark", "--compare", made / "a.json", made / "b.json", "--json")
     found = json.loads(printed)
     assert (code, said) == (0, "")
-    assert [one["times_as_fast"]["value"] for one in found["compared"]] == [pytest.approx(2)] * 4
+    assert [one["speedup"]["value"] for one in found["compared"]] == [pytest.approx(2)] * 4
 
 
-def test_a_picture_is_written(fassd: Fassd, tmp_path: Path) -> None:
+def test_a_plot_is_written(fassd: Fassd, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / "speed.png"
-    assert fassd("benchmark", "fassd-net-l2", *AUTHORS, *QUICK, "--json", "--picture", path)[0] == 0
+    assert fassd("benchmark", "fassd-net-l2", *EAGER, *QUICK, "--json", "--plot", path)[0] == 0
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
@@ -213,17 +215,17 @@ def test_the_exit_code_says_whether_all_was_measured(
     if change.get("skipped"):
         report = msgspec.structs.replace(report, skipped=(Skipped(report.measured[0].variant, "not there"),))
     report = msgspec.structs.replace(report, interrupted=change.get("interrupted", False))
-    monkeypatch.setattr("fassd.tasks.benchmark.benchmark", lambda order, watch: report)
+    monkeypatch.setattr("fassd.tasks.benchmark.benchmark", lambda config, watch: report)
     found, printed, _ = fassd("benchmark")
     assert found == code
-    assert ("not measured: fassd-net on authors" in printed) == (code == 1)
+    assert ("not measured: fassd-net on eager" in printed) == (code == 1)
     assert ("stopped early" in printed) == (code == 130)
 
 
 def test_what_was_measured_is_printed_even_where_it_cannot_be_written(
     fassd: Fassd, monkeypatch: pytest.MonkeyPatch, made: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("fassd.tasks.benchmark.benchmark", lambda order, watch: read_report(made / "a.json"))
+    monkeypatch.setattr("fassd.tasks.benchmark.benchmark", lambda config, watch: read_report(made / "a.json"))
     (tmp_path / "way").write_text("in the way")
     monkeypatch.setattr("fassd.core.files.check_writable", lambda path: None)
     code, printed, said = fassd("benchmark", "--out", tmp_path / "way" / "a.json", "--json")
@@ -234,16 +236,16 @@ def test_what_was_measured_is_printed_even_where_it_cannot_be_written(
 def test_every_option_arrives(fassd: Fassd, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[BenchmarkConfig] = []
 
-    def note(order: BenchmarkConfig, *_: object) -> int:
-        seen.append(order)
+    def note(config: BenchmarkConfig, *_: object) -> int:
+        seen.append(config)
         return 0
 
     monkeypatch.setattr(command, "_measure", note)
     assert fassd("benchmark")[0] == 0
     fassd(
         *("benchmark", "fassd-net", "baseline", "--weights", "w", "--network", "a.b:c", "--runtime", "openvino"),
-        *("--runtime", "authors", "--precision", "int8", "--size", "720x1280", "--size", "64x96", "--batch", "4"),
-        *("--device", "cpu", "--protocol", "paper", "--iterations", "9", "--warm-up", "3", "--no-memory"),
+        *("--runtime", "eager", "--precision", "int8", "--size", "720x1280", "--size", "64x96", "--batch", "4"),
+        *("--device", "cpu", "--protocol", "paper", "--rounds", "9", "--warm-up", "3", "--no-memory"),
         *("--images", "a.jpg", "--images", "camvid:x", "--data", "camvid:y", "--split", "train"),
     )
     plain, full = seen
@@ -254,8 +256,8 @@ def test_every_option_arrives(fassd: Fassd, monkeypatch: pytest.MonkeyPatch) -> 
         None,
         True,
     )
-    assert (full.networks, full.weights, full.own) == (("fassd-net", "baseline"), ("w",), ("a.b:c",))
-    assert (full.runtimes, full.precisions) == (("openvino", "authors"), ("int8",))
+    assert (full.networks, full.weights, full.custom) == (("fassd-net", "baseline"), ("w",), ("a.b:c",))
+    assert (full.runtimes, full.precisions) == (("openvino", "eager"), ("int8",))
     assert (full.sizes, full.batches, full.device, full.protocol) == ([(720, 1280), (64, 96)], (4,), "cpu", "paper")
     assert (full.images, full.data, full.split) == (("a.jpg", "camvid:x"), "camvid:y", "train")
     assert (full.rounds, full.warm_up, full.memory) == (9, 3, False)
@@ -267,34 +269,37 @@ BAD = [
     ("no size", "--size 1024", "for example 1024x2048"),
     ("no size at all", "--size 0x0", "at least one pixel"),
     ("too large", "--size 99999x99999", "200 megapixels"),
-    ("no iterations", "--iterations 0", "iterations"),
+    ("no rounds", "--rounds 0", "rounds"),
+    ("rounds by their old name", "--iterations 9", "--iterations is called --rounds now"),
+    ("plot by its old name", "--picture a.png", "--picture is called --plot now"),
+    ("eager by its old name", "--runtime authors", "authors is called eager now"),
     ("no batch", "--batch 0", "batch"),
     ("unknown precision", "--precision int4", "int4"),
     ("unknown weights", "--weights fassd-net-l2-stret", "fassd-net-l2-street"),
     ("encoder weights", "--weights {world}/encoder.safetensors", "encoder only"),
     ("damaged weights", "--weights {world}/cut.safetensors", "damaged"),
-    ("own network without a function", "--network torch", "package.module:function"),
-    ("own network not there", "--network no_such_peer:net", "no module 'no_such_peer'"),
-    ("own function not there", "--network json:lodes", "did you mean loads"),
-    ("own network no module", "--network os:getcwd", "returns str"),
+    ("custom network without a function", "--network torch", "package.module:function"),
+    ("custom network not there", "--network no_such_peer:net", "no module 'no_such_peer'"),
+    ("custom function not there", "--network json:lodes", "did you mean loads"),
+    ("custom network no module", "--network os:getcwd", "returns str"),
     ("paper's protocol elsewhere", "--protocol paper --runtime openvino", "--protocol user"),
-    ("unknown runtime", "--runtime autors", "did you mean authors"),
-    ("no such pictures", "--images {made}/no.jpg", "does not exist"),
-    ("no pictures", "--images {made}", "no pictures"),
-    ("pictures for the paper", "--protocol paper --images {made}", "--protocol user"),
+    ("unknown runtime", "--runtime eagr", "did you mean eager"),
+    ("no such images", "--images {made}/no.jpg", "does not exist"),
+    ("no images", "--images {made}", "no pictures"),
+    ("images for the paper", "--protocol paper --images {made}", "--protocol user"),
     ("data without weights", "--data camvid:{made}", "--weights"),
     ("data of no kind", "--weights fassd-net-l2-street --data {made}", "expected kind:PATH"),
     ("out below a file", "--out {made}/text.json/a.json", "cannot be written"),
-    ("unknown device", "fassd-net-l2 --device toaster --runtime authors --size 64x96", "toaster"),
-    ("picture of no kind", "--picture {out}/a.gif", ".png"),
-    ("picture is a folder", "--picture {made}", "must end in"),
+    ("unknown device", "fassd-net-l2 --device toaster --runtime eager --size 64x96", "toaster"),
+    ("plot of no kind", "--plot {out}/a.gif", ".png"),
+    ("plot is a folder", "--plot {made}", "must end in"),
     ("out is a folder", "--out {made}", "is a folder"),
     ("compare: missing", "--compare {made}/a.json {made}/no.json", "no.json: cannot be read"),
     ("compare: no JSON", "--compare {made}/a.json {made}/text.json", "text.json: is not JSON"),
     ("compare: foreign JSON", "--compare {made}/a.json {made}/other.json", "other.json: is JSON, but no report"),
     ("compare: other protocol", "--compare {made}/a.json {made}/paper.json", "cannot be compared"),
     ("compare and measure", "fassd-net --compare {made}/a.json {made}/b.json", "alone"),
-    ("compare and time pictures", "--images {made} --compare {made}/a.json {made}/b.json", "alone"),
+    ("compare and time images", "--images {made} --compare {made}/a.json {made}/b.json", "alone"),
     ("compare and write", "--out {out} --compare {made}/a.json {made}/b.json", "alone"),
 ]
 

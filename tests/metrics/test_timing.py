@@ -1,4 +1,4 @@
-"""What a series of times says, against brute force and samples made by hand."""
+"""Statistics of timings, against brute force and samples made by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fassd.metrics.timing import Interval, drift, frames_per_second, latency, median_interval, speedup
+from fassd.metrics.timing import Interval, frames_per_second, latency, median_interval, speedup, timing_drift
 
 
 def _rank_by_counting(count: int) -> int | None:
@@ -99,18 +99,18 @@ def test_ratios_of_other_rounds_are_refused() -> None:
     ],
 )
 def test_drift_compares_the_first_third_with_the_last(times: list[float], change: float, certain: bool) -> None:
-    found = drift(times)
+    found = timing_drift(times)
     assert found is not None
     assert found.change == pytest.approx(change)
     assert found.certain is certain
 
 
 def test_drift_of_few_times_is_unknown() -> None:
-    assert drift([1.0] * 17) is None
-    assert drift([1.0]) is None
+    assert timing_drift([1.0] * 17) is None
+    assert timing_drift([1.0]) is None
 
 
-@pytest.mark.parametrize("measure", [latency, median_interval, drift, lambda times: frames_per_second(times, 1)])
+@pytest.mark.parametrize("measure", [latency, median_interval, timing_drift, lambda times: frames_per_second(times, 1)])
 @pytest.mark.parametrize("times", [[], [1.0, 0.0], [1.0, -1.0], [1.0, math.nan], [[1.0, 2.0]]])
 def test_what_is_no_series_of_times_is_refused(measure: Callable[[object], object], times: object) -> None:
     with pytest.raises(ValueError, match="above 0"):

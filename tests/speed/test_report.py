@@ -1,4 +1,4 @@
-"""Reports read back and compared, Table IV against its own arithmetic, and the picture, by its pixels."""
+"""Reports read back and compared, Table IV against its own arithmetic, and the plot, by its pixels."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from fassd.metrics.timing import Interval, frames_per_second, latency, speedup
 from fassd.networks.specs import NETWORKS
 from fassd.speed.plot import _accuracy, _beside_published, draw_speed
 from fassd.speed.report import (
+    BenchmarkReport,
     Measured,
-    Report,
     ScoredOn,
+    Skipped,
     TimedOn,
     Variant,
     as_json,
-    compare,
+    compare_reports,
     read_report,
     write_report,
 )
@@ -43,7 +44,7 @@ MACHINE = Machine(
 )
 
 
-def _measured(ms: float, runtime: str = "authors", network: str = "fassd-net", **variant: Any) -> Measured:
+def _measured(ms: float, runtime: str = "eager", network: str = "fassd-net", **variant: Any) -> Measured:
     times = ms * np.linspace(0.99, 1.01, 21)
     shape: dict[str, Any] = {"precision": "float32", "device": "cpu", "size": PAPER_SIZE, "batch": 1} | variant
     return Measured(
@@ -56,8 +57,10 @@ def _measured(ms: float, runtime: str = "authors", network: str = "fassd-net", *
     )
 
 
-def _report(*measured: Measured, **change: Any) -> Report:
-    plain = Report(protocol="user", rounds=21, warm_up=5, date="2026-01-01", machine=MACHINE, measured=measured)
+def _report(*measured: Measured, **change: Any) -> BenchmarkReport:
+    plain = BenchmarkReport(
+        protocol="user", rounds=21, warm_up=5, date="2026-01-01", machine=MACHINE, measured=measured
+    )
     return msgspec.structs.replace(plain, **change)
 
 
@@ -68,6 +71,45 @@ def test_a_report_on_disk_reads_back(tmp_path: Path) -> None:
     assert json.loads(as_json(report))["measured"][1]["latency_ms"]["p50"] == pytest.approx(100)
 
 
+OLD_REPORT = Path(__file__).parent / "report_of_version_1.json"
+
+
+def test_a_report_of_version_1_is_read_under_the_names_of_version_2() -> None:
+    report = read_report(OLD_REPORT)
+    eager, fast, _ = report.measured
+    assert report.format == "fassd-benchmark-2"
+    assert [one.variant.runtime_and_precision for one in report.measured] == [
+        *("eager float32", "openvino bfloat16", "openvino bfloat16")
+    ]
+    assert list(eager.stages_ms) == ["normalization", "network", "upsampling", "argmax"]
+    assert eager.stages_ms["normalization"] == 17.313520002062432
+    assert fast.speedup == Interval(5.7962948718069995, 5.669110169485929, 5.840700960487666)
+    assert fast.frames_per_second_normalized == 12.5
+    assert report.timed_on == TimedOn(("photos",), 3)
+    assert report.scored_on == ScoredOn("camvid:x", "val", 101, (360, 480))
+    assert report.machine.packages["torch"] == "2.13.0+cpu"
+    assert report.skipped == (Skipped(msgspec.structs.replace(eager.variant, batch=4), "too little memory"),)
+
+
+def test_a_report_of_version_1_is_compared_with_one_of_version_2(tmp_path: Path) -> None:
+    old = read_report(OLD_REPORT)
+    write_report(tmp_path / "new.json", old)
+    assert '"fassd-benchmark-2"' in (tmp_path / "new.json").read_text()
+    found = compare_reports(old, read_report(tmp_path / "new.json"))
+    assert [one.speedup.value for one in found.compared] == [1, 1, 1]
+    assert found.compared[1].before_ratio == pytest.approx(5.796, abs=0.001)
+    assert (found.differences, found.only_first, found.only_second) == ((), (), ())
+
+
+def test_the_committed_record_of_version_1_is_read() -> None:
+    record = Path(__file__).parents[2] / "benchmarks" / "results" / "2026-11-23-benchmark.json"
+    if not record.is_file():
+        pytest.skip("installed without the records")
+    report = read_report(record)
+    assert {one.variant.runtime for one in report.measured} == {"eager", "openvino"}
+    assert all(one.speedup is not None for one in report.measured)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -76,9 +118,11 @@ def test_a_report_on_disk_reads_back(tmp_path: Path) -> None:
         (b"\xff\xfe\x00", "is not JSON"),
         (b'{"protocol": "user"}', "no report of 'fassd benchmark'"),
         (b"[1, 2]", "no report of 'fassd benchmark'"),
-        (as_json(_report(_measured(1))).replace("fassd-benchmark-1", "fassd-benchmark-9").encode(), "no report of"),
+        (as_json(_report(_measured(1))).replace("fassd-benchmark-2", "fassd-benchmark-9").encode(), "no report of"),
         (as_json(_report(_measured(1))).replace('"p50": ', '"p50": "x').encode(), "is not JSON"),
         (as_json(_report(_measured(1)))[:200].encode(), "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b'{"format": "fassd-benchmark-1", "measured": 7}', "no report of"),
         (None, "cannot be read"),
     ],
 )
@@ -98,7 +142,7 @@ def test_a_folder_is_no_report(tmp_path: Path) -> None:
 
 
 def test_comparing_gives_how_many_times_as_fast_the_second_is() -> None:
-    found = compare(
+    found = compare_reports(
         _report(_measured(1000), _measured(200, "openvino")), _report(_measured(1000), _measured(50, "openvino"))
     )
     plain, fast = found.compared
@@ -113,7 +157,7 @@ def test_comparing_gives_how_many_times_as_fast_the_second_is() -> None:
 
 def test_comparing_the_other_way_round_gives_the_inverse() -> None:
     first, second = _report(_measured(200)), _report(_measured(50))
-    there, back = (compare(*pair).compared[0].speedup for pair in ((first, second), (second, first)))
+    there, back = (compare_reports(*pair).compared[0].speedup for pair in ((first, second), (second, first)))
     assert there.low and there.high
     assert [back.value, back.low or 0, back.high or 0] == pytest.approx(
         [1 / there.value, 1 / there.high, 1 / there.low]
@@ -122,27 +166,29 @@ def test_comparing_the_other_way_round_gives_the_inverse() -> None:
 
 def test_few_rounds_leave_the_comparison_without_bounds() -> None:
     few = msgspec.structs.replace(_measured(10), frames_per_second=Interval(100.0, None, None))
-    found = compare(_report(few), _report(_measured(5))).compared[0].speedup
+    found = compare_reports(_report(few), _report(_measured(5))).compared[0].speedup
     assert found.value == pytest.approx(2)
     assert (found.low, found.high) == (None, None)
 
 
 def test_what_only_one_report_has_is_said() -> None:
-    found = compare(_report(_measured(1), _measured(2, size=(64, 96))), _report(_measured(1), _measured(2, batch=4)))
+    found = compare_reports(
+        _report(_measured(1), _measured(2, size=(64, 96))), _report(_measured(1), _measured(2, batch=4))
+    )
     assert [one.size for one in found.only_first] == [(64, 96)]
     assert [one.batch for one in found.only_second] == [4]
 
 
 def test_unlike_protocols_are_not_compared() -> None:
     with pytest.raises(UsageError, match=r"'user'.*'paper'.*different things"):
-        compare(_report(_measured(1)), _report(_measured(1), protocol="paper"))
+        compare_reports(_report(_measured(1)), _report(_measured(1), protocol="paper"))
 
 
 def test_reports_without_a_common_variant_are_not_compared() -> None:
-    with pytest.raises(UsageError, match=r"share no variant.*fassd-net on authors.*batch 1.*batch 8"):
-        compare(_report(_measured(1)), _report(_measured(1, batch=8)))
+    with pytest.raises(UsageError, match=r"share no variant.*fassd-net on eager.*batch 1.*batch 8"):
+        compare_reports(_report(_measured(1)), _report(_measured(1, batch=8)))
     with pytest.raises(UsageError, match="the second has nothing"):
-        compare(_report(_measured(1)), _report())
+        compare_reports(_report(_measured(1)), _report())
 
 
 @pytest.mark.parametrize(
@@ -159,22 +205,22 @@ def test_reports_without_a_common_variant_are_not_compared() -> None:
 )
 def test_another_machine_is_said(change: dict[str, Any], said: str) -> None:
     other = msgspec.structs.replace(MACHINE, **change)
-    assert compare(_report(_measured(1)), _report(_measured(1), machine=other)).differences == (said,)
+    assert compare_reports(_report(_measured(1)), _report(_measured(1), machine=other)).differences == (said,)
 
 
 def test_what_makes_either_report_doubtful_is_said() -> None:
-    found = compare(_report(_measured(1), warnings=("hot", "busy")), _report(_measured(1), warnings=("drift",)))
+    found = compare_reports(_report(_measured(1), warnings=("hot", "busy")), _report(_measured(1), warnings=("drift",)))
     assert found.doubtful == ("the first: hot", "the first: busy", "the second: drift")
 
 
 def test_other_rounds_are_said() -> None:
-    assert compare(_report(_measured(1)), _report(_measured(1), rounds=5)).differences == ("rounds: 21 and 5",)
+    assert compare_reports(_report(_measured(1)), _report(_measured(1), rounds=5)).differences == ("rounds: 21 and 5",)
 
 
-def test_other_pictures_are_said() -> None:
+def test_other_images_are_said() -> None:
     first, second = _report(_measured(1), timed_on=TimedOn((), 1)), _report(timed_on=TimedOn(("a", "b"), 9))
-    found = compare(first, msgspec.structs.replace(second, measured=first.measured)).differences
-    assert found == ("pictures: the photo that ships and 9 pictures of a, b",)
+    found = compare_reports(first, msgspec.structs.replace(second, measured=first.measured)).differences
+    assert found == ("images: the photo that ships and 9 images of a, b",)
 
 
 def test_table_iv_is_normalized_as_its_caption_says() -> None:
@@ -207,8 +253,8 @@ def test_the_machines_factor_is_the_geometric_mean_over_published_networks() -> 
 
 
 def _pixels(path: Path) -> Image:
-    with Pillow.open(path) as picture:
-        return np.array(picture.convert("RGB"))
+    with Pillow.open(path) as image:
+        return np.array(image.convert("RGB"))
 
 
 def _colors(path: Path) -> set[tuple[int, ...]]:
@@ -218,7 +264,7 @@ def _colors(path: Path) -> set[tuple[int, ...]]:
 BLUE, ORANGE, GRAY = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x8D, 0x93, 0x9B)
 
 
-def test_the_picture_shows_published_points_in_gray_and_measured_ones_in_color(tmp_path: Path) -> None:
+def test_the_plot_shows_published_points_in_gray_and_measured_ones_in_color(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / "new" / "speed.png"
     draw_speed(_report(_measured(1000), _measured(100, "openvino")), path)
@@ -277,7 +323,7 @@ def test_measured_accuracy_is_drawn_without_points_of_other_data(tmp_path: Path)
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".pdf"])
-def test_the_picture_may_be_drawn_in_lines(tmp_path: Path, suffix: str) -> None:
+def test_the_plot_may_be_drawn_in_lines(tmp_path: Path, suffix: str) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / f"speed{suffix}"
     draw_speed(_report(_measured(1000, network="$a_{$strange:name")), path)
@@ -285,13 +331,13 @@ def test_the_picture_may_be_drawn_in_lines(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["speed.gif", "speed", "speed.png.txt"])
-def test_a_picture_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_plot_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"must end in \.png"):
         draw_speed(_report(_measured(1000)), tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_picture_without_matplotlib_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plot_without_matplotlib_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtra, match=r"fassd\[plots\]"):

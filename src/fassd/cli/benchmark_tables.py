@@ -1,32 +1,29 @@
-"""How a benchmark and a comparison look in a terminal."""
+"""The tables of a benchmark and of a comparison in a terminal."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from rich.console import Console
+from rich.table import Table
 
-    from rich.console import Console
-    from rich.table import Table
-
-    from fassd.metrics.timing import Interval
-    from fassd.speed.report import Comparison, Measured, Report
+from fassd.metrics.timing import Interval
+from fassd.speed.report import EAGER, BenchmarkComparison, BenchmarkReport, Measured
+from fassd.speed.table_iv import PAPER_SIZE, TABLE_IV
 
 _BAR_WIDTH = 27
-# To be told apart without colors, too.
+# Distinguishable without colors, too.
 _SHADES = {"normalization": "░", "network": "█", "upsampling": "▓", "argmax": "▒", "class map": "▚"}
 _OTHER_SHADE = "▞"
-# Below this many columns Table IV leaves out what `fassd networks` prints as well.
+# Below this many columns Table IV omits what `fassd networks` prints as well.
 _WIDE = 104
 
 
-def print_report(report: Report) -> None:
-    """Machine, protocol, times, stages, Table IV where it applies, and whatever makes the figures doubtful."""
-    from rich.console import Console
-
+def print_report(report: BenchmarkReport) -> None:
+    """Machine, protocol, times, stages, Table IV where it applies, and everything that makes the figures doubtful."""
     console = Console(highlight=False, markup=False)
     _print_machine(console, report)
     for (size, batch), group in itertools.groupby(report.measured, lambda one: (one.variant.size, one.variant.batch)):
@@ -42,17 +39,15 @@ def print_report(report: Report) -> None:
     _print_remarks(console, "doubtful", report.warnings)
 
 
-def print_comparison(comparison: Comparison) -> None:
-    """Ratios, and what else than the code may explain them."""
-    from rich.console import Console
-
+def print_comparison(comparison: BenchmarkComparison) -> None:
+    """Speedups, and what besides the code may explain them."""
     console = Console(highlight=False, markup=False)
-    columns = ("first,\nms", "second,\nms", "times\nas fast", "95 %", "first,\nratio", "second,\nratio")
+    columns = ("first,\nms", "second,\nms", "speedup", "95 %", "first,\nratio", "second,\nratio")
     rows = [
         _Row(
-            f"{one.variant.subject}, {_size(one.variant.size)}, batch {one.variant.batch}",
+            f"{one.variant.network_and_weights}, {_size(one.variant.size)}, batch {one.variant.batch}",
             (
-                one.variant.way,
+                one.variant.runtime_and_precision,
                 *(_ms(one.before_ms), _ms(one.after_ms)),
                 *(f"{one.speedup.value:.2f}", _bounds(one.speedup, ".2f")),
                 *(_optional(one.before_ratio, ".2f"), _optional(one.after_ratio, ".2f")),
@@ -62,8 +57,8 @@ def print_comparison(comparison: Comparison) -> None:
     ]
     _print_rows(console, columns, rows)
     console.print(
-        "\ntimes as fast: the second report as the first. ratio: to the authors' way within each report, which says "
-        "more where the machines differ.",
+        "\nspeedup: of the second report over the first. ratio: speedup over eager PyTorch within one report; compare "
+        "the ratios if the machines differ.",
         style="dim",
     )
     _print_remarks(console, "differs", comparison.differences)
@@ -78,7 +73,7 @@ def _print_remarks(console: Console, kind: str, remarks: Iterable[str]) -> None:
         console.print(remark, soft_wrap=True)
 
 
-def _print_machine(console: Console, report: Report) -> None:
+def _print_machine(console: Console, report: BenchmarkReport) -> None:
     machine = report.machine
     memory = f", {machine.memory_gib} GiB" if machine.memory_gib else ""
     instructions = ", ".join(machine.instructions) or "no instruction set of note"
@@ -91,14 +86,17 @@ def _print_machine(console: Console, report: Report) -> None:
         "paper": "the paper's protocol: network and upsampling, float32, input on the device",
     }[report.protocol]
     stopped = "; stopped early" if report.interrupted else ""
-    console.print(f"{timed}; {report.rounds} rounds in turns, {report.warm_up} to warm up{stopped}", style="dim")
+    console.print(
+        f"{timed}; {report.rounds} interleaved rounds after {report.warm_up} to warm up{stopped}", style="dim"
+    )
     if report.timed_on:
         console.print(f"timed on {report.timed_on}", style="dim")
     console.print()
 
 
 def _print_times(console: Console, measured: Sequence[Measured], scored: bool) -> None:
-    fastest = {one.variant.subject: one for one in sorted(measured, key=lambda one: one.frames_per_second.value)}
+    by_speed = sorted(measured, key=lambda one: one.frames_per_second.value)
+    fastest = {one.variant.network_and_weights: one for one in by_speed}
     columns = {
         "p50": [_ms(one.latency_ms.p50) for one in measured],
         "p90": [_ms(one.latency_ms.p90) for one in measured],
@@ -110,27 +108,34 @@ def _print_times(console: Console, measured: Sequence[Measured], scored: bool) -
         "peak,\nMiB": [_optional(one.peak_device_memory_mib or one.peak_memory_mib, ".0f") for one in measured],
     }
     columns = {heading: cells for heading, cells in columns.items() if any(cells)}
-    ways = [one.variant.way for one in measured]
-    texts = [["  ", *(f"  {way}" for way in ways)], *([*head.split("\n"), *cells] for head, cells in columns.items())]
+    names = [one.variant.runtime_and_precision for one in measured]
+    texts = [
+        ["  ", *(f"  {name}" for name in names)],
+        *([*head.split("\n"), *cells] for head, cells in columns.items()),
+    ]
     if sum(max(map(len, column)) + 1 for column in texts) > console.width:
         del columns["p90"]
     rows = [
-        _Row(one.variant.subject, cells, "cyan" if fastest[one.variant.subject] is one else "")
-        for one, cells in zip(measured, zip(ways, *columns.values(), strict=True), strict=True)
+        _Row(
+            one.variant.network_and_weights,
+            cells,
+            "cyan" if fastest[one.variant.network_and_weights] is one else "",
+        )
+        for one, cells in zip(measured, zip(names, *columns.values(), strict=True), strict=True)
     ]
     _print_rows(console, tuple(columns), rows)
 
 
-def _print_legend(console: Console, report: Report) -> None:
-    """What the columns that are there mean."""
+def _print_legend(console: Console, report: BenchmarkReport) -> None:
+    """What the columns mean that are there."""
     lines = []
     if any(one.speedup for one in report.measured):
-        lines.append("ratio: times as fast as the same network the authors' way, round by round")
+        lines.append("ratio: speedup over the same network in eager PyTorch, the median of the rounds' ratios")
     if report.scored_on:
-        lines.append(f"mIoU: of {report.scored_on.images} images of {report.scored_on.name}, each at its own size")
+        lines.append(f"mIoU: of {report.scored_on.images} images of {report.scored_on.name}, at their own sizes")
     for number in sorted({one.calibrated_on for one in report.measured if one.calibrated_on}):
-        pictures = f"its {number} pictures" if number > 1 else "its picture"
-        lines.append(f"int8: made for this benchmark alone, calibrated on {pictures}")
+        images = f"its {number} images" if number > 1 else "its image"
+        lines.append(f"int8: made for this benchmark alone, calibrated on {images}")
     for line in lines:
         console.print(line, style="dim")
     if lines:
@@ -143,14 +148,19 @@ def _print_stages(console: Console, measured: Sequence[Measured]) -> None:
     console.print(f"\nstages, ms: {legend}")
     longest: dict[str, float] = {}
     for one in measured:
-        longest[one.variant.subject] = max(longest.get(one.variant.subject, 0), sum(one.stages_ms.values()))
+        network = one.variant.network_and_weights
+        longest[network] = max(longest.get(network, 0), sum(one.stages_ms.values()))
     figures = [" + ".join(_ms(value) for value in one.stages_ms.values()) for one in measured]
-    beside = max(len(one.variant.way) for one in measured) + max(map(len, figures)) + 6
+    beside = max(len(one.variant.runtime_and_precision) for one in measured) + max(map(len, figures)) + 6
     width = max(4, min(_BAR_WIDTH, console.width - beside))
     rows = [
         _Row(
-            one.variant.subject,
-            (one.variant.way, figure, _bar(one.stages_ms, width / longest[one.variant.subject])),
+            one.variant.network_and_weights,
+            (
+                one.variant.runtime_and_precision,
+                figure,
+                _bar(one.stages_ms, width / longest[one.variant.network_and_weights]),
+            ),
         )
         for one, figure in zip(measured, figures, strict=True)
     ]
@@ -160,14 +170,12 @@ def _print_stages(console: Console, measured: Sequence[Measured]) -> None:
 
 def _bar(stages: dict[str, float], scale: float) -> str:
     ends = [round(end * scale) for end in itertools.accumulate(stages.values())]
-    widths = [end - begin for begin, end in itertools.pairwise([0, *ends])]
+    widths = [end - start for start, end in itertools.pairwise([0, *ends])]
     return "".join(_SHADES.get(name, _OTHER_SHADE) * width for name, width in zip(stages, widths, strict=True))
 
 
-def _print_table_iv(console: Console, report: Report) -> None:
-    """Table IV with this machine's own speeds, where anything was measured at the paper's size."""
-    from fassd.speed.table_iv import PAPER_SIZE, TABLE_IV
-
+def _print_table_iv(console: Console, report: BenchmarkReport) -> None:
+    """Table IV with the speeds of this machine, if anything was measured at the paper's size."""
     here: dict[str, list[Measured]] = {}
     for one in report.measured:
         if one.variant.size == PAPER_SIZE and one.variant.batch == 1 and not one.variant.weights:
@@ -176,9 +184,8 @@ def _print_table_iv(console: Console, report: Report) -> None:
         return
     wide = console.width >= _WIDE
     counts = ("GFLOPs", "params,\nM") if wide else ()
-    table = _table(
-        "method", "mIoU,\n%", "input", "GPU", *counts, "frames/s", "norma-\nlised", *_headings(report), gap=1
-    )
+    headings = ("here", "norma-\nlized") if report.protocol == "paper" else ("eager\nhere", "best\nhere")
+    table = _table("method", "mIoU,\n%", "input", "GPU", *counts, "frames/s", "norma-\nlized", *headings, gap=1)
     for row in TABLE_IV:
         measured = here.pop(row.network or "", [])
         table.add_row(
@@ -189,13 +196,13 @@ def _print_table_iv(console: Console, report: Report) -> None:
             *((_optional(row.gflops, ".1f"), _optional(row.parameters_m, ".2f")) if wide else ()),
             f"{row.fps:.1f}{'*' if row.tensorrt else ' '}",
             f"{row.fps_normalized:.1f}",
-            *_figures(report, measured),
+            *_speeds_here(report, measured),
             style="" if measured else "bright_black",
         )
     for name, measured in here.items():
         accuracy = _optional(measured[0].mean_iou, ".1f")
         blank = [""] * (len(counts) + 3)
-        table.add_row(name, accuracy, _size(PAPER_SIZE), *blank, *_figures(report, measured))
+        table.add_row(name, accuracy, _size(PAPER_SIZE), *blank, *_speeds_here(report, measured))
     console.print("Table IV as published, and this machine", style="bold")
     console.print(table)
     console.print("mIoU on Cityscapes val; normalized: as on a GTX 1080 Ti; * with TensorRT", style="dim")
@@ -208,20 +215,16 @@ def _print_table_iv(console: Console, report: Report) -> None:
     console.print()
 
 
-def _headings(report: Report) -> tuple[str, str]:
-    return ("here", "norma-\nlised") if report.protocol == "paper" else ("authors'\nhere", "best\nhere")
-
-
-def _figures(report: Report, measured: Sequence[Measured]) -> tuple[str, str]:
-    """What stands under the two headings for one network."""
+def _speeds_here(report: BenchmarkReport, measured: Sequence[Measured]) -> tuple[str, str]:
+    """The last two cells of Table IV for one network."""
     if not measured:
         return "", ""
     best = max(measured, key=lambda one: one.frames_per_second.value)
     if report.protocol == "paper":
         normalized = best.frames_per_second_normalized
         return _fps(best.frames_per_second.value), "" if normalized is None else f"{normalized:.1f}"
-    plain = [one for one in measured if one.variant.runtime == "authors"]
-    return _fps(plain[0].frames_per_second.value) if plain else "", _fps(best.frames_per_second.value)
+    eager = [one for one in measured if one.variant.runtime == EAGER]
+    return _fps(eager[0].frames_per_second.value) if eager else "", _fps(best.frames_per_second.value)
 
 
 @dataclass(frozen=True)
@@ -250,9 +253,7 @@ def _print_rows(console: Console, columns: Sequence[str], rows: Sequence[_Row], 
 
 
 def _table(first: str, *columns: str, widths: Sequence[int | None] = (), gap: int) -> Table:
-    """A table without lines: one text, and mostly figures beside it."""
-    from rich.table import Table
-
+    """A table without lines: one column of text, the others mostly figures."""
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for place, heading in enumerate((first, *columns)):
         justify: Literal["left", "right"] = "left" if place == 0 or heading in ("GPU", "bar") else "right"

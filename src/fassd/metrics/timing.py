@@ -1,8 +1,8 @@
-"""What a series of times says: percentiles, frames a second and ratios with 95 % intervals, and drift.
+"""Statistics of timings: percentiles, frames per second and speedups with 95 % intervals, and timing drift.
 
 Times on a shared machine have a long upper tail, so the typical time is the median. Its interval comes from order
-statistics (Conover, Practical Nonparametric Statistics, 1999, chapter 3.2): it assumes no shape of the distribution,
-and of n independent times it names two that hold the true median between them with at least 95 % probability.
+statistics (Conover, Practical Nonparametric Statistics, 1999, chapter 3.2): it assumes no shape of the distribution.
+Of n independent times it picks two that enclose the true median with at least 95 % probability.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 CONFIDENCE = 0.95
 
 Times: TypeAlias = "Sequence[float] | np.ndarray[Any, np.dtype[np.float64]]"
-"""(n,) milliseconds, in the order in which they were measured, each above 0."""
+"""(n,) milliseconds, in the order of measurement, all above 0."""
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """A figure and the bounds of its 95 % interval; None where there are too few times to know (below six)."""
+    """A figure with the bounds of its 95 % interval; the bounds are None below six times."""
 
     value: float
     low: float | None
@@ -28,7 +28,7 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Where the times of one way lie, in milliseconds a batch."""
+    """Percentiles, mean and minimum of a variant's times, in milliseconds per batch."""
 
     p50: float
     p90: float
@@ -37,12 +37,12 @@ class Latency(msgspec.Struct, frozen=True):
     fastest: float
 
 
-class Drift(msgspec.Struct, frozen=True):
-    """How the times changed while they were measured.
+class TimingDrift(msgspec.Struct, frozen=True):
+    """How the times changed during the measurement.
 
     Attributes:
         change: median of the last third over median of the first; 1.1 means 10 % slower at the end.
-        certain: the 95 % intervals of the two medians do not touch.
+        certain: the 95 % intervals of the two medians do not overlap.
     """
 
     change: float
@@ -67,7 +67,7 @@ def median_interval(values: Times) -> Interval:
     """The median with its distribution-free 95 % interval.
 
     Args:
-        values: (n,) of any unit, n at least 1, each above 0.
+        values: (n,) of any unit, n at least 1, all above 0.
 
     Raises:
         ValueError: no values, or one that is not above 0.
@@ -81,11 +81,11 @@ def median_interval(values: Times) -> Interval:
 
 
 def frames_per_second(times: Times, batch: int) -> Interval:
-    """Frames a second at the median time.
+    """Frames per second at the median time.
 
     Args:
-        times: (n,) milliseconds a batch.
-        batch: frames that each time is for.
+        times: (n,) milliseconds per batch.
+        batch: frames in a batch.
     """
     typical = median_interval(times)
     frames = 1000.0 * batch
@@ -95,38 +95,37 @@ def frames_per_second(times: Times, batch: int) -> Interval:
 
 
 def speedup(base: Times, times: Times) -> Interval:
-    """How many times as fast one way is as another: the median of the ratios round by round.
+    """How many times as fast one variant is as another: the median of the ratios within each round.
 
-    Times of one round were measured right after each other, so that load which slows a round slows both, and leaves
-    their ratio alone.
+    The times of one round were measured right after each other. Load that slows a whole round cancels out.
 
     Args:
-        base: (n,) of the way that is compared with.
-        times: (n,) of the other, in the same rounds.
+        base: (n,) of the variant to compare with.
+        times: (n,) of the other variant, in the same rounds.
 
     Raises:
-        ValueError: they are not of the same rounds.
+        ValueError: the numbers of rounds differ.
     """
     if len(base) != len(times):
-        raise ValueError(f"ratios need the same rounds, but there are {len(base)} and {len(times)} times")
+        raise ValueError(f"a speedup needs times of the same rounds, but got {len(base)} and {len(times)} times")
     return median_interval(_checked(base) / _checked(times))
 
 
-def drift(times: Times) -> Drift | None:
-    """First third against last third; None below 18 times, where a third says too little."""
+def timing_drift(times: Times) -> TimingDrift | None:
+    """First third against last third; None below 18 times, where a third is too short for an interval."""
     checked = _checked(times)
     third = len(checked) // 3
     first, last = median_interval(checked[:third] if third else checked), median_interval(checked[-third:])
     if first.low is None or first.high is None or last.low is None or last.high is None:
         return None
-    return Drift(last.value / first.value, last.low > first.high or last.high < first.low)
+    return TimingDrift(last.value / first.value, last.low > first.high or last.high < first.low)
 
 
 def _rank(count: int) -> int | None:
-    """The largest r for which the values at r and at count - 1 - r, sorted, hold the median; None: there is none.
+    """The largest r for which the sorted values at r and at count - 1 - r enclose the median; None if there is none.
 
-    The median escapes below the value at r when at most r of the values are below it: of `count` fair coins, at most
-    r fall heads. Both sides together may take 1 - CONFIDENCE.
+    The median lies below the value at r if at most r of the values are below the median. That is the probability that
+    at most r of `count` fair coins show heads. Both sides together may use up 1 - CONFIDENCE.
     """
     heads = np.arange(1, count // 2 + 1)
     # Logarithms, because the binomial coefficients of 10,000 times have 3,000 digits.

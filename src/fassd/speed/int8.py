@@ -1,4 +1,4 @@
-"""int8 for a benchmark: the form that ships, or one made on the spot and gone with the benchmark."""
+"""int8 for a benchmark: the int8 form that ships, or a temporary one made for this benchmark alone."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from fassd.networks.weights import check_checkpoint
 from fassd.runtimes.exported import EXPORT_KINDS, ExportSpec
 from fassd.runtimes.open import choose
 from fassd.runtimes.rows import AUTO
-from fassd.speed.images import Pictures
+from fassd.speed.images import TimedImages
 from fassd.speed.protocol import Request, is_checkpoint
 
-# The kind of exported file that each runtime takes int8 from.
+# The kind of exported file that each runtime executes in int8.
 _KINDS = {AUTO: "openvino", "openvino": "openvino", "onnx": "onnx"}
 
 
-def in_int8(request: Request, pictures: Pictures, folder: Path) -> tuple[Request, int | None]:
-    """A request for a checkpoint in int8 as one for a file that computes in int8; any other as it is.
+def int8_request(request: Request, images: TimedImages, folder: Path) -> tuple[Request, int | None]:
+    """Replaces a checkpoint in int8 by a file that computes in int8; other requests stay as they are.
 
     Args:
-        request: what is asked for.
-        pictures: to calibrate on.
-        folder: for the files that are made; one that is there already is taken.
+        request: what to measure.
+        images: for calibration.
+        folder: for the files that are made; an existing one is used again.
 
     Returns:
-        The request, and how many pictures a file made here was calibrated on; None where none was made.
+        The request, and the number of images that a file made here was calibrated on; None where none was made.
 
     Raises:
         UsageError: the runtime does not compute in int8 on that device.
         MissingExtra: the package that quantizes is not installed.
-        ImageError: a picture is damaged.
+        ImageError: an image is damaged.
     """
     variant = request.variant
     if variant.precision != "int8" or request.file is None or not is_checkpoint(path := Path(request.file)):
@@ -52,6 +52,6 @@ def in_int8(request: Request, pictures: Pictures, folder: Path) -> tuple[Request
     if not made.exists():
         checkpoint = read_checkpoint(path)
         check_checkpoint(checkpoint, path)
-        images = pictures.for_calibration(network_by_name(checkpoint.header.network).minimum_side)
-        kind.write(ExportSpec(checkpoint, LOGITS, variant.precision, images), made)
-    return msgspec.structs.replace(request, file=str(made)), len(pictures.files)
+        calibration = images.for_calibration(network_by_name(checkpoint.header.network).minimum_side)
+        kind.write(ExportSpec(checkpoint, LOGITS, variant.precision, calibration), made)
+    return msgspec.structs.replace(request, file=str(made)), len(images.files)

@@ -1,4 +1,4 @@
-"""Speed against accuracy, in the manner of the paper's Fig. 1: published networks in gray, measured ones in color."""
+"""A plot of speed against accuracy, like the paper's Fig. 1: published networks in gray, measured ones in color."""
 
 from __future__ import annotations
 
@@ -8,60 +8,60 @@ from typing import TYPE_CHECKING, Any
 
 from fassd.core.errors import MissingExtra, UsageError
 from fassd.core.files import written_whole
-from fassd.speed.report import AUTHORS, Measured, Report
-from fassd.speed.table_iv import PAPER_SIZE, TABLE_IV
+from fassd.speed.report import EAGER, BenchmarkReport, Measured
+from fassd.speed.table_iv import PAPER_SIZE, TABLE_IV, Published
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
+PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
 _GRAY, _INK = "#8d939b", "#22262c"
-# Okabe and Ito's palette, which the color-blind can tell apart; the authors' way is the dark one.
+# Okabe and Ito's palette, safe for the color-blind; the first, dark one is for the first runtime, mostly eager PyTorch.
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = ("o", "s", "D", "^", "v", "P")
 _REAL_TIME = 30
 _LOWEST = 66.5
-# Names are no formulas, whatever signs are in them.
+# Names are not formulas, whatever characters they contain.
 _LITERAL: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "parse_math": False}
-# Where a label may stand: points to the right and up from its point, and which side of it is there.
+# Where a label may stand: offset to the right and up in points, and which side of the label is there.
 _BESIDE = (
     *((7, 0, "left", "center"), (-7, 0, "right", "center"), (0, 7, "center", "bottom"), (0, -7, "center", "top")),
     *((6, 6, "left", "bottom"), (6, -6, "left", "top"), (-6, 6, "right", "bottom"), (-6, -6, "right", "top")),
 )
 
 
-def check_picture(path: Path) -> None:
-    """Refuses what cannot be drawn before anything is measured.
+def check_plot(path: Path) -> None:
+    """Refuses a plot that cannot be drawn, before anything is measured.
 
     Raises:
-        UsageError: a suffix that is no picture's.
+        UsageError: not one of PLOT_SUFFIXES.
         MissingExtra: matplotlib is not installed.
     """
-    if path.suffix.lower() not in PICTURE_SUFFIXES:
-        raise UsageError(f"the picture is to be '{path}'; its name must end in {', '.join(PICTURE_SUFFIXES)}")
+    if path.suffix.lower() not in PLOT_SUFFIXES:
+        raise UsageError(f"the plot '{path}' must end in {', '.join(PLOT_SUFFIXES)}")
     try:
         import matplotlib.figure  # noqa: F401
     except ModuleNotFoundError:
-        raise MissingExtra("matplotlib", "plots", "drawing the picture of speed against accuracy") from None
+        raise MissingExtra("matplotlib", "plots", "the plot of speed against accuracy") from None
 
 
-def draw_speed(report: Report, path: Path) -> None:
-    """Draws frames a second (logarithmic) against mean IoU, and writes it whole or not at all.
+def draw_speed(report: BenchmarkReport, path: Path) -> None:
+    """Draws frames per second (logarithmic) against mean IoU; the file is written completely or not at all.
 
-    Where weights were scored, it is their mean IoU on those data, and published points are there only if the data are
+    Weights that were scored stand at their mean IoU on those data. Published points are drawn only if the data are
     Cityscapes' val. A speed whose accuracy at that size is unknown is a vertical line.
 
     Args:
         report: what was measured.
-        path: ends in one of PICTURE_SUFFIXES.
+        path: ends in one of PLOT_SUFFIXES.
 
     Raises:
         FileError: the folder cannot be written.
-        MissingExtra, UsageError: as `check_picture`.
+        MissingExtra, UsageError: as `check_plot`.
     """
-    check_picture(path)
+    check_plot(path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -70,7 +70,7 @@ def draw_speed(report: Report, path: Path) -> None:
     _prepare(axes, report)
     labels = []
     if _beside_published(report):
-        labels = [(row.fps_normalized, row.mean_iou, _published_label(row.method, row.size), _GRAY) for row in TABLE_IV]
+        labels = [(row.fps_normalized, row.mean_iou, _published_label(row), _GRAY) for row in TABLE_IV]
     axes.scatter([one[0] for one in labels], [one[1] for one in labels], s=26, c=_GRAY, zorder=2, linewidths=0)
     labels += _draw_measured(axes, report)
     axes.legend(
@@ -83,14 +83,14 @@ def draw_speed(report: Report, path: Path) -> None:
         figure.savefig(temporary)
 
 
-def _beside_published(report: Report) -> bool:
-    """Whether accuracies are of the data that the paper's are of."""
+def _beside_published(report: BenchmarkReport) -> bool:
+    """Whether the accuracies are on the data of the paper, Cityscapes val."""
     scored_on = report.scored_on
     return scored_on is None or (scored_on.data.startswith("cityscapes:") and scored_on.split == "val")
 
 
-def _accuracy(report: Report, one: Measured) -> float | None:
-    """The mean IoU that belongs to a speed; None where it is unknown, or that of another size or other data."""
+def _accuracy(report: BenchmarkReport, one: Measured) -> float | None:
+    """The mean IoU that belongs to a speed; None if it is unknown, or if it is of another size or other data."""
     variant, scored_on = one.variant, report.scored_on
     if variant.weights and scored_on:
         fits = variant.size == scored_on.size
@@ -99,7 +99,7 @@ def _accuracy(report: Report, one: Measured) -> float | None:
     return one.mean_iou if fits and variant.batch == 1 else None
 
 
-def _prepare(axes: Axes, report: Report) -> None:
+def _prepare(axes: Axes, report: BenchmarkReport) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
 
     speeds = [one.frames_per_second.value for one in report.measured]
@@ -121,7 +121,7 @@ def _prepare(axes: Axes, report: Report) -> None:
     axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([f"{tick:g}" for tick in shown])
-    axes.set_xlabel("frames a second", color=_INK)
+    axes.set_xlabel("frames per second", color=_INK)
     data = "Cityscapes val" if published or report.scored_on is None else report.scored_on.name
     axes.set_ylabel(f"mean IoU, {data}, %", color=_INK, parse_math=False)
     axes.grid(color="#e6e8eb", linewidth=0.8)
@@ -132,27 +132,27 @@ def _prepare(axes: Axes, report: Report) -> None:
         spine.set_visible(False)
 
 
-def _draw_measured(axes: Axes, report: Report) -> list[tuple[float, float, str, str]]:
-    """Points, joined for each network; returns x, y, text and color of what is to be written beside them."""
-    ways = list(dict.fromkeys(one.variant.way for one in report.measured))
-    looks = {way: (_COLORS[number % 6], _MARKERS[(number + number // 6) % 6]) for number, way in enumerate(ways)}
+def _draw_measured(axes: Axes, report: BenchmarkReport) -> list[tuple[float, float, str, str]]:
+    """Draws points, joined for each network; returns x, y, text and color of their labels."""
+    runtimes = list(dict.fromkeys(one.variant.runtime_and_precision for one in report.measured))
+    styles = {name: (_COLORS[number % 6], _MARKERS[(number + number // 6) % 6]) for number, name in enumerate(runtimes)}
     labels: list[tuple[float, float, str, str]] = []
     networks: dict[str, list[tuple[float, float, str]]] = {}
     for one in report.measured:
         speed, score = one.frames_per_second.value, _accuracy(report, one)
         if score is None:
-            _draw_line(axes, one, looks[one.variant.way][0])
+            _draw_line(axes, one, styles[one.variant.runtime_and_precision][0])
         else:
-            networks.setdefault(_name(one), []).append((speed, score, one.variant.way))
+            networks.setdefault(_name(one), []).append((speed, score, one.variant.runtime_and_precision))
     for name, same in networks.items():
         same.sort()
         axes.plot([one[0] for one in same], [one[1] for one in same], color=_INK, linewidth=1, alpha=0.35, zorder=3)
-        # The others get no label, but none may cover them.
+        # Only the fastest point gets a label, but no label may cover the others.
         labels += [(*one[:2], name if one is same[-1] else "", _INK) for one in same]
-    for way, (color, marker) in looks.items():
-        points = [one for same in networks.values() for one in same if one[2] == way]
+    for runtime, (color, marker) in styles.items():
+        points = [one for same in networks.values() for one in same if one[2] == runtime]
         speeds, scores = [one[0] for one in points], [one[1] for one in points]
-        name = "the authors' way, float32" if way.startswith(AUTHORS) else way
+        name = "eager PyTorch, float32" if runtime.startswith(EAGER) else runtime
         axes.scatter(
             speeds, scores, s=62, c=color, marker=marker, label=name, zorder=4, edgecolors="white", linewidths=0.8
         )
@@ -165,27 +165,27 @@ def _draw_line(axes: Axes, one: Measured, color: str) -> None:
     axes.axvline(speed, color=color, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
     size = "" if variant.size == PAPER_SIZE else f", {variant.size[0]}x{variant.size[1]}"
     text = f"{_name(one)}{size}{'' if variant.batch == 1 else f', batch {variant.batch}'}"
-    upright: dict[str, Any] = {"ha": "right", "va": "bottom", "rotation": 90, **_LITERAL}
-    axes.annotate(text, (speed, axes.get_ylim()[0]), (-3, 5), color=color, **upright)
+    vertical: dict[str, Any] = {"ha": "right", "va": "bottom", "rotation": 90, **_LITERAL}
+    axes.annotate(text, (speed, axes.get_ylim()[0]), (-3, 5), color=color, **vertical)
 
 
 def _name(one: Measured) -> str:
     return Path(one.variant.weights).name if one.variant.weights else one.variant.network
 
 
-def _published_label(method: str, size: tuple[int, int]) -> str:
-    return method if size == PAPER_SIZE else f"{method} {size[0]}x{size[1]}"
+def _published_label(row: Published) -> str:
+    return row.method if row.size == PAPER_SIZE else f"{row.method} {row.size[0]}x{row.size[1]}"
 
 
 def _write_labels(canvas: Any, axes: Axes, labels: list[tuple[float, float, str, str]]) -> None:
-    """Each beside its point, where it covers no other label and no point if there is such a place."""
+    """Writes labels beside their points, where they cover no other label and no point if there is such a place."""
     from matplotlib.transforms import Bbox
 
     renderer = canvas.get_renderer()
     points = [axes.transData.transform((x, y)) for x, y, _, _ in labels]
     taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in points]
     taken += [text.get_window_extent(renderer) for text in axes.texts]
-    # Measured ones last in the list, first in importance.
+    # Measured ones are last in the list but first in importance.
     for x, y, text, color in reversed([label for label in labels if label[2]]):
         weight = "bold" if color == _INK else "normal"
         label = axes.annotate(text, (x, y), (0, 0), color=color, weight=weight, zorder=5, **_LITERAL)
@@ -197,7 +197,7 @@ def _write_labels(canvas: Any, axes: Axes, labels: list[tuple[float, float, str,
         taken.append(box)
 
 
-def _write_captions(figure: Figure, report: Report) -> None:
+def _write_captions(figure: Figure, report: BenchmarkReport) -> None:
     machine = report.machine
     timed = "image to class map" if report.protocol == "user" else "network and upsampling, as the paper timed it"
     figure.text(0.075, 0.945, "Speed against accuracy", fontsize=15, weight="bold", color=_INK)
@@ -211,20 +211,20 @@ def _write_captions(figure: Figure, report: Report) -> None:
     figure.text(0.075, 0.035, _explanation(report), fontsize=8, color=_GRAY, parse_math=False)
 
 
-def _explanation(report: Report) -> str:
+def _explanation(report: BenchmarkReport) -> str:
     scored_on = report.scored_on
     parts = []
     if _beside_published(report):
-        parts.append("In gray: Table IV of Rosas-Arias et al. (ICPR 2020) as published, brought to a GTX 1080 Ti.")
+        parts.append("In gray: Table IV of Rosas-Arias et al. (ICPR 2020) as published, converted to a GTX 1080 Ti.")
     if scored_on is None:
         parts.append(
-            "All accuracies are the published ones, of float32 at the size given there, 1024x2048 if none is; dashed: "
+            "All accuracies are published ones, in float32 at the size named there, or else at 1024x2048; dashed: "
             "accuracy unknown."
         )
     else:
         height, width = scored_on.size
         parts.append(
-            f"Accuracies of weights are measured, each in its runtime and precision, on {scored_on.images} images of "
+            f"Accuracies of weights are measured in the same runtime and precision on {scored_on.images} images of "
             f"{scored_on.name} ({height}x{width}); dashed: accuracy unknown, or of another size."
         )
-    return textwrap.fill(" ".join([*parts, "The upright line marks 30 frames a second."]), 152)
+    return textwrap.fill(" ".join([*parts, "The vertical line marks 30 frames per second."]), 152)

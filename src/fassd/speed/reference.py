@@ -1,7 +1,8 @@
-"""The authors' way to an answer, which every speed is given as a ratio to.
+"""The eager PyTorch reference, to which every speedup refers.
 
-PyTorch eager, float32, NCHW, norms as they are; then the logits enlarged to full size (bilinear, corners aligned), then
-the best class. Networks of one's own are executed in the same way, so that peers are measured by the same rule.
+As the authors run their networks: PyTorch eager, float32, NCHW, BatchNorm layers not folded; then the logits upsampled
+to full size (bilinear, aligned corners), then the argmax class. Custom networks are executed in the same way, so that
+all networks are measured by one rule.
 """
 
 from __future__ import annotations
@@ -30,32 +31,32 @@ from fassd.runtimes.runtime import NETWORK, Stages
 NORMALIZATION, UPSAMPLING, ARGMAX = "normalization", "upsampling", "argmax"
 """Its stages besides the network."""
 
-_REASON = 200
+_LONGEST_REASON = 200
 
 
 class EagerReference:
-    """A network, executed as its authors would.
+    """A network, executed as its authors do.
 
     Args:
         network: gives logits for (N, 3, H, W) normalized float32 images; it is moved to the device.
-        pixels: what it expects as input.
+        normalization: of the images it expects.
         device: "cpu", "cuda" or "cuda:N".
-        name: names the network in messages.
+        name: the network's name in messages.
 
     Raises:
         UsageError: the device is not there.
     """
 
-    def __init__(self, network: nn.Module, pixels: Normalization, device: str, name: str) -> None:
+    def __init__(self, network: nn.Module, normalization: Normalization, device: str, name: str) -> None:
         self.device = open_device(device)
         self._network = network.eval().float().to(self.device)
-        self._pixels = pixels
+        self._normalization = normalization
         self._name = name
-        # As the authors' speed script does; it chooses nothing on a CPU.
+        # As in the authors' speed script; it has no effect on a CPU.
         torch.backends.cudnn.benchmark = True
 
     def segment(self, images: Images, stages: Stages | None = None) -> ClassMaps:
-        """Image in memory to class map in memory.
+        """Images in memory to class maps in memory.
 
         Args:
             images: (N, H, W, 3) uint8 RGB.
@@ -65,86 +66,87 @@ class EagerReference:
             (N, H, W) uint8.
 
         Raises:
-            UsageError: too little memory; or the network is one's own, and fails or gives no logits.
+            UsageError: too little memory; or a custom network fails or gives no logits.
         """
         stages = stages or Stages()
-        with self._answering(images.shape):
+        with self._inference(images.shape):
             with stages.timed(NORMALIZATION):
-                given = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
-                planes = normalize(given, self._pixels).contiguous()
+                on_device = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
+                planes = normalize(on_device, self._normalization).contiguous()
                 self._wait()
-            enlarged = self.enlarged(planes, stages)
+            logits = self.full_size_logits(planes, stages)
             with stages.timed(ARGMAX):
-                maps: ClassMaps = enlarged.argmax(1).to(torch.uint8).cpu().numpy()
+                maps: ClassMaps = logits.argmax(1).to(torch.uint8).cpu().numpy()
         return maps
 
-    def enlarged(self, planes: Tensor, stages: Stages | None = None) -> Tensor:
-        """Network and upsampling: what the paper timed.
+    def full_size_logits(self, planes: Tensor, stages: Stages | None = None) -> Tensor:
+        """Network and upsampling, which is what the paper timed.
 
         Args:
             planes: (N, 3, H, W) normalized float32, on the device.
             stages: gets the seconds of each stage.
 
         Returns:
-            (N, classes, H, W) float32 logits.
+            (N, classes, H, W) float32.
 
         Raises:
             UsageError: as `segment`.
         """
         stages = stages or Stages()
-        with self._answering(planes.shape):
+        with self._inference(planes.shape):
             with stages.timed(NETWORK):
-                logits = self._logits(planes)
+                logits = self._coarse_logits(planes)
                 self._wait()
             with stages.timed(UPSAMPLING):
                 size = (planes.shape[2], planes.shape[3])
-                enlarged = logits if tuple(logits.shape[2:]) == size else upsample(logits, size)
+                full_size = logits if tuple(logits.shape[2:]) == size else upsample(logits, size)
                 self._wait()
-        return enlarged
+        return full_size
 
     def paper_input(self, batch: int, size: tuple[int, int]) -> Tensor:
-        """One random normal batch, (N, 3, H, W) float32, already on the device."""
+        """One batch of normally distributed random numbers, (N, 3, H, W) float32, already on the device."""
         return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(0)).to(self.device)
 
-    def _logits(self, planes: Tensor) -> Tensor:
-        answer: Any = self._network(planes)
-        if isinstance(answer, Mapping):
-            answer = answer.get("out")
-        elif isinstance(answer, Sequence) and answer:
-            answer = answer[0]
-        if not _are_logits(answer, len(planes)):
-            found = f"{_shape(answer.shape)} {answer.dtype}" if isinstance(answer, Tensor) else type(answer).__name__
+    def _coarse_logits(self, planes: Tensor) -> Tensor:
+        output: Any = self._network(planes)
+        if isinstance(output, Mapping):
+            output = output.get("out")
+        elif isinstance(output, Sequence) and output:
+            output = output[0]
+        if not _are_logits(output, len(planes)):
+            found = f"{_in_words(output.shape)} {output.dtype}" if isinstance(output, Tensor) else type(output).__name__
             raise UsageError(
-                f"network '{self._name}' gives {found} for {_shape(planes.shape)} images; expected logits, a float "
+                f"network '{self._name}' gives {found} for {_in_words(planes.shape)} images; expected logits, a float "
                 f"tensor ({len(planes)}, classes, height, width) with 1 to 256 classes, alone, first of several, or "
                 "as 'out'"
             )
-        logits: Tensor = answer.float()
+        logits: Tensor = output.float()
         return logits
 
     @contextmanager
-    def _answering(self, shape: Sequence[int]) -> Iterator[None]:
-        with torch.inference_mode(), _running_own_code(f"network '{self._name}' fails on {_shape(shape)} images"):
+    def _inference(self, shape: Sequence[int]) -> Iterator[None]:
+        problem = f"network '{self._name}' fails on {_in_words(shape)} images"
+        with torch.inference_mode(), _running_custom_code(problem):
             yield
 
     def _wait(self) -> None:
-        """A GPU computes behind the caller's back; a stage has ended when it has."""
+        """A GPU works asynchronously; a stage ends when the GPU is done."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
 
-def _are_logits(answer: object, batch: int) -> bool:
-    if not isinstance(answer, Tensor) or answer.dim() != 4 or not answer.is_floating_point():
+def _are_logits(output: object, batch: int) -> bool:
+    if not isinstance(output, Tensor) or output.dim() != 4 or not output.is_floating_point():
         return False
-    return answer.shape[0] == batch and 1 <= answer.shape[1] <= 256 and 0 not in answer.shape
+    return output.shape[0] == batch and 1 <= output.shape[1] <= 256 and 0 not in output.shape
 
 
-def _shape(shape: Sequence[int]) -> str:
+def _in_words(shape: Sequence[int]) -> str:
     return f"({', '.join(map(str, shape))})"
 
 
 def open_checkpoint(path: Path, device: str) -> EagerReference:
-    """A checkpoint, executed the authors' way.
+    """The eager reference of a checkpoint.
 
     Raises:
         CheckpointError: damaged, or encoder only.
@@ -155,8 +157,8 @@ def open_checkpoint(path: Path, device: str) -> EagerReference:
     return EagerReference(network, checkpoint.header.normalization, device, checkpoint.header.network)
 
 
-def open_own_network(place: str, device: str) -> EagerReference:
-    """A network of the user's own, executed the authors' way. This runs the user's code.
+def open_custom_network(place: str, device: str) -> EagerReference:
+    """The eager reference of a user's own network. This runs the user's code.
 
     Args:
         place: "package.module:function", importable from here or from the current folder; called without arguments it
@@ -166,9 +168,9 @@ def open_own_network(place: str, device: str) -> EagerReference:
     Raises:
         UsageError: it cannot be imported, or returns no module; the device is not there.
     """
-    made = _import(place)
-    with _running_own_code(f"calling '{place}' without arguments failed"):
-        network = made()
+    function = _import(place)
+    with _running_custom_code(f"calling '{place}' without arguments failed"):
+        network = function()
     if not isinstance(network, nn.Module):
         raise UsageError(f"'{place}' returns {type(network).__name__}; expected a torch.nn.Module that gives logits")
     return EagerReference(network, RGB_NORMALIZATION, device, place)
@@ -178,12 +180,12 @@ def _import(place: str) -> Any:
     if not re.fullmatch(r"[\w.]+:\w+", place):
         raise UsageError(f"'{place}' names no network; write --network package.module:function")
     module_name, name = place.split(":")
-    # As `python -m` does; a console script does not look into the current folder by itself.
+    # As `python -m` does; a console script does not search the current folder by itself.
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        with _running_own_code(f"importing '{module_name}' failed"):
+        with _running_custom_code(f"importing '{module_name}' failed"):
             module = importlib.import_module(module_name)
     except UsageError as error:
         if not isinstance(missing := error.__cause__, ModuleNotFoundError):
@@ -194,17 +196,17 @@ def _import(place: str) -> Any:
     if not hasattr(module, name):
         functions = [one for one, value in vars(module).items() if callable(value) and not one.startswith("_")]
         raise UnknownName(f"function in {module_name}", name, functions)
-    made = getattr(module, name)
-    if isinstance(made, nn.Module):
+    function = getattr(module, name)
+    if isinstance(function, nn.Module):
         raise UsageError(f"'{place}' is a network itself; name a function that returns it, or its class")
-    if not callable(made):
-        raise UsageError(f"'{place}' is {type(made).__name__}; expected a function that returns a torch.nn.Module")
-    return made
+    if not callable(function):
+        raise UsageError(f"'{place}' is {type(function).__name__}; expected a function that returns a torch.nn.Module")
+    return function
 
 
 @contextmanager
-def _running_own_code(problem: str) -> Iterator[None]:
-    """Whatever it raises becomes a sentence, and what it prints goes where it does not mix with ours."""
+def _running_custom_code(problem: str) -> Iterator[None]:
+    """Turns every exception of the user's code into a UsageError, and sends what it prints to standard error."""
     try:
         with redirect_stdout(sys.stderr):
             yield
@@ -212,4 +214,5 @@ def _running_own_code(problem: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UsageError(f"{problem} ({reason[:_REASON]}{'...' if len(reason) > _REASON else ''})") from error
+        shortened = f"{reason[:_LONGEST_REASON]}{'...' if len(reason) > _LONGEST_REASON else ''}"
+        raise UsageError(f"{problem} ({shortened})") from error

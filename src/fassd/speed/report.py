@@ -1,39 +1,47 @@
-"""What a benchmark found, as `--json` prints and `--compare` reads it.
-
-Two reports of benchmarks compared.
-"""
+"""The report of a benchmark: what `--json` prints, `--out` writes and `--compare` reads; and two reports compared."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from fassd.core.errors import FileError, UsageError
 from fassd.core.files import written_whole
 from fassd.core.machine import Machine
-from fassd.metrics.timing import Drift, Interval, Latency
+from fassd.metrics.timing import Interval, Latency, TimingDrift
 
 ProtocolName = Literal["user", "paper"]
-AUTHORS = "authors"
-"""The runtime that every speed is given as a ratio to."""
+EAGER = "eager"
+"""The runtime name of the eager PyTorch reference, to which every speedup refers."""
+
+FORMER_EAGER = "authors"
+"""What version 1 of the report, and the option --runtime, called the eager PyTorch reference."""
 
 # A report of a thousand variants has 1 MB.
 _LARGEST_REPORT = 64 * 2**20
 
+# Keys of version 1, and of the stages in it, that have another name in version 2.
+_KEYS_OF_VERSION_1 = {
+    "times_as_fast": "speedup",
+    "frames_per_second_normalised": "frames_per_second_normalized",
+    "normalisation": "normalization",
+    "pictures": "images",
+}
+
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to measure.
+    """One combination to time.
 
     Attributes:
         network: the row's name, or "package.module:function".
         weights: the name of shipped weights or a file; None for random weights.
-        runtime: a runtime's name; "authors" for the authors' way.
+        runtime: a runtime's name; "eager" for the eager PyTorch reference.
         precision: of the arithmetic.
         device: "cpu", "cuda" or "cuda:N".
         size: height and width of the images, pixels.
-        batch: images at once.
+        batch: images per batch.
     """
 
     network: str
@@ -45,37 +53,41 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     batch: int
 
     @property
-    def subject(self) -> str:
-        """Network and weights, for headings."""
+    def network_and_weights(self) -> str:
+        """For headings."""
         return f"{self.network}, weights {self.weights}" if self.weights else self.network
 
     @property
-    def way(self) -> str:
-        """Runtime and precision, for rows."""
+    def runtime_and_precision(self) -> str:
+        """For rows."""
         return f"{self.runtime} {self.precision}"
 
     def __str__(self) -> str:
-        """All of it, for messages."""
+        """For messages."""
         height, width = self.size
-        return f"{self.subject} on {self.way}, {height}x{width}, batch {self.batch}, {self.device}"
+        return (
+            f"{self.network_and_weights} on {self.runtime_and_precision}, {height}x{width}, batch {self.batch}, "
+            f"{self.device}"
+        )
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found for a variant.
+    """The results of one variant.
 
     Attributes:
-        variant: what was measured, names as the opened runtime gives them.
-        latency_ms: of a batch.
+        variant: what was measured, with the names that the opened runtime reports.
+        latency_ms: per batch.
         frames_per_second: at the median latency.
-        speedup: as the same network the authors' way in the same rounds; None where that was not measured.
-        stages_ms: median of each stage, from calls of their own.
+        speedup: over the eager reference of the same network in the same rounds; None where that was not measured.
+        stages_ms: median of each stage, from separate calls.
         drift: first third of the rounds against the last; None for few rounds.
-        peak_memory_mib: physical memory of a fresh process that opens the variant and answers twice; None: unknown.
-        peak_memory_problem: why it is unknown; None where it is known, or was not asked for.
-        peak_device_memory_mib: memory of the GPU at most; None without one.
-        mean_iou: per cent; of given weights measured on what `Report.scored_on` names, of random ones published for
-            this network; None where unknown.
-        calibrated_on: pictures that an int8 form made for this benchmark was calibrated on; None where none was made.
+        peak_memory_mib: physical memory of a fresh process that opens the variant and predicts twice; None: unknown.
+        peak_memory_problem: why it is unknown; None where it is known, or was not measured on request.
+        peak_device_memory_mib: peak memory of the GPU; None without one.
+        mean_iou: per cent. Of given weights: measured on `BenchmarkReport.scored_on`. Of random weights: the published
+            value of this network. None where unknown.
+        calibrated_on: number of images that an int8 form made for this benchmark was calibrated on; None where none
+            was made.
         frames_per_second_normalized: as Table IV normalizes, by this machine's own factor (paper's protocol only).
     """
 
@@ -84,7 +96,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     frames_per_second: Interval
     speedup: Interval | None = None
     stages_ms: dict[str, float] = {}
-    drift: Drift | None = None
+    drift: TimingDrift | None = None
     peak_memory_mib: float | None = None
     peak_memory_problem: str | None = None
     peak_device_memory_mib: float | None = None
@@ -101,25 +113,25 @@ class Skipped(msgspec.Struct, frozen=True):
 
 
 class TimedOn(msgspec.Struct, frozen=True):
-    """The pictures whose answers were timed.
+    """The images on which variants were timed.
 
     Attributes:
-        sources: as they were named; none: the photo that ships.
-        pictures: how many, evenly taken, brought to each size.
+        sources: as the user named them; none: the photo that ships.
+        images: how many, evenly sampled, resized to each size.
     """
 
     sources: tuple[str, ...]
-    pictures: int
+    images: int
 
     def __str__(self) -> str:
         """For people."""
         if not self.sources:
             return "the photo that ships"
-        return f"{self.pictures} picture{'s' * (self.pictures > 1)} of {', '.join(self.sources)}"
+        return f"{self.images} image{'s' * (self.images > 1)} of {', '.join(self.sources)}"
 
 
 class ScoredOn(msgspec.Struct, frozen=True):
-    """The labeled images that given weights were scored on, each at its own size.
+    """The labeled images on which given weights were scored, at the images' own sizes.
 
     Attributes:
         data: "kind:PATH".
@@ -140,22 +152,23 @@ class ScoredOn(msgspec.Struct, frozen=True):
         return f"{Path(path).name if kind == 'folder' else kind} {self.split}"
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A benchmark.
+class BenchmarkReport(msgspec.Struct, frozen=True, kw_only=True):
+    """All results of one benchmark.
 
     Attributes:
         protocol: "user" (uint8 images in memory to class maps in memory) or "paper" (network and upsampling).
-        rounds: times that each variant was measured.
-        warm_up: times that each variant answered before.
+        rounds: how many; every round times every variant once.
+        warm_up: rounds before the measured ones.
         date: day and time, UTC, ISO 8601.
         machine: what it ran on.
-        timed_on: None by the paper's protocol, which takes random numbers.
+        timed_on: None with the paper's protocol, whose input is random numbers.
         scored_on: None where no accuracy was measured.
         measured: in the order of the request.
         skipped: what could not be measured.
-        warnings: whatever makes the figures doubtful, a sentence each.
-        interrupted: it was stopped before all rounds were done.
-        machine_factor: how many GTX 1080 Ti this machine is, by the networks of Table IV measured as the paper did.
+        warnings: sentences on everything that makes the figures doubtful.
+        interrupted: stopped before all rounds were done.
+        machine_factor: this machine's speed in units of a GTX 1080 Ti, from the networks of Table IV measured with the
+            paper's protocol.
         format: tells this file from others.
     """
 
@@ -171,16 +184,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     interrupted: bool = False
     machine_factor: float | None = None
-    format: Literal["fassd-benchmark-1"] = "fassd-benchmark-1"
+    format: Literal["fassd-benchmark-2"] = "fassd-benchmark-2"
 
 
 def as_json(value: msgspec.Struct) -> str:
-    """Two spaces a level, a line break at the end."""
+    """Indented by two spaces, with a line break at the end."""
     return msgspec.json.format(msgspec.json.encode(value)).decode() + "\n"
 
 
-def write_report(path: Path, report: Report) -> None:
-    """Writes a report whole or not at all.
+def write_report(path: Path, report: BenchmarkReport) -> None:
+    """Writes a report completely or not at all.
 
     Raises:
         FileError: the folder cannot be written.
@@ -189,11 +202,11 @@ def write_report(path: Path, report: Report) -> None:
         temporary.write_text(as_json(report), encoding="utf-8")
 
 
-def read_report(path: Path) -> Report:
-    """A report as `fassd benchmark --json` prints it.
+def read_report(path: Path) -> BenchmarkReport:
+    """Reads a report of this version, or of the version before ("fassd-benchmark-1") under today's names.
 
     Raises:
-        FileError: missing, no JSON, or the JSON of something else.
+        FileError: missing, not JSON, or not a report.
     """
     try:
         if path.stat().st_size > _LARGEST_REPORT:
@@ -202,21 +215,36 @@ def read_report(path: Path) -> Report:
     except OSError as error:
         raise FileError(path, f"cannot be read ({error.strerror}); give what 'fassd benchmark --out' wrote") from None
     try:
-        return msgspec.json.decode(content, type=Report)
+        found = msgspec.json.decode(content)
+        if isinstance(found, dict) and found.get("format") == "fassd-benchmark-1":
+            found = _with_new_names(found) | {"format": "fassd-benchmark-2"}
+        return msgspec.convert(found, BenchmarkReport)
     except msgspec.ValidationError as error:
         raise FileError(path, f"is JSON, but no report of 'fassd benchmark' of this version ({error})") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FileError(path, f"is not JSON ({error}); give what 'fassd benchmark --out' wrote") from None
 
 
-class Compared(msgspec.Struct, frozen=True):
-    """A variant in two reports.
+def _with_new_names(value: Any) -> Any:
+    """Values of version 1 under the names of version 2, at any depth."""
+    if isinstance(value, list):
+        return [_with_new_names(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    renamed = {_KEYS_OF_VERSION_1.get(key, key): _with_new_names(one) for key, one in value.items()}
+    return renamed | ({"runtime": EAGER} if renamed.get("runtime") == FORMER_EAGER else {})
+
+
+class VariantComparison(msgspec.Struct, frozen=True):
+    """One variant in two reports.
 
     Attributes:
         variant: what both measured.
         before_ms, after_ms: median latencies.
-        speedup: the second report as the first; bounds from both intervals, so rather too wide than too narrow.
-        before_ratio, after_ratio: each report's own ratio to the authors' way, which another machine changes little.
+        speedup: the second report over the first; the bounds combine both intervals and are rather too wide than too
+            narrow.
+        before_ratio, after_ratio: the speedup over the eager reference within each report, which hardly depends on the
+            machine.
     """
 
     variant: Variant
@@ -227,24 +255,30 @@ class Compared(msgspec.Struct, frozen=True):
     after_ratio: float | None
 
 
-class Comparison(msgspec.Struct, frozen=True):
-    """Two reports compared: what both measured, what differs between them, what only one has, and what each of them
-    says that makes its figures doubtful.
+class BenchmarkComparison(msgspec.Struct, frozen=True):
+    """Two reports compared.
+
+    Attributes:
+        protocol: of both.
+        compared: variants that both measured.
+        differences: what besides the code may explain a speedup, in sentences.
+        only_first, only_second: variants that only one report has.
+        doubtful: the warnings of both reports.
     """
 
     protocol: ProtocolName
-    compared: tuple[Compared, ...]
+    compared: tuple[VariantComparison, ...]
     differences: tuple[str, ...]
     only_first: tuple[Variant, ...]
     only_second: tuple[Variant, ...]
     doubtful: tuple[str, ...]
 
 
-def compare(first: Report, second: Report) -> Comparison:
-    """How many times as fast the second report is as the first, variant by variant.
+def compare_reports(first: BenchmarkReport, second: BenchmarkReport) -> BenchmarkComparison:
+    """The speedup of the second report over the first, variant by variant.
 
     Raises:
-        UsageError: the protocols differ, or nothing was measured in both.
+        UsageError: the protocols differ, or no variant is in both.
     """
     if first.protocol != second.protocol:
         raise UsageError(
@@ -257,25 +291,25 @@ def compare(first: Report, second: Report) -> Comparison:
     if not both:
         raise UsageError(
             "the two reports share no variant, so there is nothing to compare: the first has "
-            f"{_some(before)}; the second has {_some(after)}"
+            f"{_first_names(before)}; the second has {_first_names(after)}"
         )
     named = {"first": first, "second": second}
-    return Comparison(
+    return BenchmarkComparison(
         first.protocol,
-        tuple(_compared(before[variant], after[variant]) for variant in both),
+        tuple(_compare_variant(before[variant], after[variant]) for variant in both),
         tuple(_differences(first, second)),
         tuple(variant for variant in before if variant not in after),
         tuple(variant for variant in after if variant not in before),
-        tuple(f"the {which}: {one}" for which, report in named.items() for one in report.warnings),
+        tuple(f"the {which}: {warning}" for which, report in named.items() for warning in report.warnings),
     )
 
 
-def _compared(before: Measured, after: Measured) -> Compared:
+def _compare_variant(before: Measured, after: Measured) -> VariantComparison:
     old, new = before.frames_per_second, after.frames_per_second
     low = high = None
     if old.low and old.high and new.low and new.high:
         low, high = new.low / old.high, new.high / old.low
-    return Compared(
+    return VariantComparison(
         after.variant,
         before.latency_ms.p50,
         after.latency_ms.p50,
@@ -285,8 +319,8 @@ def _compared(before: Measured, after: Measured) -> Compared:
     )
 
 
-def _differences(first: Report, second: Report) -> list[str]:
-    """Whatever besides the code may explain a ratio."""
+def _differences(first: BenchmarkReport, second: BenchmarkReport) -> list[str]:
+    """What besides the code may explain a speedup."""
     old, new = msgspec.structs.asdict(first.machine), msgspec.structs.asdict(second.machine)
     found = [
         f"{key.replace('_', ' ')}: {old[key]} and {new[key]}"
@@ -302,10 +336,11 @@ def _differences(first: Report, second: Report) -> list[str]:
     if first.rounds != second.rounds:
         found.append(f"rounds: {first.rounds} and {second.rounds}")
     if first.timed_on != second.timed_on:
-        found.append(f"pictures: {first.timed_on} and {second.timed_on}")
+        found.append(f"images: {first.timed_on} and {second.timed_on}")
     return found
 
 
-def _some(variants: dict[Variant, Measured]) -> str:
+def _first_names(variants: dict[Variant, Measured]) -> str:
+    """At most three variants, for messages."""
     names = [str(variant) for variant in variants]
     return "; ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "nothing"

@@ -1,6 +1,6 @@
 """Table IV of the paper: real-time networks on the Cityscapes validation set, as published (ICPR 2020).
 
-Speeds there were taken on several GPUs; normalized ones are divided by each GPU's speed relative to a GTX 1080 Ti
+The published speeds come from several GPUs. A normalized speed is divided by the GPU's speed relative to a GTX 1080 Ti
 (Orsic et al., CVPR 2019), and by 1.65 where TensorRT was used.
 """
 
@@ -20,14 +20,14 @@ class Published(msgspec.Struct, frozen=True):
 
     Attributes:
         method: the paper's name.
-        network: ours for it; None for networks of others.
+        network: our name for it; None for networks of others.
         size: height and width of the input.
-        gpu: which the speed was taken on.
-        gflops, parameters_m: where the paper has them.
-        fps: frames a second as first published.
-        fps_normalized: brought to a GTX 1080 Ti.
+        gpu: on which the speed was measured.
+        gflops, parameters_m: None where the paper gives none.
+        fps: frames per second as first published.
+        fps_normalized: the same, converted to a GTX 1080 Ti.
         mean_iou: per cent.
-        tensorrt: whether the published speed was taken with TensorRT.
+        tensorrt: whether the published speed was measured with TensorRT.
     """
 
     method: str
@@ -45,7 +45,7 @@ class Published(msgspec.Struct, frozen=True):
 _FULL, _THREE_QUARTERS, _HALF = PAPER_SIZE, (768, 1536), (512, 1024)
 _TI, _M, _P, _XP = "1080 Ti", "Titan X (M)", "Titan X (P)", "Titan XP"
 
-# In the paper's order: not real time ("about 1" and "below 1" frame a second), then against L2, L1, full size.
+# In the paper's order: not real time ("about 1" and "below 1" frame per second), then the groups of L2, L1, full size.
 TABLE_IV = (
     Published("DeepLabV3+", None, _HALF, _P, None, None, 1.0, 1.0, 79.6),
     Published("PSPNet", None, (713, 713), _P, None, None, 1.0, 1.0, 79.7),
@@ -78,17 +78,17 @@ _ABLATION_MEAN_IOU = {
 }
 
 PUBLISHED_MEAN_IOU = {row.network: row.mean_iou for row in TABLE_IV if row.network} | _ABLATION_MEAN_IOU
-"""Of each network of the paper by our name, per cent: Table IV, and Table I for what is only there."""
+"""Per cent, by our name, of all networks of the paper: from Table IV, or from Table I if they are only there."""
 
 
 def machine_factor(frames_per_second: Mapping[str, float]) -> float | None:
-    """How many GTX 1080 Ti this machine is: the geometric mean of measured over published speed.
+    """This machine's speed in units of a GTX 1080 Ti: the geometric mean of measured over published speed.
 
     Args:
-        frames_per_second: by our name, measured the authors' way by the paper's protocol at the paper's size.
+        frames_per_second: by our name, of the eager PyTorch reference with the paper's protocol at the paper's size.
 
     Returns:
-        The factor that Table IV's normalization would divide by; None where no published network was measured.
+        The factor that Table IV's normalization divides by; None where no published network was measured.
     """
     published = {row.network: row.fps_normalized for row in TABLE_IV if row.network}
     ratios = [measured / published[name] for name, measured in frames_per_second.items() if name in published]

@@ -1,90 +1,120 @@
-"""Benchmark: networks, runtimes, precisions, sizes and batches, measured in turns on this machine.
+"""Benchmark: networks, runtimes, precisions, sizes and batches, timed in interleaved rounds on this machine.
 
-Every variant is opened and warmed up first. Then each round measures each variant once, in an order drawn anew, so
-that load, heat and drift fall on all alike, and a ratio is taken within each round. Stages, memory and accuracy are
-measured afterwards, the memory in a fresh process for each variant.
+All variants are opened and warmed up first. Then every round times every variant once, in a new random order. Load and
+heat thus slow all variants alike, and a speedup is taken within each round. Stages, memory and accuracy are measured
+afterwards, memory in a fresh process for each variant.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
+from msgspec import structs
 
 from fassd.core.errors import MissingExtra, UnknownName, UsageError
 from fassd.core.machine import describe_machine, disturbances, load_before, read_machine, usable_cores
 from fassd.core.types import Event, Watch, ignore_events
-from fassd.metrics.timing import drift, frames_per_second, latency, speedup
+from fassd.metrics.timing import frames_per_second, latency, speedup, timing_drift
 from fassd.runtimes.runtime import Stages
-from fassd.speed.accuracy import check_labeled, mean_iou
-from fassd.speed.images import Pictures, pictures_for
-from fassd.speed.int8 import in_int8
-from fassd.speed.interleaving import Milliseconds, RoundTimes, run_rounds
-from fassd.speed.peak_memory import Peak, peak_memory
-from fassd.speed.protocol import OpenVariant, Request, open_way
-from fassd.speed.report import AUTHORS, Measured, Report, ScoredOn, Skipped, TimedOn, Variant
+from fassd.speed.accuracy import check_labeled, score_given_weights
+from fassd.speed.images import TimedImages, timed_images
+from fassd.speed.int8 import int8_request
+from fassd.speed.peak_memory import peak_memory
+from fassd.speed.protocol import Milliseconds, OpenVariant, Request, open_variant, run_rounds
+from fassd.speed.report import EAGER, BenchmarkReport, Measured, Skipped, TimedOn
 from fassd.speed.table_iv import PAPER_SIZE, PUBLISHED_MEAN_IOU, machine_factor
 from fassd.speed.variants import BenchmarkConfig, check, header_of, requests_of
 
 _STAGE_ROUNDS = 10
-# A variant that became this much slower or faster while it was measured is worth a warning.
+# A variant that becomes this much slower or faster during the measurement is worth a warning.
 _NOTABLE_DRIFT = 0.05
 
 
-def benchmark(order: BenchmarkConfig, watch: Watch = ignore_events) -> Report:
-    """Measures every variant that is asked for.
+def benchmark(config: BenchmarkConfig, watch: Watch = ignore_events) -> BenchmarkReport:
+    """Measures every combination that a configuration names.
 
-    Ctrl-C ends the rounds early: what was measured is reported.
+    Ctrl-C ends the measurement early; the report holds what was measured.
 
     Args:
-        order: what to measure.
-        watch: gets "opened", "warmed", "round", "memory" and "scored", each with `done` and `total`.
+        config: what to measure.
+        watch: gets "opened", "warmed", "round", "memory" and "scored", all with `done` and `total`.
 
     Raises:
-        UnknownName, FileError, UsageError: something asked for is not there or cannot be.
+        UnknownName, FileError, UsageError: something is missing or impossible.
         MissingExtra: a package is not installed, and nothing can be measured without it.
     """
-    check(order)
-    pictures = Pictures() if order.protocol == "paper" else pictures_for(order.images, order.data, order.split)
-    order = dataclasses.replace(order, sizes=order.sizes or (pictures.size,))
-    scored_on = _scored_on(order)
-    before = load_before(cores := usable_cores())
+    check(config)
+    paper = config.protocol == "paper"
+    images = TimedImages() if paper else timed_images(config.images, config.data, config.split)
+    sources = config.images or ([f"{config.data} {config.split}"] if config.data else ())
+    config = replace(config, sizes=config.sizes or (images.size,))
+    scored_on = None
+    if config.data is not None:
+        spaces = [header_of(weights).label_space for weights in config.weights]
+        scored_on = check_labeled(config.data, config.split, [space for space in spaces if space is not None])
+    cores = usable_cores()
+    busy_before = load_before(cores)
+
     with tempfile.TemporaryDirectory(prefix="fassd-benchmark-") as folder, _cache_in(folder), ExitStack() as stack:
-        ways, skipped = _open(requests_of(order, Path(folder)), pictures, Path(folder), stack, watch)
-        _warm_up(ways, order.warm_up, watch)
-        begun = read_machine()
-        turns = run_rounds(ways, order.rounds_wanted, watch)
-        during = disturbances(begun, read_machine(), cores)
-        apart, complete = _apart(ways, turns, pictures if order.memory else None, scored_on, watch)
-    measured = [_measured(ways, index, turns.times, one) for index, one in enumerate(apart)]
-    factor = _factor(order, measured)
-    return Report(
-        protocol=order.protocol,
-        rounds=len(turns.times),
-        warm_up=order.warm_up,
+        variants, skipped = _open_variants(config, images, Path(folder), stack, watch)
+        for number in range(config.warm_up):
+            for variant in variants:
+                variant.predict(number, None)
+            watch(Event("warmed", {"done": number + 1, "total": config.warm_up}))
+
+        before = read_machine()
+        rounds = run_rounds(variants, config.rounds_wanted, watch)
+        disturbed = disturbances(before, read_machine(), cores)
+        interrupted, done = rounds.interrupted, len(rounds.times)
+        measured = [_measured(variants, index, rounds.times) for index in range(len(variants))]
+
+        for index, variant in enumerate(variants):
+            stages_ms = _stages_ms(variant, 1 if interrupted else min(_STAGE_ROUNDS, done))
+            measured[index] = structs.replace(measured[index], stages_ms=stages_ms)
+        try:
+            if config.memory and not interrupted:
+                for index, variant in enumerate(variants):
+                    peak = peak_memory(variant.request, images)
+                    measured[index] = structs.replace(
+                        measured[index],
+                        peak_memory_mib=peak.process,
+                        peak_memory_problem=peak.problem,
+                        peak_device_memory_mib=peak.device,
+                    )
+                    watch(Event("memory", {"done": index + 1, "total": len(variants)}))
+            if scored_on is not None and not interrupted:
+                for index, score in score_given_weights([one.request for one in variants], scored_on, watch):
+                    measured[index] = structs.replace(measured[index], mean_iou=score)
+        except KeyboardInterrupt:
+            interrupted = True
+
+    measured, factor = _normalized(measured) if paper else (measured, None)
+    return BenchmarkReport(
+        protocol=config.protocol,
+        rounds=done,
+        warm_up=config.warm_up,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        machine=describe_machine(_accelerator([way.request.variant for way in ways])),
-        timed_on=_timed_on(order, pictures),
+        machine=describe_machine(_gpu_name(variants)),
+        timed_on=None if paper else TimedOn(tuple(sources), len(images.files)),
         scored_on=scored_on,
-        measured=tuple(measured if factor is None else [_normalized(one, factor) for one in measured]),
+        measured=tuple(measured),
         skipped=tuple(skipped),
-        warnings=tuple([before] if before else []) + tuple(during) + tuple(_drifting(measured)),
-        interrupted=not complete,
+        warnings=(*([busy_before] if busy_before else []), *disturbed, *_drift_warnings(measured)),
+        interrupted=interrupted,
         machine_factor=factor,
     )
 
 
 @contextmanager
 def _cache_in(folder: str) -> Iterator[None]:
-    """Graphs compiled from random weights are of no use later, and would drive out those that are."""
+    """Keeps graphs compiled from random weights out of the user's cache, where they would replace useful ones."""
     before = os.environ.get("FASSD_CACHE")
     os.environ["FASSD_CACHE"] = folder
     try:
@@ -96,154 +126,86 @@ def _cache_in(folder: str) -> Iterator[None]:
             os.environ["FASSD_CACHE"] = before
 
 
-def _scored_on(order: BenchmarkConfig) -> ScoredOn | None:
-    if order.data is None:
-        return None
-    spaces = [header_of(weights).label_space for weights in order.weights]
-    return check_labeled(order.data, order.split, [space for space in spaces if space is not None])
-
-
-def _timed_on(order: BenchmarkConfig, pictures: Pictures) -> TimedOn | None:
-    if order.protocol == "paper":
-        return None
-    sources = order.images or ([f"{order.data} {order.split}"] if order.data else ())
-    return TimedOn(tuple(sources), len(pictures.files))
-
-
-def _open(
-    requests: Sequence[Request], pictures: Pictures, folder: Path, stack: ExitStack, watch: Watch
+def _open_variants(
+    config: BenchmarkConfig, images: TimedImages, folder: Path, stack: ExitStack, watch: Watch
 ) -> tuple[list[OpenVariant], list[Skipped]]:
-    """Opens what can be opened and answers; "auto" may turn out to be a variant that is there already."""
-    ways: dict[Request, OpenVariant] = {}
+    """Opens every variant that can be opened and predicts; one that "auto" resolves to is opened once."""
+    found: dict[Request, OpenVariant] = {}
     skipped: list[Skipped] = []
     refusals: list[MissingExtra | UsageError] = []
+    requests = requests_of(config, folder)
     for number, request in enumerate(requests):
         try:
-            prepared, calibrated_on = in_int8(request, pictures, folder)
-            way = dataclasses.replace(open_way(prepared, pictures), calibrated_on=calibrated_on)
-            stack.callback(way.close)
-            if way.request not in ways:
-                # The first answer compiles, and is the first to find an image too large for the memory.
-                way.answer(0, None)
-                ways[way.request] = way
+            executable, calibrated_on = int8_request(request, images, folder)
+            opened = replace(open_variant(executable, images), calibrated_on=calibrated_on)
+            stack.callback(opened.close)
+            if opened.request not in found:
+                # The first prediction compiles, and is the first to find an image too large for the memory.
+                opened.predict(0, None)
+                found[opened.request] = opened
         except UnknownName:
             raise
         except (MissingExtra, UsageError) as error:
             refusals.append(error)
             skipped.append(Skipped(request.variant, str(error)))
         watch(Event("opened", {"done": number + 1, "total": len(requests), "variant": request.variant}))
-    if not ways:
+    if not found:
         raise refusals[0]
-    return list(ways.values()), skipped
+    return list(found.values()), skipped
 
 
-def _warm_up(ways: Sequence[OpenVariant], answers: int, watch: Watch) -> None:
-    for number in range(answers):
-        for way in ways:
-            way.answer(number, None)
-        watch(Event("warmed", {"done": number + 1, "total": answers}))
+def _measured(variants: Sequence[OpenVariant], index: int, times: Milliseconds) -> Measured:
+    """The figures of one variant that follow from the rounds alone.
 
-
-@dataclass(frozen=True)
-class _Apart:
-    """What is found of a variant apart from the rounds."""
-
-    stages: dict[str, float]
-    peak: Peak = field(default_factory=Peak)
-    mean_iou: float | None = None
-
-
-def _apart(
-    ways: Sequence[OpenVariant], turns: RoundTimes, pictures: Pictures | None, scored_on: ScoredOn | None, watch: Watch
-) -> tuple[list[_Apart], bool]:
-    """Stages, then peak memory (where there are pictures for it), then accuracy, and whether that is all of it.
-
-    Ctrl-C ends it, too; the times survive it.
+    Its speedup refers to the eager reference of the same network on the same input: with the same weights if that was
+    measured, else with others, whose speed is the same.
     """
-    found = [_Apart(_stages(way, 1 if turns.interrupted else min(_STAGE_ROUNDS, len(turns.times)))) for way in ways]
-    if turns.interrupted:
-        return found, False
-    try:
-        if pictures is not None:
-            for index, way in enumerate(ways):
-                found[index] = dataclasses.replace(found[index], peak=peak_memory(way.request, pictures))
-                watch(Event("memory", {"done": index + 1, "total": len(ways)}))
-        for index, score in _scores([way.request for way in ways], scored_on, watch):
-            found[index] = dataclasses.replace(found[index], mean_iou=score)
-    except KeyboardInterrupt:
-        return found, False
-    return found, True
-
-
-def _scores(
-    requests: Sequence[Request], scored_on: ScoredOn | None, watch: Watch
-) -> Iterator[tuple[int, float | None]]:
-    """Accuracies of given weights by their place; sizes and batches of one way share theirs."""
-    if scored_on is None:
-        return
-    places: dict[Request, list[int]] = {}
-    for index, request in enumerate(requests):
-        if request.variant.weights is not None:
-            alike = msgspec.structs.replace(request.variant, size=scored_on.size, batch=1)
-            places.setdefault(msgspec.structs.replace(request, variant=alike), []).append(index)
-    for number, (request, same) in enumerate(places.items()):
-        score = mean_iou(request, scored_on)
-        yield from ((index, score) for index in same)
-        watch(Event("scored", {"done": number + 1, "total": len(places)}))
-
-
-def _stages(way: OpenVariant, rounds: int) -> dict[str, float]:
-    """Median milliseconds of each stage, in calls of their own: on a GPU each stage is waited for."""
-    calls = [Stages() for _ in range(rounds)]
-    for turn, stages in enumerate(calls):
-        way.answer(turn, stages)
-    return {name: float(np.median([one.seconds[name] for one in calls])) * 1000 for name in calls[0].seconds}
-
-
-def _measured(ways: Sequence[OpenVariant], index: int, times: Milliseconds, apart: _Apart) -> Measured:
-    variants = [way.request.variant for way in ways]
-    variant, own = variants[index], times[:, index]
-    plain = _authors_of(variant, variants)
+    variant, own = variants[index].variant, times[:, index]
+    shape = (variant.network, variant.device, variant.size, variant.batch)
+    references = [
+        place
+        for place, one in enumerate(other.variant for other in variants)
+        if one.runtime == EAGER and (one.network, one.device, one.size, one.batch) == shape
+    ]
+    eager = min(references, key=lambda place: variants[place].variant.weights != variant.weights, default=None)
     return Measured(
         variant=variant,
         latency_ms=latency(own),
         frames_per_second=frames_per_second(own, variant.batch),
-        speedup=None if plain is None else speedup(times[:, plain], own),
-        stages_ms=apart.stages,
-        drift=drift(own),
-        peak_memory_mib=apart.peak.process,
-        peak_memory_problem=apart.peak.problem,
-        peak_device_memory_mib=apart.peak.device,
-        # What was published holds for the published weights, of which random ones are the stand-in.
-        mean_iou=apart.mean_iou if variant.weights else PUBLISHED_MEAN_IOU.get(variant.network),
-        calibrated_on=ways[index].calibrated_on,
+        speedup=None if eager is None else speedup(times[:, eager], own),
+        drift=timing_drift(own),
+        # The published accuracy is that of the published weights, for which random ones stand in.
+        mean_iou=None if variant.weights else PUBLISHED_MEAN_IOU.get(variant.network),
+        calibrated_on=variants[index].calibrated_on,
     )
 
 
-def _authors_of(variant: Variant, variants: Sequence[Variant]) -> int | None:
-    """Where the same network the authors' way stands; with other weights, if need be, which it is as fast with."""
-    shape = (variant.network, variant.device, variant.size, variant.batch)
-    alike = [
-        index
-        for index, one in enumerate(variants)
-        if one.runtime == AUTHORS and (one.network, one.device, one.size, one.batch) == shape
-    ]
-    return min(alike, key=lambda index: variants[index].weights != variant.weights, default=None)
+def _stages_ms(variant: OpenVariant, rounds: int) -> dict[str, float]:
+    """The median milliseconds of every stage, from separate calls, since a GPU is waited for after every stage."""
+    calls = [Stages() for _ in range(rounds)]
+    for number, stages in enumerate(calls):
+        variant.predict(number, stages)
+    return {name: float(np.median([one.seconds[name] for one in calls])) * 1000 for name in calls[0].seconds}
 
 
-def _factor(order: BenchmarkConfig, measured: Sequence[Measured]) -> float | None:
-    """How many GTX 1080 Ti this machine is; known only where it was measured as the paper did."""
-    alike = [one for one in measured if one.variant.size == PAPER_SIZE and one.variant.batch == 1]
-    speeds = {one.variant.network: one.frames_per_second.value for one in alike if one.mean_iou is not None}
-    return machine_factor(speeds) if order.protocol == "paper" else None
+def _normalized(measured: list[Measured]) -> tuple[list[Measured], float | None]:
+    """Adds normalized speeds, and returns the machine's factor; None if nothing was measured as in Table IV."""
+    factor = machine_factor(
+        {
+            one.variant.network: one.frames_per_second.value
+            for one in measured
+            if one.variant.size == PAPER_SIZE and one.variant.batch == 1 and one.mean_iou is not None
+        }
+    )
+    if factor is None:
+        return measured, None
+    return [
+        structs.replace(one, frames_per_second_normalized=one.frames_per_second.value / factor) for one in measured
+    ], factor
 
 
-def _normalized(one: Measured, factor: float) -> Measured:
-    return msgspec.structs.replace(one, frames_per_second_normalized=one.frames_per_second.value / factor)
-
-
-def _drifting(measured: Sequence[Measured]) -> list[str]:
-    """One sentence for all variants that became slower or faster, since the cause is mostly one."""
+def _drift_warnings(measured: Sequence[Measured]) -> list[str]:
+    """One sentence for all variants that became slower or faster, since the cause is mostly the same."""
     changes = [one.drift.change for one in measured if one.drift is not None and one.drift.certain]
     notable = [change for change in changes if abs(change - 1) > _NOTABLE_DRIFT]
     if not notable:
@@ -254,9 +216,9 @@ def _drifting(measured: Sequence[Measured]) -> list[str]:
     return [f"{len(notable)} of {len(measured)} variants drifted, at most {change} in the last third: {cause}"]
 
 
-def _accelerator(variants: Sequence[Variant]) -> str | None:
-    """The name of the GPU, where one was used."""
-    used = [variant.device for variant in variants if variant.device.startswith("cuda")]
+def _gpu_name(variants: Sequence[OpenVariant]) -> str | None:
+    """The name of the GPU; None if none was used."""
+    used = [one.variant.device for one in variants if one.variant.device.startswith("cuda")]
     if not used:
         return None
     import torch
