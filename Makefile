@@ -1,21 +1,33 @@
-# Everything runs inside .venv, which `make setup` builds; the other targets call it where it is missing.
+# Everything runs inside .venv. `make demo` installs what prediction needs; `make setup` adds what development needs,
+# and so does every other target where that is missing.
 PYTHON ?= python3
 BIN := .venv/bin
+# Errors are shown; warnings, which tell of package indexes and of newer versions of pip, are not.
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 SOURCE ?= src/fassd/assets
 # Real data for the tests that need it; they skip, and say why, where the folder is missing.
 export FASSD_DATA ?= $(abspath ../shared/data)
 
 .PHONY: setup demo test test-slow check bench clean
 
+demo: .venv/light
+	@$(BIN)/fassd predict "$(SOURCE)" --out predictions
+	@echo
+	@echo "Overlays and class maps are in $(CURDIR)/predictions. To label an image of yours:"
+	@echo "    $(BIN)/fassd predict YOUR.jpg"
+
 setup: .venv/ready
 
-.venv/ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+.venv/light: pyproject.toml constraints.txt
+	@echo "Installing fassd into .venv ..."
+	@$(PYTHON) -m venv .venv
+	@$(INSTALL) -e .
 	@touch $@
 
-demo: setup
-	@$(BIN)/fassd predict "$(SOURCE)" --out predictions
+.venv/ready: .venv/light
+	@echo "Installing PyTorch and the development tools into .venv ..."
+	@$(INSTALL) -e '.[dev]'
+	@touch $@
 
 test: setup
 	$(BIN)/python -m pytest -q
