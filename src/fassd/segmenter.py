@@ -1,4 +1,4 @@
-"""The friendly Python face: a picture in, a labeled picture out."""
+"""The Python interface: an image in, a class for every pixel out."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from fassd.runtimes.rows import AUTO
 
 @dataclass(frozen=True)
 class Prediction:
-    """One labeled picture.
+    """The prediction for one image.
 
     Attributes:
-        name: the picture's file name, or "image".
+        name: the image's file name, or "image".
         image: uint8 RGB, (H, W, 3), upright.
         class_map: (H, W) uint8, a class at every pixel.
         label_space: names and colors of the classes.
@@ -44,11 +44,11 @@ class Prediction:
 
     @property
     def shares(self) -> dict[str, float]:
-        """Share of the picture that each class covers, by name; they add up to 1."""
+        """Share of the image that each class covers, by name; they add up to 1."""
         return shares(self.class_map, self.label_space)
 
     def overlay(self) -> Image:
-        """The picture under the classes' colors, with a legend below."""
+        """The image blended with the classes' colors, a legend below."""
         return overlay(self.image, self.class_map, self.label_space, self.shares)
 
     def save(self, folder: str | Path) -> tuple[Path, Path]:
@@ -62,20 +62,21 @@ class Prediction:
 
 
 class Segmenter:
-    """A network ready to label pictures.
+    """A network ready to segment images.
 
     Args:
         weights: the name of shipped weights, a checkpoint file or an exported file.
         device: "cpu", "cuda", "cuda:N" or "auto".
         precision: "float32", "bfloat16", "int8" or "auto".
-        side: longer side, pixels, to which larger pictures are shrunk for the network; the answer always has the
-            picture's own size. None takes what the weights advise, 0 never shrinks.
-        runtime: the name of one, or "auto": the fastest that is there.
-        streams: pictures that `stream` answers side by side, each on its share of the processor's cores.
+        max_side: longer side, pixels, to which larger images are downscaled for the network; the class map always has
+            the image's own size. None takes what the weights recommend, 0 never downscales.
+        runtime: the name of one, or "auto": the fastest available.
+        streams: images that `stream` predicts at the same time, each on its share of the processor's cores.
+        side: the old name of `max_side`; refused.
 
     Raises:
         UnknownName, CheckpointError, MissingExtra, UsageError: as `open_runtime`.
-        UsageError: the side is no number of pixels.
+        UsageError: `max_side` is no number of pixels.
     """
 
     def __init__(
@@ -83,72 +84,76 @@ class Segmenter:
         weights: str | Path = DEFAULT_WEIGHTS,
         device: str = AUTO,
         precision: str = AUTO,
-        side: int | None = None,
+        max_side: int | None = None,
         runtime: str = AUTO,
         streams: int = 1,
+        *,
+        side: None = None,
     ) -> None:
-        if side is not None and (not isinstance(side, Integral) or side < 0):
-            raise UsageError(f"side is {side!r}; expected whole pixels, or 0 never to shrink")
+        if side is not None:
+            raise UsageError("the argument side is called max_side now")
+        if max_side is not None and (not isinstance(max_side, Integral) or max_side < 0):
+            raise UsageError(f"max_side is {max_side!r}; expected an integer number of pixels, or 0: never downscale")
         self.runtime = open_runtime(weights, device, precision, runtime, streams)
         self.streams = streams
         self.label_space = self.runtime.label_space
-        self._side = self.runtime.header.input_side if side is None else side
+        self._max_side = self.runtime.header.input_side if max_side is None else max_side
 
-    def __call__(self, picture: str | Path | Image) -> Prediction:
-        """Labels every pixel of a picture.
+    def __call__(self, image: str | Path | Image) -> Prediction:
+        """Predicts a class for every pixel of an image.
 
         Args:
-            picture: a file, or a uint8 RGB array (H, W, 3).
+            image: a file, or a uint8 RGB array (H, W, 3).
 
         Raises:
-            ImageError: the file is no picture, damaged, too large, or too small for the network.
+            ImageError: the file is no image, damaged, too large, or too small for the network.
             UsageError: neither file nor array; or the array is no image, or too small for the network.
         """
-        if isinstance(picture, np.ndarray):
-            return self._segment("image", picture)
-        if not isinstance(picture, str | Path):
-            raise UsageError(f"the picture is of type {type(picture).__name__}; expected a file's name or an array")
-        path = Path(picture)
-        image = read_image(path)
+        if isinstance(image, np.ndarray):
+            return self._segment("image", image)
+        if not isinstance(image, str | Path):
+            raise UsageError(f"the image is of type {type(image).__name__}; expected a file's name or an array")
+        path = Path(image)
+        pixels = read_image(path)
         try:
-            return self._segment(path.name, image)
+            return self._segment(path.name, pixels)
         except UsageError as error:
             raise ImageError(path, str(error)) from None
 
-    def stream(self, pictures: Iterable[str | Path | Image]) -> Iterator[Prediction]:
-        """Labels pictures one after the other, or `streams` side by side; answers come in order.
+    def stream(self, images: Iterable[str | Path | Image]) -> Iterator[Prediction]:
+        """Predicts images one after the other, or `streams` at the same time; predictions keep the images' order.
 
         Args:
-            pictures: files or arrays; they may be endless, for only a few are taken ahead.
+            images: files or arrays. The iterable may be endless: only a few images are taken ahead.
 
         Raises:
-            ImageError, UsageError: as a call, when it is the picture's turn.
+            ImageError, UsageError: as a call, in the place of the image's prediction.
         """
-        return parallel_map(self, pictures, self.streams)
+        return parallel_map(self, images, self.streams)
 
     def _segment(self, name: str, image: Image) -> Prediction:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise UsageError(f"the image is {image.dtype} {image.shape}; expected uint8 (height, width, 3)")
         spec = network_by_name(self.runtime.header.network)
-        spec.check_size(image.shape[0], image.shape[1], "the picture")
-        begun = time.perf_counter()
-        shrunk = shrink(image, self._side, spec.minimum_side)
-        class_map = self.runtime.segment(shrunk[None], size=(image.shape[0], image.shape[1]))[0]
-        return Prediction(name, image, class_map, self.label_space, time.perf_counter() - begun)
+        spec.check_size(image.shape[0], image.shape[1], "the image")
+        start = time.perf_counter()
+        small = shrink(image, self._max_side, spec.minimum_side)
+        class_map = self.runtime.segment(small[None], size=(image.shape[0], image.shape[1]))[0]
+        return Prediction(name, image, class_map, self.label_space, time.perf_counter() - start)
 
 
-def shrink(image: Image, side: int | None, minimum: int) -> Image:
-    """Brings the longer side down to `side` pixels; smaller images stay as they are.
+def shrink(image: Image, max_side: int | None, minimum: int) -> Image:
+    """Resizes an image so that its longer side is `max_side`; smaller images are returned unchanged.
 
     Args:
         image: uint8 RGB, (H, W, 3).
-        side: pixels; None or 0 leaves the image alone.
+        max_side: pixels; None or 0 never downscales.
         minimum: no side becomes shorter than this, however narrow the image.
     """
     height, width = image.shape[:2]
-    if not side or max(height, width) <= side:
+    if not max_side or max(height, width) <= max_side:
         return image
-    factor = max(side / max(height, width), minimum / min(height, width))
+    factor = max(max_side / max(height, width), minimum / min(height, width))
     size = (max(minimum, round(width * factor)), max(minimum, round(height * factor)))
-    # Pillow averages over the shrunk area, so that thin things are kept; the gap only makes large steps quicker.
+    # Pillow averages over the area, which keeps thin objects; reducing_gap only makes large factors faster.
     return np.array(Pillow.fromarray(image).resize(size, Pillow.Resampling.BILINEAR, reducing_gap=3.0))

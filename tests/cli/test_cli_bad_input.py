@@ -27,6 +27,7 @@ BAD = [
     ("below the minimum", PREDICT + "{w}/small.png", "at least 57"),
     ("out is a file", "predict --weights {w}/tiny.safetensors {w}/street.png --out {w}/way", "cannot be written"),
     ("out is below a file", "predict --weights {w}/tiny.safetensors {w}/street.png --out {w}/way/x", "cannot be"),
+    ("side by its old name", PREDICT + "{w}/street.png --side 64", "the option --side is called --max-side now"),
     ("device without hardware", PREDICT + "{w}/street.png --device cuda:77", "cuda:77"),
     ("unknown device", PREDICT + "{w}/street.png --device toaster", "toaster"),
     ("unknown weights", "predict {w}/street.png --weights fassd-net-l2-stret --out {out}", "fassd-net-l2-street"),
@@ -139,7 +140,7 @@ USAGE = [
     ("unknown option", "predict x.png --model y"),
     ("no data", "evaluate x.safetensors"),
     ("no out", "train camvid --data camvid:x"),
-    ("negative side", "predict x.png --side -1"),
+    ("negative side", "predict x.png --max-side -1"),
     ("unknown precision", "predict x.png --precision int9"),
     ("no network", "convert x.pth y.safetensors"),
 ]
@@ -163,7 +164,7 @@ def test_one_bad_picture_among_several_gives_exit_code_1_and_the_rest_is_done(
     code, printed, said = fassd("predict", *sources, "--weights", world / "tiny.safetensors", "--out", tmp_path)
     assert code == 1
     assert [name in line for name, line in zip(bad, said.splitlines(), strict=False)] == [True] * 4
-    assert said.splitlines()[4:] == ["1 labeled, 4 could not be read"]
+    assert said.splitlines()[4:] == ["1 predicted, 4 could not be read"]
     assert "street.png" in printed
     assert {path.name for path in tmp_path.iterdir()} == {"street_overlay.jpg", "street_classmap.png"}
 

@@ -129,11 +129,13 @@ def test_predict_as_json_stays_one_list_when_a_picture_is_bad(
     assert "text.jpg" in said
 
 
-def test_predict_takes_a_side(fassd: Fassd, world: Path, street: Path, tmp_path: Path) -> None:
+def test_predict_takes_a_longest_side(fassd: Fassd, world: Path, street: Path, tmp_path: Path) -> None:
     maps = {}
     for side in (0, 64):
         out = tmp_path / str(side)
-        assert fassd("predict", street, "--weights", world / "tiny.safetensors", "--out", out, "--side", side)[0] == 0
+        assert (
+            fassd("predict", street, "--weights", world / "tiny.safetensors", "--out", out, "--max-side", side)[0] == 0
+        )
         maps[side] = (out / "street_classmap.png").read_bytes()
     assert maps[0] != maps[64]
 
@@ -202,6 +204,12 @@ def test_inspect_prints_what_the_header_says(fassd: Fassd, world: Path, name: st
     code, printed, said = fassd("inspect", world / f"{name}.safetensors")
     assert (code, said) == (0, "")
     assert "fassd-net-l2" in printed
+
+
+def test_inspect_sums_up_the_recipe_and_verifies_the_checksum(fassd: Fassd) -> None:
+    printed = fassd("inspect", "fassd-net-l2-street")[1]
+    for shown in ("intact: the checksum matches, sha-256", "iterations of", "learning rate", "normalization mean"):
+        assert shown in printed
 
 
 def test_train_says_where_its_result_is_and_how_to_try_it(fassd: Fassd, world: Path, tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from fassd.core.checkpoint import METADATA_KEY, Header, read_checkpoint, read_di
 from fassd.core.errors import CheckpointError
 from fassd.core.recipe import locate_recipe, read_recipe
 from fassd.runtimes.exported import EXPORT_KINDS, ExportSpec
-from fassd.tasks.inspect import UNDIGESTED, inspect
+from fassd.tasks.inspect import NO_CHECKSUM, inspect
 from fassd.training.state import States, TrainerState
 
 
 def test_a_checkpoint_says_its_header_and_that_it_is_whole(tiny_weights: Path) -> None:
     found = inspect(tiny_weights)
-    assert found.says == read_checkpoint(tiny_weights).header
+    assert found.metadata == read_checkpoint(tiny_weights).header
     assert (found.kind, found.size) == ("checkpoint", tiny_weights.stat().st_size)
     assert f"sha-256 {(read_digest(tiny_weights) or '')[:16]}" in found.condition
 
@@ -24,7 +24,7 @@ def test_a_checkpoint_says_its_header_and_that_it_is_whole(tiny_weights: Path) -
 def test_a_checkpoint_without_digest_is_told_from_one_with_it(tiny_weights: Path, tmp_path: Path) -> None:
     checkpoint, path = read_checkpoint(tiny_weights), tmp_path / "early.safetensors"
     save_file(checkpoint.arrays, path, {METADATA_KEY: msgspec.json.encode(checkpoint.header).decode()})
-    assert (inspect(path).says, inspect(path).condition) == (checkpoint.header, UNDIGESTED)
+    assert (inspect(path).metadata, inspect(path).condition) == (checkpoint.header, NO_CHECKSUM)
 
 
 @pytest.mark.parametrize("kind", ["openvino", "onnx"])
@@ -33,7 +33,7 @@ def test_an_exported_file_says_its_header(tiny_weights: Path, tmp_path: Path, ki
     path = tmp_path / f"net{row.suffixes[0]}"
     row.write(ExportSpec(checkpoint, "logits", "float32"), path)
     found = inspect(path)
-    assert (found.says, found.kind.partition(",")[0]) == (checkpoint.header, f"exported to {kind}")
+    assert (found.metadata, found.kind.partition(",")[0]) == (checkpoint.header, f"exported to {kind}")
     assert found.size == sum(file.stat().st_size for file in tmp_path.iterdir())
 
 
@@ -46,8 +46,8 @@ def state(tmp_path: Path) -> Path:
 def test_a_training_state_says_where_its_run_stands(state: Path) -> None:
     found = inspect(state)
     assert found.kind == "training state"
-    assert not isinstance(found.says, Header)
-    assert (found.says.step, found.says.best_score) == (40, 0.5)
+    assert not isinstance(found.metadata, Header)
+    assert (found.metadata.step, found.metadata.best_score) == (40, 0.5)
 
 
 def test_a_training_state_is_no_checkpoint(state: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_single_bad_picture_is_the_error_itself(segmenter: Segmenter, tmp_path
 def test_only_bad_pictures_are_an_error_that_counts_them(segmenter: Segmenter, tmp_path: Path) -> None:
     for name in ("x.jpg", "y.jpg"):
         (tmp_path / name).write_text("no picture")
-    with pytest.raises(FassdError, match=r"none of the 2 pictures.*x\.jpg"):
+    with pytest.raises(FassdError, match=r"none of the 2 images.*x\.jpg"):
         predict([str(tmp_path)], segmenter, tmp_path / "out")
 
 

@@ -71,7 +71,13 @@ def renamed(old: str, new: str, takes_value: bool = True) -> Callable[[F], F]:
 
     kind: dict[str, Any] = {"default": None, "multiple": True} if takes_value else {"is_flag": True}
     return click.option(
-        old, f"renamed_{old.strip('-').replace('-', '_')}", hidden=True, expose_value=False, callback=refuse, **kind
+        old,
+        f"renamed_{old.strip('-').replace('-', '_')}",
+        hidden=True,
+        expose_value=False,
+        callback=refuse,
+        help=f"The old name of {new}.",
+        **kind,
     )
 
 

@@ -1,4 +1,4 @@
-"""The pictures that a source names: a file, a folder, a pattern, or a data set."""
+"""Finds the images that a source names: a file, a folder, a pattern, or a data set."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from fassd.media.source import Found, find_images
 
 
 def images_of(source: str) -> list[Found]:
-    """The pictures of a file, a folder, a pattern or, "kind:PATH", all splits of a data set.
+    """The images of a file, a folder, a pattern or a data set, "kind:PATH".
+
+    Of a data set these are the images of all splits, with a mask or without.
 
     Raises:
         FileError: there are none.
         UnknownName: there is no such kind, but one of nearly that name.
     """
-    return _of_dataset(source) if names_dataset(source) else find_images([source])
-
-
-def _of_dataset(spec: str) -> list[Found]:
-    """Every image of a data set's splits, with a mask or without."""
-    scans = [scan_dataset(spec, split) for split in splits_of(spec)]
+    if not names_dataset(source):
+        return find_images([source])
+    scans = [scan_dataset(source, split) for split in splits_of(source)]
     pairs = [pair for scan in scans for pair in (*scan.dataset.pairs, *scan.lacking)]
     if not pairs:
-        folder = with_home(spec.partition(":")[2])
+        folder = with_home(source.partition(":")[2])
         if not folder.is_dir():
             raise FileError(folder, "there is no such folder; give kind:PATH with the data set's folder")
-        raise FileError(spec, "holds no images of this kind of data set; see 'fassd data check'")
+        raise FileError(source, "holds no images of this kind of data set; see 'fassd data check'")
     return [Found(pair.image, Path(pair.name)) for pair in pairs]
