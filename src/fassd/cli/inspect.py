@@ -71,8 +71,8 @@ def _of_header(header: Header) -> Rows:
     rows.append(("recipe", "unknown" if header.recipe is None else _summary(header.recipe)))
     printed = ""
     for score in header.scores:
-        data = f"{score.data}, {score.split}: {score.images} images, {score.classes} classes"
-        rows.append(("score", f"mean IoU {score.mean_iou:.2%} on {data}"))
+        where = f"{score.data}, {score.split}: {score.images} images, {score.classes} classes"
+        rows.append(("score", f"mean IoU {score.mean_iou:.2%} on {where}"))
         if score.conventions and score.conventions != printed:
             rows.append(("", printed := score.conventions))
     if header.label_space and not header.scores:
