@@ -36,7 +36,7 @@ from fassd.networks.build import checkpoint_of, init_network
 from fassd.networks.count import count
 from fassd.networks.specs import network_by_name
 from fassd.runtimes.open import open_runtime
-from fassd.runtimes.openvino import core, has_bfloat16
+from fassd.runtimes.openvino_core import core, has_bfloat16
 from fassd.runtimes.openvino_without_telemetry import openvino
 from fassd.runtimes.runtime import CLASS_MAP, NETWORK, Stages
 from fassd.segmenter import Segmenter

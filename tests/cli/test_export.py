@@ -29,7 +29,7 @@ def test_an_export_says_what_it_is_worth_and_is_never_replaced_unasked(
     arguments = ("export", DEFAULT_WEIGHTS, "--to", "onnx", "--out", out, "--images", picture)
     code, printed, said = fassd(*arguments)
     assert (code, said) == (0, "")
-    assert f"{out}: onnx, float32, 9.2 MB\n100.00 % of the pixels as the source answers them" in printed
+    assert f"{out}: onnx, float32, 9.2 MB\n100.00 % of the pixels equal the source's" in printed
     assert f"report: {out}.report.html" in printed
     before = out.read_bytes()
     code, _, said = fassd(*arguments)
@@ -50,6 +50,12 @@ def test_a_refused_export_gives_exit_code_1_and_names_the_layer(
     assert "the first layer that drifts is encoder.stem.1" in said
     assert f"{out}.refused.html shows where they differ" in said
     assert not out.exists()
+
+
+def test_the_old_name_of_an_option_is_refused_with_the_new_one(fassd: Fassd) -> None:
+    code, printed, said = fassd("export", DEFAULT_WEIGHTS, "--to", "openvino", "--at-most", "0.5")
+    assert (code, printed) == (2, "")
+    assert "the option --at-most is called --max-iou-drop now" in said
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ def test_the_table_names_every_runtime_and_what_is_picked(capsys: pytest.Capture
     assert run(["runtimes"]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in RUNTIMES)
-    assert "Every network is answered by" in said
+    assert "Every network runs on" in said
 
 
 def test_a_missing_package_is_told_with_what_installs_it(

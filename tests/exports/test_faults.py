@@ -19,7 +19,7 @@ from fassd.core.catalog import DEFAULT_WEIGHTS, locate_weights
 from fassd.core.checkpoint import Arrays, Checkpoint, Header, Normalization, read_checkpoint
 from fassd.exports.agreement import TOLERANCES, Agreement, compare
 from fassd.exports.images import Cases, comparison_cases
-from fassd.exports.layer_drift import drift_of
+from fassd.exports.layer_drift import find_layer_drift
 from fassd.networks import graph
 from fassd.networks.graph import CLASS_MAP, Array, Convolution
 from fassd.runtimes import onnx_graph
@@ -251,8 +251,8 @@ def _dropped(draw: Sound, maps: str, one: Convolution) -> str:
 
 
 def _exchanged(arrays: Arrays) -> Arrays:
-    order = [1, 0, *range(2, 11)]
-    return {name: array[order] if name.startswith("classifier.") else array for name, array in arrays.items()}
+    config = [1, 0, *range(2, 11)]
+    return {name: array[config] if name.startswith("classifier.") else array for name, array in arrays.items()}
 
 
 def _unscaled(pixels: Normalization) -> Normalization:
@@ -366,7 +366,7 @@ def _planted(bench: Bench, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> ONN
 def test_a_sound_graph_keeps_the_contract(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     export = _planted(bench, Fault(), monkeypatch)
     assert not bench.judge(export).violations
-    drift = drift_of(bench.checkpoint, WEIGHTS, export, bench.cases.small, "float32")
+    drift = find_layer_drift(bench.checkpoint, WEIGHTS, export, bench.cases.small, "float32")
     assert (drift.first, len(drift.layers)) == (None, 62)
     assert max(one.error for one in drift.layers) < drift.limit / 3
 
@@ -383,8 +383,8 @@ def test_a_planted_fault_is_caught_and_its_layer_named(
     export = _planted(bench, fault, monkeypatch)
     agreement = bench.judge(export)
     assert agreement.violations, f"{agreement.equal:.6%} equal"
-    images = bench.cases.small if agreement.telling is None else agreement.telling
-    drift = drift_of(bench.checkpoint, WEIGHTS, export, images, "float32")
+    images = bench.cases.small if agreement.worst_small is None else agreement.worst_small
+    drift = find_layer_drift(bench.checkpoint, WEIGHTS, export, images, "float32")
     assert drift.first == fault.layer, drift.sentence
 
 

@@ -10,8 +10,8 @@ import pytest
 from fassd.core.catalog import DEFAULT_WEIGHTS
 from fassd.core.errors import FassdError, MissingExtra, UnknownName, UsageError
 from fassd.runtimes import open as choosing
-from fassd.runtimes import openvino
-from fassd.runtimes.open import choose, open_runtime
+from fassd.runtimes import openvino_core
+from fassd.runtimes.open import choose_runtime, open_runtime
 from fassd.runtimes.rows import RUNTIMES
 
 CHECKPOINT = ".safetensors"
@@ -21,18 +21,18 @@ CHECKPOINT = ".safetensors"
 def test_a_checkpoint_is_answered_in_what_the_processor_computes_natively(
     monkeypatch: pytest.MonkeyPatch, native: bool, precision: str
 ) -> None:
-    monkeypatch.setattr(openvino, "has_bfloat16", lambda: native)
-    choice = choose(CHECKPOINT, device="cpu")
+    monkeypatch.setattr(openvino_core, "has_bfloat16", lambda: native)
+    choice = choose_runtime(CHECKPOINT, device="cpu")
     assert (choice.row.name, choice.device, choice.precision) == ("openvino", "cpu", precision)
     assert "bfloat16" in choice.why
 
 
 def test_a_gpu_is_taken_where_pytorch_can_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choosing, "_has_gpu", lambda: True)
-    assert (choose(CHECKPOINT).row.name, choose(CHECKPOINT).device) == ("pytorch", "cuda")
-    assert choose(CHECKPOINT, device="cpu").row.name == "openvino"
-    assert choose(CHECKPOINT, runtime="openvino").device == "cpu"
-    assert choose(".xml").row.name == "openvino"
+    assert (choose_runtime(CHECKPOINT).row.name, choose_runtime(CHECKPOINT).device) == ("pytorch", "cuda")
+    assert choose_runtime(CHECKPOINT, device="cpu").row.name == "openvino"
+    assert choose_runtime(CHECKPOINT, runtime="openvino").device == "cpu"
+    assert choose_runtime(".xml").row.name == "openvino"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_gpu_is_taken_where_pytorch_can_use_it(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_what_was_asked_for_stays(suffix: str, asked: dict[str, str], expected: tuple[str, ...]) -> None:
-    choice = choose(suffix, **asked)
+    choice = choose_runtime(suffix, **asked)
     assert (choice.row.name, choice.device, choice.precision) == expected
 
 
@@ -60,45 +60,49 @@ def test_what_was_asked_for_stays(suffix: str, asked: dict[str, str], expected: 
         (
             CHECKPOINT,
             {"device": "cuda", "runtime": "openvino"},
-            "openvino answers on the cpu alone; leave --runtime out",
+            "openvino runs on the cpu only; omit --runtime",
         ),
-        (CHECKPOINT, {"device": "cuda", "precision": "int8"}, "int8 is answered on the cpu alone; leave --device out"),
-        (CHECKPOINT, {"precision": "int8"}, "no int8 network: make one with 'fassd export"),
-        (CHECKPOINT, {"runtime": "onnx", "precision": "int8"}, "no int8 network: make one with 'fassd .* --to onnx"),
+        (CHECKPOINT, {"device": "cuda", "precision": "int8"}, "int8 runs on the cpu only; omit --device"),
+        (CHECKPOINT, {"precision": "int8"}, "not an int8 network: make one with 'fassd export"),
+        (
+            CHECKPOINT,
+            {"runtime": "onnx", "precision": "int8"},
+            "not an int8 network: make one with 'fassd .* --to onnx",
+        ),
         (CHECKPOINT, {"runtime": "pytorch", "precision": "int8"}, "pytorch computes in float32 or bfloat16, not in"),
         (
             CHECKPOINT,
             {"runtime": "onnx", "precision": "bfloat16"},
-            "float32 or int8, not in bfloat16; leave --precision",
+            "float32 or int8, not in bfloat16; omit --precision",
         ),
-        (".pt2", {"precision": "int8"}, "pytorch computes in float32 or bfloat16, not in int8; leave --precision out"),
+        (".pt2", {"precision": "int8"}, "pytorch computes in float32 or bfloat16, not in int8; omit --precision"),
         (
             ".onnx",
             {"runtime": "openvino"},
-            r"\.onnx files are opened by the runtime onnx, not by openvino; leave --runt",
+            r"\.onnx files run on onnx, not on openvino; omit --runtime",
         ),
-        (".pt2", {"runtime": "pytorch-compiled"}, "opened by the runtime pytorch, not by pytorch-compiled"),
-        (".xml", {"device": "cuda"}, r"exported files \(\.xml\) are answered on the cpu alone; leave --device out"),
-        (".pt2", {"device": "cuda:1"}, r"exported files \(\.pt2\) are answered on the cpu alone; leave --device out"),
-        (".xml", {"device": "cuda", "precision": "int8"}, "int8 is answered on the cpu alone; leave --device out"),
+        (".pt2", {"runtime": "pytorch-compiled"}, "files run on pytorch, not on pytorch-compiled"),
+        (".xml", {"device": "cuda"}, r"exported files \(\.xml\) run on the cpu only; omit --device"),
+        (".pt2", {"device": "cuda:1"}, r"exported files \(\.pt2\) run on the cpu only; omit --device"),
+        (".xml", {"device": "cuda", "precision": "int8"}, "int8 runs on the cpu only; omit --device"),
     ],
 )
 def test_what_does_not_go_together_is_refused(suffix: str, asked: dict[str, str], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
-        choose(suffix, **asked)
+        choose_runtime(suffix, **asked)
 
 
 def test_unknown_names_offer_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean openvino"):
-        choose(CHECKPOINT, "openvin")
+        choose_runtime(CHECKPOINT, "openvin")
     with pytest.raises(UnknownName, match="did you mean float32"):
-        choose(CHECKPOINT, precision="float")
+        choose_runtime(CHECKPOINT, precision="float")
 
 
 def test_bfloat16_is_refused_where_the_processor_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvino, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(openvino_core, "has_bfloat16", lambda: False)
     with pytest.raises(UsageError, match="does not multiply in bfloat16; use --precision float32"):
-        choose(CHECKPOINT, device="cpu", precision="bfloat16")
+        choose_runtime(CHECKPOINT, device="cpu", precision="bfloat16")
 
 
 @pytest.mark.parametrize("variable", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
@@ -107,13 +111,13 @@ def test_a_processor_that_may_not_multiply_in_bfloat16_is_not_asked_to(
     monkeypatch: pytest.MonkeyPatch, variable: str, most: str
 ) -> None:
     """oneDNN obeys these variables; OpenVINO, which asks it, does not know of them."""
-    unlimited = openvino.processor.__wrapped__()
+    unlimited = openvino_core.processor.__wrapped__()
     monkeypatch.setenv(variable, most)
-    assert not openvino.has_bfloat16.__wrapped__()
-    assert openvino.processor.__wrapped__() != unlimited
+    assert not openvino_core.has_bfloat16.__wrapped__()
+    assert openvino_core.processor.__wrapped__() != unlimited
     monkeypatch.undo()
     monkeypatch.setenv(variable, "DEFAULT")
-    assert openvino.has_bfloat16.__wrapped__() == openvino.has_bfloat16()
+    assert openvino_core.has_bfloat16.__wrapped__() == openvino_core.has_bfloat16()
 
 
 @pytest.mark.slow
@@ -145,25 +149,25 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, package, None)
     assert RUNTIMES[name].version is None
     with pytest.raises(MissingExtra, match=rf"'{package}'.*pip install 'fassd\[{RUNTIMES[name].extra}\]'"):
-        choose(CHECKPOINT, name)
+        choose_runtime(CHECKPOINT, name)
 
 
 def test_without_openvino_the_next_best_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    choice = choose(CHECKPOINT, device="cpu")
+    choice = choose_runtime(CHECKPOINT, device="cpu")
     assert (choice.row.name, choice.device, choice.precision) == ("onnx", "cpu", "float32")
     assert "openvino is not" in choice.why
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert choose(CHECKPOINT, device="cpu").row.name == "pytorch"
+    assert choose_runtime(CHECKPOINT, device="cpu").row.name == "pytorch"
     monkeypatch.setitem(sys.modules, "torch", None)
     for suffix in (CHECKPOINT, ".xml"):
         with pytest.raises(FassdError, match=r"the runtime openvino needs the package 'openvino'.* reinstall fassd"):
-            choose(suffix, device="cpu")
+            choose_runtime(suffix, device="cpu")
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
 def test_int8_of_a_missing_package_is_not_offered_that_package(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     """Installing it would not help."""
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UsageError, match=r"in int8 .* is answered by the runtime openvino, not by pytorch"):
+    with pytest.raises(UsageError, match=r"in int8 .* runs on openvino only, not on pytorch"):
         open_runtime(DEFAULT_WEIGHTS, device, "int8", "pytorch")

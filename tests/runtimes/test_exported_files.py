@@ -56,8 +56,12 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     ),
     "weights cut": ("net.xml", lambda folder: _cut(folder / "net.bin"), "damaged"),
     "model cut": ("net.xml", lambda folder: _cut(folder / "net.xml"), "is damaged, its end is missing"),
-    "no model": ("net.xml", lambda folder: (folder / "net.xml").write_text("hello"), "is no OpenVINO model; name an"),
-    "empty model": ("net.xml", lambda folder: (folder / "net.xml").write_bytes(b""), "is no OpenVINO model"),
+    "no model": (
+        "net.xml",
+        lambda folder: (folder / "net.xml").write_text("hello"),
+        "is not an OpenVINO model; name an",
+    ),
+    "empty model": ("net.xml", lambda folder: (folder / "net.xml").write_bytes(b""), "is not an OpenVINO model"),
     "a name cut in two": (
         "net.xml",
         lambda folder: (folder / "net.xml").write_bytes(
@@ -117,7 +121,7 @@ def test_an_onnx_graph_that_was_changed_is_refused(copy: Path) -> None:
 
 @pytest.mark.parametrize("name", ["net.xml", "net.onnx"])
 def test_a_precision_that_is_not_the_files_is_refused(exported: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="is no int8 network; leave --precision out"):
+    with pytest.raises(UsageError, match="is not an int8 network; omit --precision"):
         open_runtime(exported / name, precision="int8")
 
 

@@ -18,7 +18,7 @@ from fassd.networks.network import SegmentationNetwork
 from fassd.networks.specs import NETWORKS
 from fassd.runtimes import onnx_graph, openvino_graph
 from fassd.runtimes.onnxruntime_without_telemetry import onnxruntime
-from fassd.runtimes.openvino import core
+from fassd.runtimes.openvino_core import core
 
 Lively = Callable[[str, Normalization], tuple[SegmentationNetwork, Checkpoint]]
 Array = np.ndarray[Any, Any]

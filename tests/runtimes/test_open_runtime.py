@@ -112,4 +112,4 @@ def test_weights_that_give_no_numbers_are_told_from_an_answer(
     with open_runtime(tmp_path / "damaged.safetensors", "cpu", "float32", name) as runtime:
         with pytest.raises(UsageError, match="the weights are damaged"):
             runtime.segment(images)
-        assert runtime.segment(images, among=[0, 1, 2]).max() <= 2
+        assert runtime.segment(images, classes=[0, 1, 2]).max() <= 2

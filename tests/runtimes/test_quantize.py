@@ -19,12 +19,13 @@ from fassd.core.errors import MissingExtra, UsageError
 from fassd.data.open_dataset import open_dataset
 from fassd.networks.graph import LOGITS
 from fassd.networks.network import SegmentationNetwork
+from fassd.runtimes.exported import AccuracyBound, ExportedFile
 from fassd.runtimes.open import open_runtime
-from fassd.runtimes.openvino import core
-from fassd.runtimes.openvino_file import write_model
+from fassd.runtimes.openvino_core import core
+from fassd.runtimes.openvino_file import OpenVINOFile, write_model
 from fassd.runtimes.openvino_graph import build_logits, logits_of
 from fassd.runtimes.openvino_without_telemetry import openvino
-from fassd.runtimes.quantize import AccuracyControl, QuantizationReport, centered_on_whole_numbers, quantize
+from fassd.runtimes.quantize import QuantizationReport, centered_on_whole_numbers, quantize
 
 pytest.importorskip("nncf")
 
@@ -151,7 +152,7 @@ def test_it_changes_and_prints_nothing_and_stays_in_int8_within_the_bound(
     original: openvino.Model, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = [node.data.tobytes() for node in original.get_ops() if node.get_type_name() == "Constant"]
-    report = quantize(original, _pictures(1), control=AccuracyControl(lambda _: 0.5))[1]
+    report = quantize(original, _pictures(1), bound=AccuracyBound(lambda _: 0.5, 0.003))[1]
     assert (report.floating, report.reference_score, report.score) == ((), 0.5, 0.5)
     assert [node.data.tobytes() for node in original.get_ops() if node.get_type_name() == "Constant"] == before
     assert capfd.readouterr().out == ""
@@ -175,9 +176,10 @@ class Bounded:
         self.precious = precious
         self.scored = 0
 
-    def __call__(self, model: openvino.Model) -> float:
+    def __call__(self, file: ExportedFile) -> float:
         self.scored += 1
-        nodes = (node for node in model.get_ops() if node.get_type_name() == "Convolution")
+        assert isinstance(file, OpenVINOFile)
+        nodes = (node for node in file.model.get_ops() if node.get_type_name() == "Convolution")
         kernels = {node.get_friendly_name(): node.input_value(1).get_node() for node in nodes}
         return 1 - 0.1 * len([name for name in self.precious if kernels[name].get_type_name() != "Constant"])
 
@@ -185,7 +187,7 @@ class Bounded:
 @pytest.mark.slow
 def test_layers_that_cost_too_much_stay_in_floating_point(original: openvino.Model) -> None:
     score = Bounded("encoder.stem.1", "decoder.2.block")
-    model, report = quantize(original, _pictures(2), control=AccuracyControl(score, 0.05))
+    model, report = quantize(original, _pictures(2), bound=AccuracyBound(score, 0.05))
     assert set(score.precious) <= set(report.floating)
     assert 0 < len(report.quantized) < 68
     assert (report.reference_score, report.score) == (1, 1)
@@ -200,7 +202,7 @@ def test_a_bound_that_cannot_be_kept_is_said(original: openvino.Model, monkeypat
     monkeypatch.setattr("fassd.runtimes.quantize._ranked", lambda model, quantized, layers, images: list(layers))
     scores = iter([1.0] + [0.0] * 99)
     with pytest.raises(UsageError, match="no int8 network stays within"):
-        quantize(original, _pictures(1), control=AccuracyControl(lambda _: next(scores)))
+        quantize(original, _pictures(1), bound=AccuracyBound(lambda _: next(scores), 0.003))
 
 
 @pytest.mark.slow

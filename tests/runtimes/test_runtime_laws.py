@@ -17,7 +17,7 @@ from fassd.core.errors import UsageError
 from fassd.core.labels import CAMVID
 from fassd.networks.specs import network_by_name
 from fassd.runtimes.open import open_runtime
-from fassd.runtimes.openvino import has_bfloat16
+from fassd.runtimes.openvino_core import has_bfloat16
 from fassd.runtimes.rows import RUNTIMES
 from fassd.runtimes.runtime import CLASS_MAP, NETWORK, Runtime, Stages
 
@@ -199,14 +199,14 @@ def test_threads_may_share_a_runtime(runtime: Runtime) -> None:
     assert all((one == other).all() for one, other in zip(together, alone, strict=True))
 
 
-@pytest.mark.parametrize("among", [[3], [0, 10], [10, 0], (2, 5, 7)])
-def test_only_the_classes_asked_for_are_answered(runtime: Runtime, among: list[int]) -> None:
-    assert set(np.unique(runtime.segment(_images(1, 96, 128), among=among))) <= set(among)
+@pytest.mark.parametrize("classes", [[3], [0, 10], [10, 0], (2, 5, 7)])
+def test_only_the_classes_asked_for_are_answered(runtime: Runtime, classes: list[int]) -> None:
+    assert set(np.unique(runtime.segment(_images(1, 96, 128), classes=classes))) <= set(classes)
 
 
 def test_all_classes_asked_for_is_the_same_as_none_said(runtime: Runtime) -> None:
     images = _images(1, 96, 128)
-    assert (runtime.segment(images, among=range(11)) == runtime.segment(images)).all()
+    assert (runtime.segment(images, classes=range(11)) == runtime.segment(images)).all()
 
 
 @pytest.mark.parametrize("view", ["flipped", "strided", "read-only", "transposed"])

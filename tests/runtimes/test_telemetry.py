@@ -18,9 +18,9 @@ EXPORT = """
 from pathlib import Path
 from fassd.core.checkpoint import read_checkpoint
 from fassd.runtimes.openvino_file import write_model
-from fassd.runtimes.openvino_graph import draw_logits
+from fassd.runtimes.openvino_graph import build_logits
 checkpoint = read_checkpoint(Path(weights))
-write_model(draw_logits(checkpoint.header, checkpoint.arrays), Path(out) / "net.xml")
+write_model(build_logits(checkpoint.header, checkpoint.arrays), Path(out) / "net.xml")
 assert run_file(Path(out) / "net.xml")
 assert "torch" not in sys.modules
 """
@@ -28,10 +28,10 @@ QUANTIZATION = """
 from pathlib import Path
 import numpy
 from fassd.core.checkpoint import read_checkpoint
-from fassd.runtimes.openvino_graph import draw_logits
+from fassd.runtimes.openvino_graph import build_logits
 from fassd.runtimes.quantize import quantize
 checkpoint = read_checkpoint(Path(weights))
-quantize(draw_logits(checkpoint.header, checkpoint.arrays), [numpy.zeros((1, 64, 64, 3), numpy.uint8)])
+quantize(build_logits(checkpoint.header, checkpoint.arrays), [numpy.zeros((1, 64, 64, 3), numpy.uint8)])
 assert "nncf" in sys.modules
 """
 

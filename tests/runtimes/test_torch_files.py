@@ -19,7 +19,7 @@ from fassd.core.errors import CheckpointError, UsageError
 from fassd.networks.graph import CLASS_MAP
 from fassd.runtimes.exported import EXPORT_KINDS, ExportSpec
 from fassd.runtimes.open import open_runtime
-from fassd.runtimes.torch_gate import header_of
+from fassd.runtimes.torch_safety import header_of
 
 pytestmark = pytest.mark.slow  # a program takes seconds to trace
 
@@ -135,7 +135,7 @@ def test_a_program_says_what_it_is_and_names_no_file_of_the_machine_it_was_made_
 def test_a_program_answers_in_its_own_precision_alone(program: Path, asked: str) -> None:
     with open_runtime(program, precision=asked) as runtime:
         assert runtime.precision == "float32"
-    with pytest.raises(UsageError, match="computes in float32, not in bfloat16; leave --precision out"):
+    with pytest.raises(UsageError, match="computes in float32, not in bfloat16; omit --precision"):
         open_runtime(program, precision="bfloat16")
 
 

@@ -21,15 +21,15 @@ from fassd.core.catalog import DEFAULT_WEIGHTS, locate_weights
 from fassd.core.checkpoint import read_checkpoint, read_header
 from fassd.core.errors import CheckpointError, FileError, UnknownName, UsageError
 from fassd.core.labels import CAMVID
-from fassd.exports.agreement import TOLERANCES, Agreement, Compared, Disagreement
+from fassd.exports.agreement import TOLERANCES, Agreement, ComparedCase, Disagreement
 from fassd.exports.images import SHIPPED, Cases, comparison_cases
-from fassd.exports.layer_drift import Drift, find_drift
+from fassd.exports.layer_drift import LayerDrift, compare_layers
 from fassd.exports.page import disagreement_figure
 from fassd.exports.result import ExportConfig, Exported
 from fassd.runtimes import onnx_graph, openvino_graph
 from fassd.runtimes.onnx_export import ONNXFile
 from fassd.runtimes.open import open_runtime
-from fassd.runtimes.openvino import has_bfloat16
+from fassd.runtimes.openvino_core import has_bfloat16
 from fassd.tasks.export import export
 
 ASSETS = locate_weights(DEFAULT_WEIGHTS).parents[1] / "assets"
@@ -45,7 +45,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def order(pictures: str) -> Callable[..., ExportConfig]:
+def config(pictures: str) -> Callable[..., ExportConfig]:
     def make(to: str, out: Path, **choices: object) -> ExportConfig:
         return ExportConfig(DEFAULT_WEIGHTS, to, out, images=(pictures,), **choices)  # type: ignore[arg-type]
 
@@ -69,9 +69,9 @@ BFLOAT16 = pytest.mark.skipif(not has_bfloat16(), reason="this processor does no
     ],
 )
 def test_an_export_keeps_its_contract_and_opens_again(
-    order: Callable[..., ExportConfig], tmp_path: Path, to: str, name: str, precision: str, logits: bool
+    config: Callable[..., ExportConfig], tmp_path: Path, to: str, name: str, precision: str, logits: bool
 ) -> None:
-    asked = order(to, tmp_path / name, precision=precision, logits=logits)
+    asked = config(to, tmp_path / name, precision=precision, logits=logits)
     # In small pictures every other pixel is at a border, where bfloat16 decides otherwise.
     done = export(asked if precision == "float32" else replace(asked, images=()))
     assert done.kept, done.agreement.violations
@@ -97,17 +97,17 @@ class BlueFirst(onnx_graph.ONNXOperations):
 
 
 def test_what_does_not_answer_alike_is_removed_and_its_layer_named(
-    order: Callable[..., ExportConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Callable[..., ExportConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     earlier = {name: name.encode() for name in ("net.onnx", "net.onnx.report.json", "net.onnx.report.html")}
     for name, content in earlier.items():
         (tmp_path / name).write_bytes(content)
     with monkeypatch.context() as patch:
         patch.setattr(onnx_graph, "ONNXOperations", BlueFirst)
-        done = export(order("onnx", tmp_path / "net.onnx", force=True))
+        done = export(config("onnx", tmp_path / "net.onnx", force=True))
     assert not done.kept
     assert done.drift is not None
-    assert (done.drift.first, done.remedy) == ("encoder.stem.0", "")
+    assert (done.drift.first, done.fix) == ("encoder.stem.0", "")
     assert {name: (tmp_path / name).read_bytes() for name in earlier} == earlier
     refused = [tmp_path / "net.onnx.refused.json", tmp_path / "net.onnx.refused.html"]
     assert [*done.reports] == refused
@@ -116,7 +116,7 @@ def test_what_does_not_answer_alike_is_removed_and_its_layer_named(
     assert "encoder.stem.0" in refused[1].read_text()
     assert len(list(tmp_path.iterdir())) == 5
     # The next attempt succeeds: file and report are of one make, and nothing tells of the failure any more.
-    export(order("onnx", tmp_path / "net.onnx", force=True))
+    export(config("onnx", tmp_path / "net.onnx", force=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(earlier)
     said = json.loads((tmp_path / "net.onnx.report.json").read_text())["sha256"]
     assert said == hashlib.sha256((tmp_path / "net.onnx").read_bytes()).hexdigest()
@@ -136,7 +136,7 @@ def _strict(path: Path) -> Any:
     ],
 )
 def test_a_full_disk_is_told_of_the_file_that_was_asked_for(
-    order: Callable[..., ExportConfig],
+    config: Callable[..., ExportConfig],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     to: str,
@@ -147,7 +147,7 @@ def test_a_full_disk_is_told_of_the_file_that_was_asked_for(
         raise OSError(28, "No space left on device") if to == "onnx" else RuntimeError("basic_ios::clear: iostream")
 
     out = tmp_path / name
-    asked = order(to, out)
+    asked = config(to, out)
     monkeypatch.setattr(library, fail)
     with pytest.raises(FileError, match=r"cannot be written \(.*\); choose another folder or make room") as raised:
         export(asked)
@@ -156,30 +156,30 @@ def test_a_full_disk_is_told_of_the_file_that_was_asked_for(
 
 
 def test_a_file_that_its_library_cannot_execute_is_refused_with_a_report(
-    order: Callable[..., ExportConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Callable[..., ExportConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("unheard of: Frobnicate(99)")
 
-    for name in ("answer", "layers"):
+    for name in ("run", "layers"):
         monkeypatch.setattr(ONNXFile, name, fail)
-    done = export(order("onnx", tmp_path / "net.onnx"))
+    done = export(config("onnx", tmp_path / "net.onnx"))
     assert not done.kept
-    assert "Frobnicate" in done.agreement.told[1]
+    assert "Frobnicate" in done.agreement.main_violations[1]
     assert done.drift is not None
     assert done.drift.sentence == "its layers cannot be compared: they have no names, or cannot be executed"
     assert _strict(tmp_path / "net.onnx.refused.json")["layers"] == []
 
 
 def test_a_layer_that_gives_no_numbers_is_told_in_json(
-    order: Callable[..., ExportConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Callable[..., ExportConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class NoNumbers(onnx_graph.ONNXOperations):
         def prelu(self, maps: str, slopes: np.ndarray[Any, Any]) -> str:
             return super().prelu(maps, slopes * np.nan)
 
     monkeypatch.setattr(onnx_graph, "ONNXOperations", NoNumbers)
-    assert not export(order("onnx", tmp_path / "net.onnx")).kept
+    assert not export(config("onnx", tmp_path / "net.onnx")).kept
     report = _strict(tmp_path / "net.onnx.refused.json")
     errors = {one["layer"]: one["error"] for one in report["layers"]}
     assert errors[report["first_drifting_layer"]] is None
@@ -192,40 +192,40 @@ def test_a_layer_that_gives_no_numbers_is_told_in_json(
         (
             "float32",
             5e-5,
-            "no layer is farther off than float32 may be (largest relative error 5e-05, in b, limit 0.0001)",
+            "every layer is within the limit of float32 (largest relative error 5e-05, in b, limit 0.0001)",
         ),
-        ("int8", 0.18, "no layer is farther off than int8 may be (largest relative error 0.18, in b, limit 0.2)"),
+        ("int8", 0.18, "every layer is within the limit of int8 (largest relative error 0.18, in b, limit 0.2)"),
         ("int8", 0.25, "the first layer that drifts is b (relative error 0.25, limit 0.2)"),
         ("bfloat16", 0.18, "the first layer that drifts is b (relative error 0.18, limit 0.04)"),
     ],
 )
 def test_a_layer_is_judged_by_what_its_precision_may_cost(precision: str, error: float, said: str) -> None:
     source = {name: np.ones((1, 2, 3, 4), np.float32) for name in "abc"}
-    found = find_drift(source, {**source, "b": source["b"] * np.float32(1 + error)}, precision)
+    found = compare_layers(source, {**source, "b": source["b"] * np.float32(1 + error)}, precision)
     assert said in found.sentence
     assert "agree" not in found.sentence
 
 
-REMEDIES = [
+FIXES = [
     ({"precision": "bfloat16"}, "--precision float32"),
     ({"precision": "int8", "to": "onnx"}, "labeled --data"),
-    ({"precision": "int8", "data": "camvid:x"}, "--at-most 0.5"),
+    ({"precision": "int8", "data": "camvid:x"}, "--max-iou-drop 0.5"),
     ({"precision": "int8", "to": "onnx", "data": "camvid:x"}, "calibrate on more images"),
     ({"precision": "float32"}, ""),
 ]
 
 
-@pytest.mark.parametrize(("choices", "remedy"), REMEDIES)
-def test_many_small_errors_get_a_remedy(choices: dict[str, str], remedy: str) -> None:
+@pytest.mark.parametrize(("choices", "fix"), FIXES)
+def test_many_small_errors_get_a_remedy(choices: dict[str, str], fix: str) -> None:
     asked = replace(ExportConfig(DEFAULT_WEIGHTS, "openvino", Path("net.xml")), **choices)  # type: ignore[arg-type]
-    agreement = Agreement(TOLERANCES["float32"], (Compared("x", 1, 9, 9, 81, 80, 40, 40),), None, None, 0, (), None)
-    drift = Drift((), asked.precision, None)
+    agreement = Agreement(TOLERANCES["float32"], (ComparedCase("x", 1, 9, 9, 81, 80, 40, 40),), None, None, 0, (), None)
+    drift = LayerDrift((), asked.precision, None)
     done = Exported(
         asked, read_checkpoint(locate_weights(DEFAULT_WEIGHTS)), "pytorch", {}, agreement, 0, drift, 1, "", False
     )
     assert not done.kept
-    assert remedy in done.remedy
-    assert bool(done.remedy) == bool(remedy)
+    assert fix in done.fix
+    assert bool(done.fix) == bool(fix)
 
 
 @pytest.mark.slow
@@ -238,9 +238,9 @@ def test_labels_give_the_change_of_mean_iou(tmp_path: Path, camvid_root: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize(("to", "name"), [("openvino", "net.xml"), ("onnx", "net.onnx")])
 def test_int8_is_calibrated_and_compared(
-    order: Callable[..., ExportConfig], tmp_path: Path, pictures: str, to: str, name: str
+    config: Callable[..., ExportConfig], tmp_path: Path, pictures: str, to: str, name: str
 ) -> None:
-    done = export(order(to, tmp_path / name, precision="int8", calibrate=pictures))
+    done = export(config(to, tmp_path / name, precision="int8", calibrate=pictures))
     report = json.loads(done.reports[0].read_text())
     assert report["details"]["calibrated_on"] == 2
     assert report["details"]["int8_layers"]
@@ -250,7 +250,7 @@ def test_int8_is_calibrated_and_compared(
 
 @pytest.mark.slow
 def test_int8_keeps_to_the_loss_that_was_allowed(
-    order: Callable[..., ExportConfig],
+    config: Callable[..., ExportConfig],
     tmp_path: Path,
     pictures: str,
     camvid_root: Path,
@@ -258,10 +258,10 @@ def test_int8_keeps_to_the_loss_that_was_allowed(
 ) -> None:
     """Ranking the layers takes minutes: here they are put back from the last to the first."""
     monkeypatch.setattr("fassd.runtimes.quantize._ranked", lambda model, quantized, layers, images: [*layers][::-1])
-    asked = order("openvino", tmp_path / "net.xml", precision="int8", calibrate=pictures)
-    done = export(replace(asked, images=(), data=f"camvid:{camvid_root}", at_most=0.1))
+    asked = config("openvino", tmp_path / "net.xml", precision="int8", calibrate=pictures)
+    done = export(replace(asked, images=(), data=f"camvid:{camvid_root}", max_iou_drop=0.1))
     agreement = done.agreement
-    assert agreement.contract.iou_drop == 0.001
+    assert agreement.tolerance.max_iou_drop == 0.001
     assert agreement.source_iou is not None
     assert agreement.export_iou is not None
     assert done.kept, agreement.violations
@@ -270,14 +270,14 @@ def test_int8_keeps_to_the_loss_that_was_allowed(
 
 @pytest.mark.slow
 def test_int8_that_saturates_is_refused(
-    order: Callable[..., ExportConfig], tmp_path: Path, pictures: str, monkeypatch: pytest.MonkeyPatch
+    config: Callable[..., ExportConfig], tmp_path: Path, pictures: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Saturating(openvino_graph.OpenVINOOperations):
         def relu(self, maps: openvino_graph.Node) -> openvino_graph.Node:
             return openvino_graph.op.clamp(maps, 0.0, 1.0)
 
     monkeypatch.setattr(openvino_graph, "OpenVINOOperations", Saturating)
-    done = export(order("openvino", tmp_path / "net.xml", precision="int8", calibrate=pictures))
+    done = export(config("openvino", tmp_path / "net.xml", precision="int8", calibrate=pictures))
     assert done.agreement.violations
     assert done.drift is not None
     assert done.drift.first is not None
@@ -311,13 +311,17 @@ BAD = [
     (ExportConfig(DEFAULT_WEIGHTS, "openvino", precision="int8"), UsageError, "--calibrate"),
     (ExportConfig(DEFAULT_WEIGHTS, "openvino", calibrate="x"), UsageError, "--calibrate"),
     (
-        ExportConfig(DEFAULT_WEIGHTS, "onnx", precision="int8", calibrate="x", data="x", at_most=1),
+        ExportConfig(DEFAULT_WEIGHTS, "onnx", precision="int8", calibrate="x", data="x", max_iou_drop=1),
         UsageError,
         "--to openvino",
     ),
-    (ExportConfig(DEFAULT_WEIGHTS, "openvino", precision="int8", calibrate="x", at_most=1), UsageError, "with --data"),
     (
-        ExportConfig(DEFAULT_WEIGHTS, "openvino", precision="int8", calibrate="x", data="x", at_most=float("nan")),
+        ExportConfig(DEFAULT_WEIGHTS, "openvino", precision="int8", calibrate="x", max_iou_drop=1),
+        UsageError,
+        "with --data",
+    ),
+    (
+        ExportConfig(DEFAULT_WEIGHTS, "openvino", precision="int8", calibrate="x", data="x", max_iou_drop=float("nan")),
         UsageError,
         "0 to 100",
     ),
@@ -328,20 +332,20 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("order", "kind", "named"), BAD, ids=[row[2] for row in BAD])
+@pytest.mark.parametrize(("config", "kind", "named"), BAD, ids=[row[2] for row in BAD])
 def test_what_cannot_be_exported_is_refused_and_nothing_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: ExportConfig, kind: type[Exception], named: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: ExportConfig, kind: type[Exception], named: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(kind, match=named):
-        export(order)
+        export(config)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("there", ["net.xml", "net.bin"])
 def test_an_earlier_file_is_not_replaced_unasked(tmp_path: Path, there: str) -> None:
     (tmp_path / there).write_bytes(b"mine")
-    with pytest.raises(FileError, match=r"is there already; .* --force"):
+    with pytest.raises(FileError, match=r"exists already; .* --force"):
         export(ExportConfig(DEFAULT_WEIGHTS, "openvino", tmp_path / "net.xml"))
     assert (tmp_path / there).read_bytes() == b"mine"
 

@@ -1,4 +1,4 @@
-"""`fassd export`: weights -> a file that others run, proven to answer alike."""
+"""`fassd export`: weights -> a file for other programs, compared with its source."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ if TYPE_CHECKING:
     from fassd.exports.result import Exported
 
 
-@click.command("export", short_help="Write a file for OpenVINO, ONNX or PyTorch, proven to answer alike.")
+@click.command("export", short_help="Export a network to OpenVINO, ONNX or PyTorch, and verify the file.")
 @click.argument("weights", metavar="WEIGHTS")
-@click.option("--to", required=True, type=click.Choice(["onnx", "openvino", "torch"]), help="Who is to run the file.")
+@click.option("--to", required=True, type=click.Choice(["onnx", "openvino", "torch"]), help="Target format.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16", "int8"]),
     default="float32",
     show_default=True,
-    help="Of the weights and the arithmetic; int8 needs --calibrate.",
+    help="Of weights and arithmetic; int8 needs --calibrate.",
 )
 @click.option("--logits", is_flag=True, help="End in coarse logits instead of class maps.")
 @click.option(
     "--calibrate",
     metavar="KIND:PATH|FOLDER",
-    help="For int8: measure the ranges on a data set's split train, or on pictures; 100 at most.",
+    help="Calibration images for int8: the split train of a data set, or a folder; at most 100 are used.",
 )
 @click.option(
-    "--at-most",
+    "--max-iou-drop",
     type=float,
     metavar="POINTS",
-    help="For int8 in OpenVINO: keep layers in floating point until the mean IoU on --data drops by no more.",
+    help="Maximum mean-IoU loss of int8 on --data (OpenVINO only); costly layers stay in float.",
 )
-@click.option("--data", metavar="KIND:PATH", help="Compare on these images too, and by their labels' mean IoU.")
-@click.option("--split", default="val", show_default=True, help="Which part of --data.")
+@options.renamed("--at-most", "--max-iou-drop")
+@click.option("--data", metavar="KIND:PATH", help="Compare on these labeled images as well, and their mean IoU.")
+@click.option("--split", default="val", show_default=True, help="Split of --data.")
 @click.option(
     "--images",
     multiple=True,
     metavar="SOURCE",
-    help="Compare on these: pictures, patterns, folders or data sets (KIND:PATH); may be repeated.  "
+    help="Compare on these: images, patterns, folders or data sets (KIND:PATH); may be repeated.  "
     "[default: two that ship]",
 )
 @click.option(
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Ends in .onnx, .xml (with a .bin beside it) or .pt2.  [default: named after WEIGHTS, in this folder]",
 )
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @options.as_json
 def export_command(as_json: bool, **choices: Any) -> int:
     """Export WEIGHTS (a shipped name or a checkpoint file) to a file that takes 8-bit RGB images of any size, one or
@@ -62,10 +63,10 @@ def export_command(as_json: bool, **choices: Any) -> int:
     fassd export fassd-net-l2-street --to onnx
     fassd export mine.safetensors --to openvino --precision int8 --calibrate folder:PATH
 
-    The file is run on real images of several sizes, and kept only if it answers as the weights do in PyTorch: 99.99 %
-    of the pixels alike in float32, 99.5 % in bfloat16, 98 % in int8 (with labels: at most 0.5 points of mean IoU lost).
-    Otherwise it is removed, and the exit code is 1. FILE.report.json and FILE.report.html tell what was compared; of a
-    file that was refused, FILE.refused.json and FILE.refused.html do.
+    The file is run on real images of several sizes, and kept only if its class maps agree with the source's in PyTorch:
+    99.99 % equal pixels in float32, 99.5 % in bfloat16, 98 % in int8 (with labels: at most 0.5 points of mean IoU
+    lost). Otherwise it is removed, and the exit code is 1. The report is FILE.report.json and FILE.report.html; that of
+    a refused file is FILE.refused.json and FILE.refused.html.
     """
     from rich.console import Console
 
@@ -77,7 +78,10 @@ def export_command(as_json: bool, **choices: Any) -> int:
     with console.status("reading the weights") if console.is_terminal and not as_json else _Silent() as status:
 
         def show(event: Event) -> None:
-            status.update(_moment(event))
+            compared = event.kind == "compared"
+            status.update(
+                f"comparing: {event.values['done']} of {event.values['total']}" if compared else "writing the file"
+            )
 
         done = export(ExportConfig(**choices), show)
     if as_json:
@@ -88,7 +92,7 @@ def export_command(as_json: bool, **choices: Any) -> int:
 
 
 class _Silent:
-    """Shows nothing."""
+    """In place of a status line where none is shown."""
 
     def __enter__(self) -> _Silent:
         return self
@@ -97,39 +101,34 @@ class _Silent:
         pass
 
     def update(self, text: str) -> None:
-        """Takes what would be shown."""
-
-
-def _moment(event: Event) -> str:
-    if event.kind == "compared":
-        return f"comparing: {event.values['done']} of {event.values['total']}"
-    return "writing the file"
+        """Discards the text."""
 
 
 def _print(done: Exported) -> None:
-    from fassd.exports.agreement import percent
+    from fassd.exports.agreement import percent_below_100
 
     agreement = done.agreement
     page = done.reports[1]
     if not done.kept:
         click.echo(
-            f"fassd: {done.path} was not written: it is farther from {done.order.weights} than {done.order.precision} "
-            "may be",
+            f"fassd: {done.path} was not written: it differs from {done.config.weights} by more than "
+            f"{done.config.precision} may",
             err=True,
         )
-        for sentence in filter(None, (*agreement.told, done.drift.sentence if done.drift else "", done.remedy)):
+        drift = done.drift.sentence if done.drift else ""
+        for sentence in filter(None, (*agreement.main_violations, drift, done.fix)):
             click.echo(f"  {sentence}", err=True)
         if done.path.exists():
-            click.echo(f"  the earlier {done.path} and its report are as they were", err=True)
+            click.echo(f"  the earlier {done.path} and its report are unchanged", err=True)
         click.echo(f"  {page} shows where they differ", err=True)
         return
-    compared = f"{len(agreement.cases)} batches in float32 by {done.source.partition(' ')[0]}"
-    click.echo(f"{done.path}: {done.order.to}, {done.order.precision}, {done.bytes / 1e6:.1f} MB", nl=False)
-    click.echo(", the earlier file was replaced" if done.replaced else "")
+    replaced = ", the earlier file was replaced" if done.replaced else ""
+    click.echo(f"{done.path}: {done.config.to}, {done.config.precision}, {done.bytes / 1e6:.1f} MB{replaced}")
     off = agreement.inner_differing
+    compared = f"{len(agreement.cases)} batches, source in float32 by {done.source.partition(' ')[0]}"
     click.echo(
-        f"{percent(agreement.equal)} of the pixels as the source answers them ({compared}); "
-        f"away from class borders {'all' if off == 0 else percent(1 - off)}"
+        f"{percent_below_100(agreement.equal)} of the pixels equal the source's ({compared}); "
+        f"away from class borders {'all' if off == 0 else percent_below_100(1 - off)}"
     )
     if agreement.source_iou is not None and agreement.export_iou is not None:
         click.echo(

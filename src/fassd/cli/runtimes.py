@@ -1,4 +1,4 @@
-"""`fassd runtimes`: what can execute networks here, and what would."""
+"""`fassd runtimes`: the runtimes of this machine, and which one is chosen."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from fassd.runtimes.rows import Choice, RuntimeRow
 
 
-@click.command("runtimes", short_help="Show what can execute networks here, and what would.")
+@click.command("runtimes", short_help="Show the runtimes of this machine, and which one is chosen.")
 @options.as_json
 def runtimes_command(as_json: bool) -> None:
-    """Show what can execute networks here, what would be picked for each network, and why."""
+    """Show the runtimes of this machine, which one is chosen for the networks, and why."""
     from fassd.core.machine import describe_machine
     from fassd.networks.specs import NETWORKS
     from fassd.runtimes.cache import cache_folder
-    from fassd.runtimes.open import choose
+    from fassd.runtimes.open import choose_runtime
     from fassd.runtimes.rows import CHECKPOINT, RUNTIMES
 
-    machine, picked = describe_machine(), choose(CHECKPOINT)
+    machine, picked = describe_machine(), choose_runtime(CHECKPOINT)
     if as_json:
         values = {
             "processor": machine.processor,
@@ -68,22 +68,22 @@ def _print(machine: Machine, rows: list[RuntimeRow], picked: Choice, cache: Path
     from rich.markup import escape
 
     console = Console(highlight=False)
-    # On a terminal lines end between words; whatever reads a pipe gets them whole.
+    # Lines are wrapped on a terminal only, so that programs that read a pipe get complete lines.
     console.soft_wrap = not console.is_terminal
-    able = ", ".join(machine.instructions) or "nothing that matters here"
+    able = ", ".join(machine.instructions) or "no instructions that matter here"
     cores = "1 core" if machine.cores == 1 else f"{machine.cores} cores"
     console.print(f"[bold]{escape(machine.processor)}[/], {cores}: {able}\n")
     for row in rows:
         found = f"{row.package} {row.version}" if row.version else f"[yellow]{row.package} is not installed[/]"
-        remedy = "" if row.version or not row.extra else f": pip install 'fassd\\[{row.extra}]'"
+        fix = "" if row.version or not row.extra else f": pip install 'fassd\\[{row.extra}]'"
         devices = "cpu and cuda" if row.gpu else "cpu"
-        console.print(f"[bold]{row.name}[/]  {found}{remedy}")
+        console.print(f"[bold]{row.name}[/]  {found}{fix}")
         console.print(f"  [dim]{row.summary}[/]")
         console.print(f"  {devices}; {', '.join(row.precisions)}; opens {' and '.join(row.modules)}")
     console.print(
-        f"\nEvery network is answered by [bold]{picked.row.name}[/] on {picked.device} in {picked.precision}: "
+        f"\nEvery network runs on [bold]{picked.row.name}[/], device {picked.device}, in {picked.precision}: "
         f"{picked.why}."
     )
-    console.print("An exported file is answered by the runtime it was made for.", style="dim")
+    console.print("An exported file runs on the runtime that it was made for.", style="dim")
     kept = f"in {escape(str(cache))}" if cache else "nowhere: there is no home folder, and FASSD_CACHE names none"
     console.print(f"Compiled graphs are kept {kept}.", style="dim")

@@ -10,8 +10,8 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFilter
 
 from fassd.core.labels import LabelClass, LabelSpace
-from fassd.exports.agreement import BORDER, Compared, Disagreement, percent, worst_cases
-from fassd.exports.layer_drift import Drift
+from fassd.exports.agreement import BORDER, ComparedCase, Disagreement, percent_below_100, worst_cases
+from fassd.exports.layer_drift import LayerDrift
 from fassd.exports.result import Exported
 from fassd.media.page import Shot, jpeg, render
 from fassd.media.paint import colorize
@@ -61,29 +61,29 @@ def page(done: Exported) -> str:
 
 def _verdict(done: Exported) -> tuple[str, str]:
     """The verdict, and its reason."""
-    agreement, precision = done.agreement, done.order.precision
+    agreement, precision = done.agreement, done.config.precision
     if not done.kept:
         return "Refused and not left on disk", agreement.violations[0]
     verdict = "Agrees with its source" if precision == "float32" else f"Within the tolerance of {precision}"
-    reason = f"{percent(agreement.equal)} of the pixels are equal"
+    reason = f"{percent_below_100(agreement.equal)} of the pixels are equal"
     if agreement.source_iou is not None and agreement.export_iou is not None:
         reason = f"mean IoU {agreement.export_iou:.2%}, the source's {agreement.source_iou:.2%}; {reason}"
     return verdict, reason
 
 
 def _facts(done: Exported) -> Iterator[tuple[str, str]]:
-    order, agreement = done.order, done.agreement
+    config, agreement = done.config, done.agreement
     off_borders = agreement.inner_differing
-    tolerance = agreement.contract
-    each = f"{percent(tolerance.each)} of the pixels of every batch"
-    yield "weights", f"{order.weights} ({done.checkpoint.header.network})"
-    yield "file", f"{order.to}, {order.precision}, {'logits' if order.logits else 'class map'}, {done.bytes:,} bytes"
+    tolerance = agreement.tolerance
+    each = f"{percent_below_100(tolerance.min_equal_per_batch)} of the pixels of every batch"
+    yield "weights", f"{config.weights} ({done.checkpoint.header.network})"
+    yield "file", f"{config.to}, {config.precision}, {'logits' if config.logits else 'class map'}, {done.bytes:,} bytes"
     yield "sha-256", done.digest
     yield "source", f"the same weights by {done.source}"
-    if tolerance.iou_drop is not None and agreement.source_iou is not None:
-        yield "tolerance", f"mean IoU drops by at most {100 * tolerance.iou_drop:g} points; {each} are equal"
+    if tolerance.max_iou_drop is not None and agreement.source_iou is not None:
+        yield "tolerance", f"mean IoU drops by at most {100 * tolerance.max_iou_drop:g} points; {each} are equal"
     else:
-        yield "tolerance", f"{percent(tolerance.equal)} of all pixels are equal, {each}"
+        yield "tolerance", f"{percent_below_100(tolerance.min_equal)} of all pixels are equal, {each}"
     share = f"{100 * off_borders:.4f} %" if off_borders else "none"
     yield "off borders", f"{share} differ farther than {BORDER} pixels from a class border"
     if agreement.source_iou is not None and agreement.export_iou is not None:
@@ -91,10 +91,10 @@ def _facts(done: Exported) -> Iterator[tuple[str, str]]:
         yield "mean IoU", f"{ious}, on {done.labeled_images}"
     for key, value in done.facts.items():
         yield key.replace("_", " "), _fact(value)
-    for violation in agreement.told:
+    for violation in agreement.main_violations:
         yield "violation", violation
-    if done.remedy:
-        yield "fix", done.remedy
+    if done.fix:
+        yield "fix", done.fix
 
 
 def _fact(value: object) -> str:
@@ -103,13 +103,13 @@ def _fact(value: object) -> str:
     return f"{len(value)}: {', '.join(value[:12])}{', ...' if len(value) > 12 else ''}" if value else "none"
 
 
-def _case(one: Compared) -> tuple[str, str, str, str, str]:
+def _case(one: ComparedCase) -> tuple[str, str, str, str, str]:
     size = f"{one.images} x {one.width} x {one.height}" if one.images > 1 else f"{one.width} x {one.height}"
-    equal = one.problem or percent(1 - one.differing / one.pixels)
+    equal = one.problem or percent_below_100(1 - one.differing / one.pixels)
     return one.name, size, equal, f"{one.differing:,}", f"{one.inner_differing:,}"
 
 
-def _layers(drift: Drift) -> list[tuple[str, str, bool]]:
+def _layers(drift: LayerDrift) -> list[tuple[str, str, bool]]:
     """Name, error, and whether it is the first to drift, of the layers around that one."""
     names = [one.layer for one in drift.layers]
     first = names.index(drift.first) if drift.first else len(names) - 1

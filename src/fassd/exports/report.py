@@ -1,4 +1,4 @@
-"""How an export compares with its source, for programs."""
+"""The report on an export as JSON."""
 
 from __future__ import annotations
 
@@ -9,38 +9,37 @@ from typing import Any
 import msgspec
 
 from fassd.core.machine import describe_machine
-from fassd.exports.layer_drift import LayerError
 from fassd.exports.result import Exported
 from fassd.networks.graph import CLASS_MAP, LOGITS
 
 
 def as_json(done: Exported) -> dict[str, Any]:
-    """The report for programs: shares are fractions, sizes pixels."""
-    order, agreement, drift = done.order, done.agreement, done.drift
+    """The report as a JSON object: shares are fractions 0 to 1, sizes are in pixels."""
+    config, agreement, drift = done.config, done.agreement, done.drift
     drop = None
     if agreement.source_iou is not None and agreement.export_iou is not None:
         drop = agreement.source_iou - agreement.export_iou
     return {
         "file": str(done.path),
         "kept": done.kept,
-        "breaches": list(agreement.violations),
-        "kind": order.to,
-        "precision": order.precision,
-        "ends_in": LOGITS if order.logits else CLASS_MAP,
+        "violations": list(agreement.violations),
+        "kind": config.to,
+        "precision": config.precision,
+        "ends_in": LOGITS if config.logits else CLASS_MAP,
         "bytes": done.bytes,
         "sha256": done.digest,
-        "weights": order.weights,
+        "weights": config.weights,
         "network": done.checkpoint.header.network,
         "compared_with": done.source,
-        "remedy": done.remedy,
-        "contract": asdict(agreement.contract),
+        "fix": done.fix,
+        "tolerance": asdict(agreement.tolerance),
         "equal": agreement.equal,
         "differing_away_from_borders": agreement.inner_differing,
         "mean_iou": None
         if drop is None
         else {
-            "data": order.data,
-            "split": order.split,
+            "data": config.data,
+            "split": config.split,
             "images": agreement.labeled,
             "available": done.available,
             "source": agreement.source_iou,
@@ -48,13 +47,11 @@ def as_json(done: Exported) -> dict[str, Any]:
             "drop": drop,
         },
         "first_drifting_layer": drift.first if drift else None,
-        "layers": [_layer(one) for one in drift.layers] if drift else None,
+        # JSON has no infinity.
+        "layers": [{"layer": one.layer, "error": one.error if isfinite(one.error) else None} for one in drift.layers]
+        if drift
+        else None,
         "cases": [asdict(one) for one in agreement.cases],
         "details": done.facts,
         "machine": msgspec.to_builtins(describe_machine()),
     }
-
-
-def _layer(one: LayerError) -> dict[str, Any]:
-    """JSON knows no infinity."""
-    return {"layer": one.layer, "error": one.error if isfinite(one.error) else None}

@@ -1,4 +1,4 @@
-"""What an export is asked for, and what it came to."""
+"""What an export is asked for, and what came of it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from fassd.core.checkpoint import Checkpoint
 from fassd.exports.agreement import Agreement
-from fassd.exports.layer_drift import Drift
+from fassd.exports.layer_drift import LayerDrift
 from fassd.runtimes.exported import Facts
 
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What is to be exported, and how it is to be judged.
+    """What is to be exported, and what it is compared on.
 
     Attributes:
         weights: the name of shipped weights, or a checkpoint.
@@ -21,11 +21,11 @@ class ExportConfig:
         out: the file; None: named after the weights, in the current folder.
         precision: "float32", "bfloat16" or "int8".
         logits: end in coarse logits instead of class maps.
-        calibrate: for int8, "KIND:PATH" (its split train), or pictures as `fassd predict` takes them.
-        at_most: for int8, points of mean IoU on `data` that it may lose; layers that cost more stay in floating point.
-        data: "KIND:PATH" whose labeled images are compared too; None: none.
+        calibrate: for int8, "KIND:PATH" (its split train), or images as `fassd predict` takes them.
+        max_iou_drop: for int8, largest loss of mean IoU on `data` in points, 0 to 100; costly layers stay in float.
+        data: "KIND:PATH" whose labeled images are compared as well; None: none.
         split: of these.
-        images: pictures to compare on, as `fassd predict` takes them; without these and `data`, those that ship.
+        images: to compare on, as `fassd predict` takes them; without these and `data`, those that ship.
         force: an earlier file may be replaced.
     """
 
@@ -35,7 +35,7 @@ class ExportConfig:
     precision: str = "float32"
     logits: bool = False
     calibrate: str | None = None
-    at_most: float | None = None
+    max_iou_drop: float | None = None
     data: str | None = None
     split: str = "val"
     images: tuple[str, ...] = ()
@@ -44,37 +44,37 @@ class ExportConfig:
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export came to.
+    """What came of an export.
 
     Attributes:
-        order: what was asked for, the file's name filled in.
+        config: what was asked for, the file's name filled in.
         checkpoint: the source.
         source: name and precision of the runtime that the file was compared with.
         facts: of the written file.
-        agreement: how the two compare.
-        available: how many labeled images there are; `agreement` says how many of them were compared.
-        drift: where they part; None where the contract is kept.
-        bytes: of the files, together.
+        agreement: the comparison of the two.
+        available: number of labeled images in the split; `agreement` tells how many of them were compared.
+        drift: the first layer that differs; None if the file was kept.
+        bytes: of all its files.
         digest: SHA-256 of the first file.
-        replaced: whether an earlier file gave way.
+        replaced: whether an earlier file was replaced.
     """
 
-    order: ExportConfig
+    config: ExportConfig
     checkpoint: Checkpoint
     source: str
     facts: Facts
     agreement: Agreement
     available: int
-    drift: Drift | None
+    drift: LayerDrift | None
     bytes: int
     digest: str
     replaced: bool
 
     @property
     def path(self) -> Path:
-        """The first of the files."""
-        assert self.order.out is not None
-        return self.order.out
+        """The first of its files."""
+        assert self.config.out is not None
+        return self.config.out
 
     @property
     def kept(self) -> bool:
@@ -84,7 +84,7 @@ class Exported:
     @property
     def labeled_images(self) -> str:
         """What the mean IoU was measured on, for people."""
-        count, data = self.agreement.labeled, f"{self.order.data} {self.order.split}"
+        count, data = self.agreement.labeled, f"{self.config.data} {self.config.split}"
         return f"{count} images of {data}" if count == self.available else f"{count} of {self.available} in {data}"
 
     @property
@@ -93,22 +93,23 @@ class Exported:
         return reports_on(self.path, self.kept)
 
     @property
-    def remedy(self) -> str:
-        """What to try where the contract is missed though no layer is wrong; empty where nothing is to be done."""
-        if self.kept or self.drift is None or self.drift.first is not None or self.order.precision == "float32":
+    def fix(self) -> str:
+        """What to try if the tolerance is exceeded though no layer drifts; empty otherwise."""
+        if self.kept or self.drift is None or self.drift.first is not None or self.config.precision == "float32":
             return ""
-        if self.order.precision == "bfloat16":
+        if self.config.precision == "bfloat16":
             return "these images lie near the borders between classes for these weights; use --precision float32"
-        if self.order.data is None:
+        if self.config.data is None:
             return "calibrate on images more like these, or name labeled --data: the mean IoU decides then"
-        if self.order.to == "openvino" and self.order.at_most is None:
-            return "--at-most 0.5 keeps layers in floating point until it holds"
+        if self.config.to == "openvino" and self.config.max_iou_drop is None:
+            return "--max-iou-drop 0.5 keeps costly layers in floating point"
         return "calibrate on more images, or on images more like these"
 
 
 def reports_on(path: Path, kept: bool) -> tuple[Path, Path]:
-    """Where the reports on an exported file are, as JSON and as a page; those on one that was refused have names of
-    their own, so that an earlier file keeps its reports.
+    """The reports on an exported file, as JSON and as a page.
+
+    Those on a refused file have names of their own, so that an earlier file keeps its reports.
     """
     json_, page = (path.with_name(f"{path.name}.{'report' if kept else 'refused'}{end}") for end in (".json", ".html"))
     return json_, page

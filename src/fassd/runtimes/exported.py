@@ -1,7 +1,7 @@
-"""The kinds of files that networks are exported to, one row each, and what each can be asked.
+"""The formats that networks are exported to, one row each, and what their writers and files have in common.
 
-An exported file is judged as others will run it: by its library alone, from its own bytes, whatever `open_runtime`
-would do faster with it.
+An exported file is judged as others will run it: read from disk and executed by its library alone, without the faster
+ways that `open_runtime` has.
 """
 
 from __future__ import annotations
@@ -21,33 +21,36 @@ from fassd.core.errors import MissingExtra
 Array = np.ndarray[Any, Any]
 
 LayerMaps = dict[str, Array]
-"""What each convolution gives, its norm included, by the name of its weights, in the order of computation:
-(N, channels, height, width). Halves of a convolution that a graph computes apart are added up."""
-
+"""The output of each convolution after its BatchNorm layer, by the name of its weights, in the order of computation:
+(N, channels, height, width). Where a graph computes a convolution in two halves, this is their sum."""
 
 Facts = dict[str, Any]
-"""What is worth telling about a written file, by name, for a report."""
+"""Facts about a written file for its report, by name."""
 
 
 class ExportedFile(Protocol):
     """A file of a network, executed by its library alone."""
 
-    def answer(self, images: Images) -> Array:
-        """uint8 (N, H, W, 3) RGB images to what the file ends in: (N, H, W) class maps or (N, classes, h, w) logits."""
+    def run(self, images: Images) -> Array:
+        """The file's output: (N, H, W) class maps or (N, classes, h, w) logits.
+
+        Args:
+            images: (N, H, W, 3) uint8 RGB.
+        """
         ...
 
     def layers(self, images: Images) -> LayerMaps:
-        """What its layers give for images; none where the file's layers have no names."""
+        """The maps of its layers for images; empty if the file's layers have no names."""
         ...
 
 
 @dataclass(frozen=True)
-class Bound:
+class AccuracyBound:
     """How much int8 may cost; layers that cost more stay in floating point.
 
     Attributes:
         score: of a file that ends in logits, for example its mean IoU (0 to 1) on labeled images; higher is better.
-        largest_drop: of that score, below the network in float32.
+        largest_drop: of that score, compared with the network in floating point.
     """
 
     score: Callable[[ExportedFile], float]
@@ -59,31 +62,31 @@ class ExportSpec:
     """What is to be written.
 
     Attributes:
-        checkpoint: header and weights, a whole network.
+        checkpoint: header and weights of a complete network.
         ending: `graph.LOGITS` or `graph.CLASS_MAP`.
         precision: "float32", "bfloat16" or "int8".
         calibration: for int8, the images that ranges are measured on, (1, H, W, 3) uint8 each.
-        bound: for int8, what it may cost; None: whatever it costs.
+        bound: for int8, how much it may cost; None: no bound.
     """
 
     checkpoint: Checkpoint
     ending: str
     precision: str
     calibration: Sequence[Images] = ()
-    bound: Bound | None = None
+    bound: AccuracyBound | None = None
 
 
 @dataclass(frozen=True)
 class ExportKind:
-    """One kind of file.
+    """One format of exported files.
 
     Attributes:
         name: what users type.
-        module: that writes and executes it, loaded on use: `write(draft, path)`, `open_alone(path, precision)`.
-        suffixes: of the files that belong together; the first is what users name.
+        module: loaded on use; it has `write(spec, path)` and `open_alone(path, precision)`.
+        suffixes: of the files that belong together; users name the first.
         precisions: that it can be written in.
-        packages: that writing and checking need, with the extra that brings each.
-        instead: what to do where a precision cannot be had.
+        packages: (package, extra that installs it) for what writing and executing need.
+        instead: what to do if a precision is not supported.
     """
 
     name: str
@@ -93,22 +96,22 @@ class ExportKind:
     packages: tuple[tuple[str, str], ...]
     instead: str
 
-    def write(self, draft: ExportSpec, path: Path) -> Facts:
-        """Writes the file or files, and returns what is worth telling about them.
+    def write(self, spec: ExportSpec, path: Path) -> Facts:
+        """Writes the file or files, and returns facts about them.
 
         Raises:
             MissingExtra: a package is not installed.
             FileError: the folder cannot be written.
         """
-        facts: Facts = self._call("write", draft, path)
+        facts: Facts = self._call("write", spec, path)
         return facts
 
     def open_alone(self, path: Path, precision: str) -> ExportedFile:
-        """A file of this kind that was written, as others will run it.
+        """Opens a written file as others will run it.
 
         Args:
             path: the first of its files.
-            precision: that it was written in; where its library leaves the choice to whoever opens it, this one.
+            precision: that it was written in. Where the library lets the caller choose, it computes in this one.
         """
         opened: ExportedFile = self._call("open_alone", path, precision)
         return opened
@@ -138,7 +141,7 @@ _ROWS = (
         (".onnx",),
         ("float32", "int8"),
         (("onnx", "onnx"), ("onnxruntime", "onnx")),
-        "on processors ONNX Runtime computes convolutions in float32 or int8; for bfloat16 use --to openvino",
+        "ONNX Runtime computes convolutions on CPUs in float32 or int8; for bfloat16 use --to openvino",
     ),
     ExportKind(
         "torch",

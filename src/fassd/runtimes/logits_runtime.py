@@ -53,7 +53,7 @@ class FusedRuntime(OpenedNetwork, ABC):
         self,
         images: Images,
         size: tuple[int, int] | None = None,
-        among: Sequence[int] | None = None,
+        classes: Sequence[int] | None = None,
         stages: Stages | None = None,
     ) -> ClassMaps:
         """See `Runtime.segment`."""
@@ -63,7 +63,7 @@ class FusedRuntime(OpenedNetwork, ABC):
 
             shape = images.shape[1:3] if size is None else size
             with stages.timed(CLASS_MAP):
-                return upsample_argmax(logits, shape, layout=self.layout, among=among, threads=self._threads)
+                return upsample_argmax(logits, shape, layout=self.layout, among=classes, threads=self._threads)
 
     def logits(self, images: Images) -> Logits:
         """See `Runtime.logits`."""

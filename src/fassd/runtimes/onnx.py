@@ -75,7 +75,7 @@ def open_file(path: Path, choice: Choice, streams: int) -> ONNXRuntime:
     model, header = read_model(path)
     quantized = is_quantized(model)
     if choice.precision != AUTO and (choice.precision == "int8") != quantized:
-        raise UsageError(f"{path} is {'an int8' if quantized else 'no int8'} network; leave --precision out")
+        raise UsageError(f"{path} is {'an' if quantized else 'not an'} int8 network; omit --precision")
     try:
         return ONNXRuntime(path, model, header, "int8" if quantized else "float32", streams)
     except Exception as error:

@@ -20,14 +20,14 @@ _SUMMANDS = ("Conv", "Resize", "Slice")
 _ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 
 
-def write(draft: ExportSpec, path: Path) -> Facts:
+def write(spec: ExportSpec, path: Path) -> Facts:
     """Writes a network as ONNX, checked by ONNX's own rules."""
-    model = build_model(draft.checkpoint.header, draft.checkpoint.arrays, draft.ending)
+    model = build_model(spec.checkpoint.header, spec.checkpoint.arrays, spec.ending)
     facts: Facts = {"opset": model.opset_import[0].version}
-    if draft.precision == "int8":
-        model = quantize(model, draft.calibration)
+    if spec.precision == "int8":
+        model = quantize(model, spec.calibration)
         inside, outside = told_apart(model)
-        facts |= {"calibrated_on": len(draft.calibration), "int8_layers": inside, "floating_layers": outside}
+        facts |= {"calibrated_on": len(spec.calibration), "int8_layers": inside, "floating_layers": outside}
     onnx.checker.check_model(model, full_check=True)
     write_model(model, path)
     return facts
@@ -45,10 +45,10 @@ class ONNXFile:
         self._model = model
         self._session = _session(model)
 
-    def answer(self, images: Images) -> Array:
+    def run(self, images: Images) -> Array:
         """See `ExportedFile`."""
-        answer: Array = self._session.run(None, {IMAGES: images})[0]
-        return answer
+        output: Array = self._session.run(None, {IMAGES: images})[0]
+        return output
 
     def layers(self, images: Images) -> LayerMaps:
         """See `ExportedFile`."""

@@ -1,7 +1,4 @@
-"""Which runtime, device and precision answer best here, and why.
-
-From weights to a runtime.
-"""
+"""From weights to a runtime: which runtime, device and precision run them fastest on this machine, and why."""
 
 from __future__ import annotations
 
@@ -13,12 +10,66 @@ from pathlib import Path
 
 from fassd.core.catalog import DEFAULT_WEIGHTS, WEIGHTS, locate_weights
 from fassd.core.errors import CheckpointError, FassdError, MissingExtra, UnknownName, UsageError
-from fassd.runtimes.rows import AUTO, CHECKPOINT, PRECISIONS, RUNTIMES, Choice, RuntimeRow
+from fassd.runtimes.rows import AUTO, CHECKPOINT, PRECISIONS, RUNTIMES, Choice, RuntimeRow, weights_suffix
 from fassd.runtimes.runtime import Runtime
 
 
-def choose(suffix: str, runtime: str = AUTO, device: str = AUTO, precision: str = AUTO) -> Choice:
-    """Settles what was left open; what was said stays.
+def open_runtime(
+    weights: str | Path = DEFAULT_WEIGHTS,
+    device: str = AUTO,
+    precision: str = AUTO,
+    runtime: str = AUTO,
+    streams: int = 1,
+) -> Runtime:
+    """Opens weights on the fastest runtime of this machine, or on the one asked for.
+
+    Args:
+        weights: the name of shipped weights, a checkpoint file, or an exported file (.xml of OpenVINO, .onnx, .pt2).
+        device: "cpu", "cuda" or "cuda:N"; "auto" takes a GPU if PyTorch can use one.
+        precision: "float32", "bfloat16" or, for shipped and exported files, "int8"; "auto" takes the fastest that the
+            device computes natively, never int8. On average over images at least 99.5 % of its pixels agree with
+            float32; of the worst single image measured, 98.9 % did.
+        runtime: "openvino", "onnx", "pytorch", "pytorch-compiled", or "auto".
+        streams: number of threads that will call at once; each gets its share of the processor's cores.
+
+    Raises:
+        UnknownName, CheckpointError: no such weights or runtime, or a damaged or foreign file.
+        MissingExtra, FassdError: the runtime's package is not installed.
+        UsageError: the device does not exist, `streams` is below 1, or the options do not go together.
+    """
+    if not isinstance(streams, Integral) or streams < 1:
+        raise UsageError(f"streams is {streams}; expected at least 1 thread")
+    path = _file_of(str(weights), precision, runtime)
+    choice = choose_runtime(weights_suffix(path), runtime, device, precision)
+    try:
+        opened: Runtime = import_module(choice.row.modules[choice.suffix]).open_file(path, choice, streams)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "onnx", "onnxruntime", "openvino"):
+            raise
+        raise MissingExtra(error.name, choice.row.extra or "all", f"the runtime {choice.row.name}") from None
+    return opened
+
+
+def _file_of(weights: str, precision: str, runtime: str) -> Path:
+    """The file to open. Shipped weights have an int8 form in a file of its own."""
+    path = locate_weights(weights)
+    if weights in WEIGHTS and precision == "int8":
+        path = WEIGHTS[weights].int8
+        if runtime in RUNTIMES and runtime != "openvino":
+            raise UsageError(
+                f"in int8 {weights} runs on openvino only, not on {runtime}; omit --runtime or --precision"
+            )
+    if path.is_dir():
+        raise CheckpointError(path, "is a folder; name the checkpoint or the exported file inside")
+    if not path.is_file():
+        raise CheckpointError(path, "there is no such file; give a checkpoint, an exported file or a shipped name")
+    if path.suffix.lower() == ".bin" and path.with_suffix(".xml").is_file():
+        raise CheckpointError(path, f"is the weights of a pair; name the other file, {path.with_suffix('.xml').name}")
+    return path
+
+
+def choose_runtime(suffix: str, runtime: str = AUTO, device: str = AUTO, precision: str = AUTO) -> Choice:
+    """Decides what is left at "auto".
 
     Args:
         suffix: of the file, ".safetensors" for a checkpoint.
@@ -27,36 +78,38 @@ def choose(suffix: str, runtime: str = AUTO, device: str = AUTO, precision: str 
         precision: "float32", "bfloat16", "int8" or "auto".
 
     Raises:
-        UnknownName: no such runtime.
-        UsageError: no such device or precision, or these do not go together.
+        UnknownName: no such runtime or precision.
+        UsageError: no such device, or the options do not go together.
         MissingExtra, FassdError: the runtime's package is not installed.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(device)):
         raise UsageError(f"device '{device}' is not one that fassd uses; use auto, cpu, cuda or cuda:N")
     if precision not in (AUTO, *PRECISIONS):
         raise UnknownName("precision", precision, (AUTO, *PRECISIONS))
-    row, why = _row(suffix, runtime, device)
-    _check_device(row, suffix, device, precision)
+    row, why = _choose_row(suffix, runtime, device)
+    if device.startswith("cuda"):
+        _check_gpu(row, suffix, device, precision)
     if row.version is None:
-        raise _missing(row)
+        if row.extra is not None:
+            raise MissingExtra(row.package, row.extra, f"the runtime {row.name}")
+        raise FassdError(f"the runtime {row.name} needs the package '{row.package}': install it, or reinstall fassd")
     if device == AUTO:
         device = "cuda" if row.gpu and runtime == AUTO and suffix == CHECKPOINT and _has_gpu() else "cpu"
-    precision, reason = _precision(row, suffix, device, precision)
+    precision, reason = _choose_precision(row, suffix, device, precision)
     return Choice(row, suffix, device, precision, f"{why}; {reason}")
 
 
-def _row(suffix: str, runtime: str, device: str) -> tuple[RuntimeRow, str]:
+def _choose_row(suffix: str, runtime: str, device: str) -> tuple[RuntimeRow, str]:
+    """The runtime, and why."""
     if runtime not in (AUTO, *RUNTIMES):
         raise UnknownName("runtime", runtime, (AUTO, *RUNTIMES))
     able = [row for row in RUNTIMES.values() if suffix in row.modules]
     if runtime != AUTO:
         if RUNTIMES[runtime] not in able:
-            raise UsageError(
-                f"{suffix} files are opened by the runtime {able[0].name}, not by {runtime}; leave --runtime out"
-            )
+            raise UsageError(f"{suffix} files run on {able[0].name}, not on {runtime}; omit --runtime")
         return RUNTIMES[runtime], "as asked"
     if suffix != CHECKPOINT:
-        return able[0], f"what {suffix} files are made for"
+        return able[0], f"the runtime of {suffix} files"
     if device.startswith("cuda"):
         return RUNTIMES["pytorch"], f"the runtime for {device}"
     if device == AUTO and _has_gpu():
@@ -67,45 +120,28 @@ def _row(suffix: str, runtime: str, device: str) -> tuple[RuntimeRow, str]:
     return able[0], "the fastest on a processor"
 
 
-def _check_device(row: RuntimeRow, suffix: str, device: str, precision: str) -> None:
-    """Refuses a GPU for what is answered on the processor alone."""
-    if not device.startswith("cuda"):
-        return
+def _check_gpu(row: RuntimeRow, suffix: str, device: str, precision: str) -> None:
+    """Refuses a GPU for what runs on the CPU only."""
     if precision == "int8":
-        raise UsageError(f"int8 is answered on the cpu alone; leave --device out, or --precision for {device}")
+        raise UsageError(f"int8 runs on the cpu only; omit --device, or omit --precision for {device}")
     if suffix != CHECKPOINT:
         raise UsageError(
-            f"exported files ({suffix}) are answered on the cpu alone; leave --device out, or name the checkpoint "
-            "that it was made of"
+            f"exported files ({suffix}) run on the cpu only; omit --device, or name the checkpoint instead"
         )
     if not row.gpu:
-        raise UsageError(f"the runtime {row.name} answers on the cpu alone; leave --runtime out for {device}")
+        raise UsageError(f"the runtime {row.name} runs on the cpu only; omit --runtime for {device}")
 
 
-def _missing(row: RuntimeRow) -> FassdError:
-    if row.extra is not None:
-        return MissingExtra(row.package, row.extra, f"the runtime {row.name}")
-    return FassdError(f"the runtime {row.name} needs the package '{row.package}': install it, or reinstall fassd")
-
-
-def _has_gpu() -> bool:
-    """Whether PyTorch finds a GPU; it is only asked, which takes a second, where a driver is there."""
-    if RUNTIMES["pytorch"].version is None or not (Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi")):
-        return False
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def _precision(row: RuntimeRow, suffix: str, device: str, asked: str) -> tuple[str, str]:
+def _choose_precision(row: RuntimeRow, suffix: str, device: str, asked: str) -> tuple[str, str]:
+    """The precision, and why."""
     if asked not in (AUTO, *row.precisions):
         kinds = " or ".join(row.precisions)
-        remedy = "leave --precision or --runtime out" if suffix == CHECKPOINT else "leave --precision out"
-        raise UsageError(f"the runtime {row.name} computes in {kinds}, not in {asked}; {remedy}")
+        fix = "omit --precision or --runtime" if suffix == CHECKPOINT else "omit --precision"
+        raise UsageError(f"the runtime {row.name} computes in {kinds}, not in {asked}; {fix}")
     if asked == "int8" and suffix == CHECKPOINT:
         raise UsageError(
-            f"a checkpoint is no int8 network: make one with 'fassd export WEIGHTS --to {row.name} --precision int8 "
-            "--calibrate KIND:PATH', and name that file"
+            f"a checkpoint is not an int8 network: make one with 'fassd export WEIGHTS --to {row.name} --precision "
+            "int8 --calibrate KIND:PATH', and name that file"
         )
     native = _has_bfloat16(row, device)
     if asked == "bfloat16" and row.name == "openvino" and not native:
@@ -119,9 +155,18 @@ def _precision(row: RuntimeRow, suffix: str, device: str, asked: str) -> tuple[s
     return "float32", "the reference's precision" if row.gpu else "this processor does not multiply in bfloat16"
 
 
+def _has_gpu() -> bool:
+    """Whether PyTorch finds a GPU. Asking takes a second, so it is asked only if there is a driver."""
+    if RUNTIMES["pytorch"].version is None or not (Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi")):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _has_bfloat16(row: RuntimeRow, device: str) -> bool:
     if row.name == "openvino":
-        from fassd.runtimes.openvino import has_bfloat16
+        from fassd.runtimes.openvino_core import has_bfloat16
 
         return has_bfloat16()
     if device != "cpu":
@@ -129,61 +174,3 @@ def _has_bfloat16(row: RuntimeRow, device: str) -> bool:
 
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return False
-
-
-def open_runtime(
-    weights: str | Path = DEFAULT_WEIGHTS,
-    device: str = AUTO,
-    precision: str = AUTO,
-    runtime: str = AUTO,
-    streams: int = 1,
-) -> Runtime:
-    """Opens weights on the runtime that executes them best here.
-
-    Args:
-        weights: the name of shipped weights, a checkpoint file, or an exported file (.xml of OpenVINO, .onnx).
-        device: "cpu", "cuda" or "cuda:N"; "auto" takes a GPU where PyTorch can use one.
-        precision: "float32", "bfloat16" or, for shipped and exported files, "int8"; "auto" takes the fastest that the
-            device computes natively, never int8. On average over images at least 99.5 % of its pixels agree with
-            float32; of the worst single image measured, 98.9 % did.
-        runtime: "openvino", "onnx", "pytorch", "pytorch-compiled", or "auto".
-        streams: how many threads will call at once, each on its share of the processor's cores.
-
-    Raises:
-        UnknownName, CheckpointError: no such weights or runtime, or a damaged or foreign file.
-        MissingExtra, FassdError: the runtime's package is not installed.
-        UsageError: the device is not there, no stream is asked for, or these do not go together.
-    """
-    if not isinstance(streams, Integral) or streams < 1:
-        raise UsageError(f"streams are {streams}; at least 1 thread has to call")
-    path = _file_of(str(weights), precision, runtime)
-    # Whatever has no suffix of its own is opened as a checkpoint, which says what is wrong with it.
-    known = {suffix for row in RUNTIMES.values() for suffix in row.modules}
-    suffix = path.suffix.lower() if path.suffix.lower() in known else CHECKPOINT
-    choice = choose(suffix, runtime, device, precision)
-    try:
-        opened: Runtime = import_module(choice.row.modules[suffix]).open_file(path, choice, streams)
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "onnx", "onnxruntime", "openvino"):
-            raise
-        raise MissingExtra(error.name, choice.row.extra or "all", f"the runtime {choice.row.name}") from None
-    return opened
-
-
-def _file_of(weights: str, precision: str, runtime: str) -> Path:
-    """The file to open: shipped weights have a form in int8 of their own."""
-    path = locate_weights(weights)
-    if weights in WEIGHTS and precision == "int8":
-        path, own = WEIGHTS[weights].int8, "openvino"
-        if runtime in RUNTIMES and runtime != own:
-            raise UsageError(
-                f"in int8 {weights} is answered by the runtime {own}, not by {runtime}; leave --runtime or "
-                "--precision out"
-            )
-    if path.is_dir():
-        raise CheckpointError(path, "is a folder; name the checkpoint or the exported file inside")
-    if not path.is_file():
-        raise CheckpointError(path, "there is no such file; give a checkpoint, an exported file or a shipped name")
-    if path.suffix.lower() == ".bin" and path.with_suffix(".xml").is_file():
-        raise CheckpointError(path, f"is the weights of a pair; name the other file, {path.with_suffix('.xml').name}")
-    return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,16 +23,13 @@ from fassd.networks.weights import check_checkpoint
 from fassd.runtimes import cache as graph_cache
 from fassd.runtimes import openvino_graph
 from fassd.runtimes.logits_runtime import FusedRuntime
+from fassd.runtimes.openvino_core import best_precision, core, precision_hint, processor
 from fassd.runtimes.openvino_file import is_quantized, read_model
 from fassd.runtimes.openvino_without_telemetry import openvino
 from fassd.runtimes.rows import AUTO, CHECKPOINT, Choice
 from fassd.runtimes.runtime import NETWORK, Stages
 
 _SIZES_KEPT = 4
-# Instruction sets without bfloat16, by the names under which oneDNN, which computes for OpenVINO, is told the most that
-# it may use. OpenVINO looks at the processor alone: it would ask for bfloat16 in vain, and get NaN beside int8.
-_WITHOUT_BFLOAT16 = ("sse41", "avx", "avx2", "avx2_vnni", "avx512_core", "avx512_core_vnni")
-_HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 @dataclass(frozen=True)
@@ -70,8 +66,8 @@ class OpenVINORuntime(FusedRuntime):
 
     def __init__(self, body: Body, header: Header, precision: str, streams: int = 1) -> None:
         super().__init__(body.path, header, precision, streams)
-        # What a quantized network does not compute in int8, it computes in bfloat16 where the processor can.
-        self._rest = precision if precision in _HINTS else best_precision()
+        # Layers of a quantized network that are not in int8 compute in bfloat16 if the processor can.
+        self._float_precision = best_precision() if precision == "int8" else precision
         self._body = body
         self._streams = streams
         self._graphs: OrderedDict[tuple[int, ...], _Graph] = OrderedDict()
@@ -97,7 +93,7 @@ class OpenVINORuntime(FusedRuntime):
             return self._graphs[shape]
 
     def _compile(self, shape: tuple[int, ...]) -> openvino.CompiledModel:
-        settings = {"INFERENCE_PRECISION_HINT": _HINTS[self._rest], "NUM_STREAMS": self._streams}
+        settings = {**precision_hint(self._float_precision), "NUM_STREAMS": self._streams}
         made_by = _drawing(), openvino.get_version(), processor()
         key = graph_cache.key_of(self._body.digest, shape, sorted(settings.items()), *made_by)
         if (stored := graph_cache.load(key)) is not None:
@@ -134,37 +130,6 @@ class _Graph:
 
 
 @cache
-def core() -> openvino.Core:
-    """OpenVINO's entrance, made once."""
-    return openvino.Core()
-
-
-@cache
-def has_bfloat16() -> bool:
-    """Whether the processor multiplies in bfloat16, and may; where it does not, OpenVINO leaves BF16 out."""
-    return _most_allowed() not in _WITHOUT_BFLOAT16 and "BF16" in core().get_property(
-        "CPU", "OPTIMIZATION_CAPABILITIES"
-    )
-
-
-def _most_allowed() -> str:
-    """The instruction set that oneDNN is told not to go beyond; empty where it is not told."""
-    return (os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "").lower()
-
-
-@cache
-def processor() -> str:
-    """The processor's name, what it can do and may: compiled graphs fit no other."""
-    found = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return f"{core().get_property('CPU', 'FULL_DEVICE_NAME')} {' '.join(sorted(found))} {_most_allowed()}"
-
-
-def best_precision() -> str:
-    """The fastest that the processor computes natively."""
-    return "bfloat16" if has_bfloat16() else "float32"
-
-
-@cache
 def _drawing() -> str:
     """Digest of the code that draws graphs: those drawn by other code are not found in the cache."""
     sources = (Path(module.__file__ or "").read_bytes() for module in (graph, openvino_graph))
@@ -195,7 +160,7 @@ def _open_exported(path: Path, asked: str, streams: int) -> OpenVINORuntime:
     model, header = read_model(path)
     quantized = is_quantized(model)
     if asked != AUTO and (asked == "int8") != quantized:
-        raise UsageError(f"{path} is {'an int8' if quantized else 'no int8'} network; leave --precision out")
+        raise UsageError(f"{path} is {'an' if quantized else 'not an'} int8 network; omit --precision")
     precision = "int8" if quantized else best_precision() if asked == AUTO else asked
     digest = hashlib.sha256(path.read_bytes() + path.with_suffix(".bin").read_bytes()).hexdigest()
     # A file that ends in class maps is cut at its logits: the compiled kernel is faster than what follows them.

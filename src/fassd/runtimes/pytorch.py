@@ -50,7 +50,7 @@ class TorchRuntime(OpenedNetwork, ABC):
         self,
         images: Images,
         size: tuple[int, int] | None = None,
-        among: Sequence[int] | None = None,
+        classes: Sequence[int] | None = None,
         stages: Stages | None = None,
     ) -> ClassMaps:
         """See `Runtime.segment`."""
@@ -60,7 +60,7 @@ class TorchRuntime(OpenedNetwork, ABC):
                 logits = self._run(images)
                 self._wait()
             with stages.timed(CLASS_MAP):
-                maps: ClassMaps = class_map(logits, images.shape[1:3] if size is None else size, among).cpu().numpy()
+                maps: ClassMaps = class_map(logits, images.shape[1:3] if size is None else size, classes).cpu().numpy()
         return maps
 
     def logits(self, images: Images) -> Logits:

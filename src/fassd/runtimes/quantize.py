@@ -1,19 +1,19 @@
-"""Networks in int8: post-training quantization of an OpenVINO model, calibrated on the user's own images.
+"""Networks in int8: post-training quantization of an OpenVINO model, calibrated on the user's images.
 
-NNCF measures ranges and puts the roundings in. Ours is the rest:
+NNCF measures ranges and inserts the rounding. The rest is done here:
 
-- Kernels keep half of int8's range in every layer. A processor without VNNI adds two products of 8 bits in 16
-  (VPMADDUBSW): 2 * 255 * 127 does not fit and is cut off silently, 2 * 255 * 64 = 32640 does. A file is thus right on
-  every processor, whichever made it, and nothing needs to be known of the one that will run it.
-- The images' bytes go straight into the first convolution, the mean color being its zero point; see `_reading_bytes`.
-- Where accuracy is bounded, layers that cost too much are put back into floating point; see `_within`.
+- Kernels use half of int8's range in every layer. A processor without VNNI adds two 8-bit products in 16 bits
+  (VPMADDUBSW): 2 * 255 * 127 overflows and saturates silently, 2 * 255 * 64 = 32640 fits. A file is thus correct on
+  every processor, whichever one it was made on.
+- The first convolution reads the images' bytes, with the mean color as its zero point; see `_reading_bytes`.
+- With a bound on the loss of accuracy, costly layers are restored to floating point; see `_within`.
 """
 
 from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 
@@ -21,8 +21,11 @@ import numpy as np
 
 from fassd.core.arrays import Images
 from fassd.core.errors import MissingExtra, UsageError
+from fassd.core.numbers import evenly_spaced
 from fassd.networks.graph import IMAGES, Array
-from fassd.runtimes.openvino import core
+from fassd.runtimes.exported import AccuracyBound
+from fassd.runtimes.openvino_core import best_precision, compile_model
+from fassd.runtimes.openvino_file import OpenVINOFile, is_quantized
 from fassd.runtimes.openvino_without_telemetry import openvino
 
 op = openvino.opset13
@@ -32,28 +35,15 @@ _NCHW = np.array([0, 3, 1, 2], np.int64)
 
 
 @dataclass(frozen=True)
-class AccuracyControl:
-    """How much int8 may cost; layers that cost more stay in floating point.
-
-    Attributes:
-        score: of a model, higher is better, for example its mean IoU (0 to 1) on labeled images.
-        largest_drop: of that score, below the model in floating point.
-    """
-
-    score: Callable[[openvino.Model], float]
-    largest_drop: float = 0.003
-
-
-@dataclass(frozen=True)
 class QuantizationReport:
-    """What became of a model.
+    """The result of a quantization.
 
     Attributes:
-        images: that it was calibrated on.
+        images: number that it was calibrated on.
         quantized: names of the convolutions that compute in int8.
         floating: names of the others; they compute in bfloat16 where the processor does, else in float32.
-        reference_score: of the model in floating point; None without accuracy control.
-        score: of the quantized model; None without accuracy control.
+        reference_score: of the model in floating point; None without a bound.
+        score: of the quantized model; None without a bound.
     """
 
     images: int
@@ -64,32 +54,32 @@ class QuantizationReport:
 
 
 def quantize(
-    model: openvino.Model, images: Sequence[Images], *, control: AccuracyControl | None = None
+    model: openvino.Model, images: Sequence[Images], *, bound: AccuracyBound | None = None
 ) -> tuple[openvino.Model, QuantizationReport]:
-    """Makes an int8 form of a model.
+    """Quantizes a model to int8.
 
     Args:
-        model: up to its logits, in floating point, of `openvino_graph.build_logits`; it is left as it is.
-        images: to calibrate on, each (1, H, W, 3) uint8, of any sizes; each is read more than once.
-        control: bounds the loss of accuracy; None takes whatever it is.
+        model: of `openvino_graph.build_logits`, in floating point; it is not changed.
+        images: to calibrate on, (1, H, W, 3) uint8 each, of any sizes; each is read several times.
+        bound: on the loss of accuracy; None: no bound.
 
     Returns:
-        The quantized model, which takes and gives what `model` does, and what became of it.
+        The quantized model, with the inputs and outputs of `model`, and a report.
 
     Raises:
-        UsageError: there are no images, or the bound is broken whatever stays in floating point.
+        UsageError: there are no images, or the bound cannot be kept.
         MissingExtra: NNCF is not installed.
     """
     if not images:
         raise UsageError("there are no images to calibrate on; name a data set or a folder of pictures")
     centered = centered_on_whole_numbers(model)
     quantized = _reading_bytes(_quantized(centered, images))
-    report = QuantizationReport(len(images), *_told_apart(quantized))
-    return (quantized, report) if control is None else _within(control, centered, quantized, images, report)
+    report = QuantizationReport(len(images), *_by_arithmetic(quantized))
+    return (quantized, report) if bound is None else _within(bound, centered, quantized, images, report)
 
 
 def _quantized(model: openvino.Model, images: Sequence[Images]) -> openvino.Model:
-    # NNCF draws its progress on standard output, which belongs to whoever called us.
+    # NNCF prints its progress on standard output, which belongs to the caller.
     with redirect_stdout(io.StringIO()):
         try:
             import nncf
@@ -104,7 +94,7 @@ def _quantized(model: openvino.Model, images: Sequence[Images]) -> openvino.Mode
             preset=nncf.QuantizationPreset.MIXED,
             target_device=nncf.TargetDevice.CPU,
             subset_size=len(images),
-            # Corrected biases cost more pixels than they won, on both networks that were looked at (docs/int8.md).
+            # Bias correction lost accuracy on both networks that were measured (docs/int8.md).
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 overflow_fix=nncf.OverflowFix.ENABLE, disable_bias_correction=True
             ),
@@ -112,9 +102,9 @@ def _quantized(model: openvino.Model, images: Sequence[Images]) -> openvino.Mode
 
 
 def centered_on_whole_numbers(model: openvino.Model) -> openvino.Model:
-    """The model with its mean color rounded and the rest moved into the first bias.
+    """The model with its mean color rounded to whole gray levels and the remainder moved into the first bias.
 
-    Nothing changes but the zeros around the image, by half a gray level: they stand for the mean color.
+    Only the zero padding around the image changes, by half a gray level at most: it stands for the mean color.
     """
     model = model.clone()
     convolution = _first_convolution(model)
@@ -129,11 +119,10 @@ def centered_on_whole_numbers(model: openvino.Model) -> openvino.Model:
 
 
 def _reading_bytes(model: openvino.Model) -> openvino.Model:
-    """The quantized model with the images' bytes as they are before its first convolution.
+    """The quantized model, its first convolution reading the images' bytes.
 
-    NNCF subtracts the mean, then measures a range and rounds to it: a pass over the image that takes a sixth of the
-    network's time, and loses what lies between its steps. Bytes are quantized already: range 0 to 255, step 1, the
-    whole numbers of the mean color as zero points.
+    NNCF subtracts the mean, measures a range and rounds to it. This takes a sixth of the network's time and loses
+    precision. Bytes are quantized already: range 0 to 255, step 1, the rounded mean color as zero points.
     """
     convolution = _first_convolution(model)
     mean = _constant(_center(convolution), 1).reshape(1, -1, 1, 1)
@@ -145,68 +134,71 @@ def _reading_bytes(model: openvino.Model) -> openvino.Model:
 
 
 def _within(
-    control: AccuracyControl,
+    bound: AccuracyBound,
     model: openvino.Model,
     quantized: openvino.Model,
     images: Sequence[Images],
     report: QuantizationReport,
 ) -> tuple[openvino.Model, QuantizationReport]:
-    """Puts as few layers back into floating point as the bound asks for, those first that bring the logits nearest.
+    """Restores as few layers to floating point as the bound needs, those first that bring the logits nearest.
 
-    Which bring how much is measured one by one; how many are needed, by doubling their number, then by halving steps.
+    Their number is found by doubling, then by bisection.
     """
-    reference = control.score(model)
-    layers = report.quantized
-    tried = {0: (quantized, control.score(quantized))}
 
-    def good(count: int) -> bool:
+    def score(one: openvino.Model) -> float:
+        return bound.score(OpenVINOFile(one, best_precision() if is_quantized(one) else "float32"))
+
+    reference = score(model)
+    tried: dict[int, tuple[openvino.Model, float]] = {}
+
+    def holds(count: int) -> bool:
+        """Whether the bound holds with the first `count` ranked layers in floating point."""
         if count not in tried:
-            candidate = _restored(quantized, model, ranked[:count])
-            tried[count] = candidate, control.score(candidate)
-        return tried[count][1] >= reference - control.largest_drop
+            candidate = _restored(quantized, model, ranked[:count]) if count else quantized
+            tried[count] = candidate, score(candidate)
+        return tried[count][1] >= reference - bound.largest_drop
 
+    ranked: list[str] = []
     count = 0
-    if not good(0):
-        ranked = _ranked(model, quantized, layers, images)
+    if not holds(0):
+        ranked = _ranked(model, quantized, report.quantized, images)
         few, count = 0, 1
-        while not good(count):
-            if count == len(layers):
+        while not holds(count):
+            if count == len(ranked):
                 raise UsageError(
-                    f"no int8 network stays within {control.largest_drop:g} of the score in floating point, "
+                    f"no int8 network stays within {bound.largest_drop:g} of the score in floating point, "
                     f"{reference:.4f}; calibrate on more images, or on images more like those it is scored on"
                 )
-            few, count = count, min(2 * count, len(layers))
+            few, count = count, min(2 * count, len(ranked))
         while count - few > 1:
             middle = (few + count) // 2
-            few, count = (few, middle) if good(middle) else (middle, count)
-    kept, score = tried[count]
-    told = replace(report, reference_score=reference, score=score)
-    inside, outside = _told_apart(kept)
-    return kept, replace(told, quantized=inside, floating=outside)
+            few, count = (few, middle) if holds(middle) else (middle, count)
+    kept, kept_score = tried[count]
+    inside, outside = _by_arithmetic(kept)
+    return kept, replace(report, quantized=inside, floating=outside, reference_score=reference, score=kept_score)
 
 
 def _ranked(
     model: openvino.Model, quantized: openvino.Model, layers: Iterable[str], images: Sequence[Images]
 ) -> list[str]:
-    """The layers by the logits' mean squared error once a layer is back in floating point, the smallest first."""
-    places = np.linspace(0, len(images) - 1, min(_RANKED_IMAGES, len(images))).round().astype(int)
-    looked_at = [images[place] for place in places]
-    expected = _logits(model, looked_at)
+    """The layers in the order of the logits' mean squared error with that layer alone restored, the smallest first."""
+    sampled = [images[place] for place in evenly_spaced(len(images), _RANKED_IMAGES)]
+    expected = _logits(model, sampled)
 
     def error(layer: str) -> float:
-        found = _logits(_restored(quantized, model, [layer]), looked_at)
+        found = _logits(_restored(quantized, model, [layer]), sampled)
         return sum(float(np.square(a - b).mean()) for a, b in zip(found, expected, strict=True))
 
     return sorted(layers, key=error)
 
 
 def _logits(model: openvino.Model, images: Sequence[Images]) -> list[Array]:
-    compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = compile_model(model, "float32")
     return [compiled(image)[0].copy() for image in images]
 
 
 def _restored(quantized: openvino.Model, model: openvino.Model, layers: Iterable[str]) -> openvino.Model:
-    """The quantized model with some convolutions as they were: their kernels, and what they read not rounded."""
+    """The quantized model with some convolutions restored: their kernels, and their inputs without rounding."""
     result = quantized.clone()
     ours, theirs = _convolutions(result), _convolutions(model)
     for layer in layers:
@@ -218,7 +210,7 @@ def _restored(quantized: openvino.Model, model: openvino.Model, layers: Iterable
 
 
 def _unrounded(maps: openvino.Output) -> openvino.Output:
-    """Maps without the rounding that was put behind what they are joined from."""
+    """Maps without the rounding of the maps that they are concatenated from."""
     node = maps.get_node()
     if node.get_type_name() == "FakeQuantize":
         return node.input_value(0)
@@ -227,8 +219,8 @@ def _unrounded(maps: openvino.Output) -> openvino.Output:
     return maps
 
 
-def _told_apart(model: openvino.Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of the convolutions in int8 and of those that are not, in the order of computation."""
+def _by_arithmetic(model: openvino.Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the convolutions in int8, and of the others, in the order of computation."""
     found = _convolutions(model)
     floating = {name for name, node in found.items() if node.input_value(1).get_node().get_type_name() == "Constant"}
     return tuple(name for name in found if name not in floating), tuple(name for name in found if name in floating)
@@ -244,7 +236,7 @@ def _first_convolution(model: openvino.Model) -> openvino.Node:
 
 
 def _center(first: openvino.Node) -> openvino.Node:
-    """Where the mean color is subtracted, above the first convolution."""
+    """The subtraction of the mean color before the first convolution."""
     node = first
     while node.get_type_name() != "Subtract":
         node = node.input_value(0).get_node()

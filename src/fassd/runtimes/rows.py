@@ -1,10 +1,11 @@
-"""The runtimes, one row each: what each needs, can do, and when it is picked."""
+"""The runtimes, one row each: the package, the files, the devices and the precisions of each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 
 AUTO = "auto"
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -18,10 +19,10 @@ class RuntimeRow:
     Attributes:
         name: what users type.
         package: that it needs.
-        extra: of this project that installs the package; None where every installation has it.
-        modules: that open files for it, by the suffix of these; loaded on use.
-        gpu: whether it runs on GPUs too.
-        precisions: it computes in.
+        extra: of this project that installs the package; None if every installation has it.
+        modules: that open its files, by the files' suffix; loaded on use.
+        gpu: whether it runs on GPUs as well.
+        precisions: that it computes in.
         summary: a few words for tables.
     """
 
@@ -35,23 +36,23 @@ class RuntimeRow:
 
     @property
     def version(self) -> str | None:
-        """Of its package; None where that is not installed."""
+        """Of its package; None if it is not installed."""
         try:
             return version(self.package) if find_spec(self.package) else None
-        except (PackageNotFoundError, ValueError):  # ValueError: a module that was switched off
+        except (PackageNotFoundError, ValueError):  # ValueError: sys.modules holds None for it
             return None
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What executes a network.
+    """A runtime chosen for a file.
 
     Attributes:
         row: the runtime.
         suffix: of the file, ".safetensors" for a checkpoint.
         device: "cpu", "cuda" or "cuda:N".
-        precision: "float32", "bfloat16", or "auto" where the file decides.
-        why: a sentence for whoever asks.
+        precision: "float32", "bfloat16", or "auto" if the file decides.
+        why: the reasons, for people.
     """
 
     row: RuntimeRow
@@ -101,3 +102,12 @@ _ROWS = (
 )
 
 RUNTIMES = {row.name: row for row in _ROWS}
+
+
+def weights_suffix(path: Path) -> str:
+    """The suffix by which a file is opened: its own if a runtime opens such files, else a checkpoint's.
+
+    A file without a known suffix is thus opened as a checkpoint, whose reader says what is wrong with it.
+    """
+    known = {suffix for row in RUNTIMES.values() for suffix in row.modules}
+    return path.suffix.lower() if path.suffix.lower() in known else CHECKPOINT

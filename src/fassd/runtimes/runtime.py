@@ -66,7 +66,7 @@ class Runtime(Protocol):
         self,
         images: Images,
         size: tuple[int, int] | None = None,
-        among: Sequence[int] | None = None,
+        classes: Sequence[int] | None = None,
         stages: Stages | None = None,
     ) -> ClassMaps:
         """Labels every pixel.
@@ -74,7 +74,7 @@ class Runtime(Protocol):
         Args:
             images: (N, H, W, 3) uint8 RGB, N at least 1.
             size: (height, width) of the answer; None means the images' own. Logits are enlarged straight to it.
-            among: only these classes may be the answer; None means all.
+            classes: that may be predicted; None means all.
             stages: gets the seconds of each stage.
 
         Returns:

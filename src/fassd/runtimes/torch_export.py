@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, fx, nn
 from torch.export import Dim
 
 from fassd.core.arrays import Images
-from fassd.core.checkpoint import METADATA_KEY, Header, header_from
+from fassd.core.checkpoint import METADATA_KEY, Checkpoint, Header, header_from
 from fassd.core.errors import CheckpointError, UsageError
 from fassd.core.files import cannot_be_written
 from fassd.networks.build import network_from_checkpoint
@@ -24,7 +25,7 @@ from fassd.runtimes.exported import Array, ExportSpec, Facts, LayerMaps
 from fassd.runtimes.pytorch import TorchRuntime
 from fassd.runtimes.rows import AUTO, Choice
 from fassd.runtimes.runtime import cannot_answer, check_classes, reason_of
-from fassd.runtimes.torch_gate import header_of
+from fassd.runtimes.torch_safety import header_of
 
 _CONVOLUTION = torch.ops.aten.conv2d.default
 
@@ -32,12 +33,12 @@ _CONVOLUTION = torch.ops.aten.conv2d.default
 class _Deployed(nn.Module):
     """What is traced: `InferenceNetwork`, memory laid out plainly so that no size is special, and the class map."""
 
-    def __init__(self, body: InferenceNetwork, draft: ExportSpec) -> None:
+    def __init__(self, body: InferenceNetwork, spec: ExportSpec) -> None:
         super().__init__()
         self.network = body.network.to(memory_format=torch.contiguous_format)
         self.normalization = body.normalization
-        self.ending = draft.ending
-        self.arithmetic = torch.bfloat16 if draft.precision == "bfloat16" else torch.float32
+        self.ending = spec.ending
+        self.arithmetic = torch.bfloat16 if spec.precision == "bfloat16" else torch.float32
         self.network.to(self.arithmetic)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -47,20 +48,20 @@ class _Deployed(nn.Module):
         return upsample(logits, (images.shape[1], images.shape[2])).argmax(1).to(torch.uint8)
 
 
-def write(draft: ExportSpec, path: Path) -> Facts:
+def write(spec: ExportSpec, path: Path) -> Facts:
     """Writes a network as a PyTorch program."""
-    header = draft.checkpoint.header
-    body = InferenceNetwork(network_from_checkpoint(draft.checkpoint, path), header.normalization).eval()
+    header = spec.checkpoint.header
+    body = InferenceNetwork(network_from_checkpoint(spec.checkpoint, path), header.normalization).eval()
     side = body.network.spec.minimum_side
     sides = {0: Dim("n", min=1), 1: Dim("height", min=side), 2: Dim("width", min=side)}
     example = torch.zeros(2, 8 * side + 1, 9 * side + 2, 3, dtype=torch.uint8)
     # Else a map of one pixel, or one image, would be taken for a different program.
     with sizes_config.patch(backed_size_oblivious=True), torch.no_grad():  # type: ignore[attr-defined]
-        program = torch.export.export(_Deployed(body, draft), (example,), dynamic_shapes=(sides,), strict=False)
+        program = torch.export.export(_Deployed(body, spec), (example,), dynamic_shapes=(sides,), strict=False)
     program.example_inputs = None
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # names files of this machine
-    extra = {METADATA_KEY: msgspec.json.encode(_Inside(header, draft.precision)).decode()}
+    extra = {METADATA_KEY: msgspec.json.encode(_Inside(header, spec.precision)).decode()}
     try:
         torch.export.save(program, path, extra_files=extra)
     except RuntimeError as error:
@@ -86,11 +87,11 @@ class TorchFile:
     def __init__(self, program: Any) -> None:
         self._program = program
 
-    def answer(self, images: Images) -> Array:
+    def run(self, images: Images) -> Array:
         """See `ExportedFile`."""
         with torch.inference_mode():
-            answer: Array = self._program(torch.from_numpy(images.copy())).numpy()
-        return answer
+            output: Array = self._program(torch.from_numpy(images.copy())).numpy()
+        return output
 
     def layers(self, images: Images) -> LayerMaps:
         """See `ExportedFile`."""
@@ -108,6 +109,31 @@ class TorchFile:
         with torch.inference_mode():
             Tapping(self._program).run(torch.from_numpy(images.copy()))
         return maps
+
+
+def layer_maps(checkpoint: Checkpoint, path: Path, images: Images) -> LayerMaps:
+    """The maps of every layer of a checkpoint in float32; exported files are compared with them.
+
+    Args:
+        checkpoint: a complete network.
+        path: names it in messages.
+        images: (N, H, W, 3) uint8 RGB.
+    """
+    deployed = InferenceNetwork(network_from_checkpoint(checkpoint, path), checkpoint.header.normalization).eval()
+    maps: LayerMaps = {}
+
+    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            maps[name] = output.clone().numpy()  # activations overwrite what they are given
+
+        return hook
+
+    for name, module in deployed.network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(keep(name.removesuffix(".conv")))
+    with torch.inference_mode():
+        deployed(torch.from_numpy(images.copy()))
+    return maps
 
 
 class ProgramRuntime(TorchRuntime):
@@ -147,7 +173,7 @@ def open_file(path: Path, choice: Choice, streams: int) -> ProgramRuntime:
         problem = f"its contents are damaged or from another version ({reason_of(error)})"
         raise CheckpointError(path, problem) from None
     if choice.precision not in (AUTO, inside.precision):
-        raise UsageError(f"{path} computes in {inside.precision}, not in {choice.precision}; leave --precision out")
+        raise UsageError(f"{path} computes in {inside.precision}, not in {choice.precision}; omit --precision")
     return runtime
 
 

@@ -83,7 +83,7 @@ def segment_with_tta(
         UsageError: a view is too small for the network, or the runtime has no logits.
     """
     if tta.single:
-        single: ClassMap = runtime.segment(image[None], among=classes)[0]
+        single: ClassMap = runtime.segment(image[None], classes=classes)[0]
         return single
     allowed = np.array(sorted(classes) if classes is not None else range(len(runtime.label_space)), np.uint8)
     views = [logits[allowed] for logits in _view_logits(runtime, image, tta)]

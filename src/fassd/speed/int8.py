@@ -14,7 +14,7 @@ from fassd.networks.graph import LOGITS
 from fassd.networks.specs import network_by_name
 from fassd.networks.weights import check_checkpoint
 from fassd.runtimes.exported import EXPORT_KINDS, ExportSpec
-from fassd.runtimes.open import choose
+from fassd.runtimes.open import choose_runtime
 from fassd.runtimes.rows import AUTO
 from fassd.speed.images import TimedImages
 from fassd.speed.protocol import Request, is_checkpoint
@@ -45,7 +45,7 @@ def int8_request(request: Request, images: TimedImages, folder: Path) -> tuple[R
     if variant.runtime not in _KINDS:
         raise UsageError(f"the runtime {variant.runtime} does not compute in int8; openvino and onnx do")
     kind = EXPORT_KINDS[_KINDS[variant.runtime]]
-    choose(kind.suffixes[0], variant.runtime, variant.device, variant.precision)
+    choose_runtime(kind.suffixes[0], variant.runtime, variant.device, variant.precision)
     if kind.name == "openvino" and variant.weights in WEIGHTS:
         return msgspec.structs.replace(request, file=str(WEIGHTS[variant.weights].int8)), None
     made = folder / f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}-int8{kind.suffixes[0]}"

@@ -20,8 +20,8 @@ import numpy as np
 
 from fassd.core.errors import MissingExtra, UsageError
 from fassd.core.types import Event, Watch, ignore_events
-from fassd.runtimes.open import choose, open_runtime
-from fassd.runtimes.rows import AUTO, CHECKPOINT, RUNTIMES
+from fassd.runtimes.open import choose_runtime, open_runtime
+from fassd.runtimes.rows import AUTO, CHECKPOINT, weights_suffix
 from fassd.runtimes.runtime import Stages, check_memory
 from fassd.speed.images import TimedImages
 from fassd.speed.report import EAGER, ProtocolName, Variant
@@ -88,7 +88,7 @@ def open_variant(request: Request, images: TimedImages) -> OpenVariant:
     if request.file is None:
         raise UsageError("a custom network is executed by the eager PyTorch reference alone: use --runtime eager")
     file = Path(request.file)
-    choice = choose(_suffix(file), variant.runtime, variant.device, variant.precision)
+    choice = choose_runtime(weights_suffix(file), variant.runtime, variant.device, variant.precision)
     runtime = open_runtime(file, choice.device, choice.precision, choice.row.name)
     opened = msgspec.structs.replace(variant, runtime=runtime.name, precision=runtime.precision, device=choice.device)
     batches = images.batches(variant.size, variant.batch)
@@ -101,17 +101,12 @@ def open_variant(request: Request, images: TimedImages) -> OpenVariant:
 
 def is_checkpoint(file: Path) -> bool:
     """Whether a file is opened as a checkpoint; otherwise it is an exported file."""
-    return _suffix(file) == CHECKPOINT
-
-
-def _suffix(file: Path) -> str:
-    known = {suffix for row in RUNTIMES.values() for suffix in row.modules}
-    return file.suffix.lower() if file.suffix.lower() in known else CHECKPOINT
+    return weights_suffix(file) == CHECKPOINT
 
 
 def _open_eager(request: Request, images: TimedImages) -> OpenVariant:
     # The same GPU that the runtimes would choose, so that all are compared on one device.
-    device = choose(CHECKPOINT, AUTO, request.variant.device).device
+    device = choose_runtime(CHECKPOINT, AUTO, request.variant.device).device
     variant = msgspec.structs.replace(request.variant, device=device)
     request = msgspec.structs.replace(request, variant=variant)
     try:

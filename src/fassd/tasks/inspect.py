@@ -11,6 +11,7 @@ from fassd.core.checkpoint import Header, is_training_state, read_digest, read_h
 from fassd.core.errors import MissingExtra
 from fassd.runtimes.exported import EXPORT_KINDS
 from fassd.runtimes.open import open_runtime
+from fassd.runtimes.rows import weights_suffix
 
 if TYPE_CHECKING:
     from fassd.training.state import TrainerState
@@ -50,7 +51,7 @@ def inspect(weights: str | Path) -> Inspected:
     """
     path = locate_weights(weights)
     for row in EXPORT_KINDS.values():
-        if path.suffix.lower() == row.suffixes[0]:
+        if weights_suffix(path) == row.suffixes[0]:
             with open_runtime(path) as runtime:  # verifies the checksums inside
                 size = sum(path.with_suffix(suffix).stat().st_size for suffix in row.suffixes)
                 return Inspected(path, size, f"exported to {row.name}, {runtime.precision}", INTACT, runtime.header)
