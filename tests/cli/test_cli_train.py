@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import tomllib
@@ -112,7 +111,7 @@ def test_a_signal_while_packages_load_comes_afterwards() -> None:
     """In the middle of PyTorch's import it came out as a bug of ours, or aborted the process."""
     seen: list[str] = []
     with pytest.raises(KeyboardInterrupt), blocked_signals(signal.SIGINT, signal.SIGTERM):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         seen.append("loaded")
     assert seen == ["loaded"]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
