@@ -37,8 +37,8 @@ from fassd.core.recipe import Augmentation, Recipe
 from fassd.core.types import Sample
 from fassd.data.batches import Samples, training_batches
 from fassd.data.dataset import Dataset
+from fassd.data.mask_encoding import read_values_quickly
 from fassd.data.open_dataset import open_dataset
-from fassd.data.quick_labels import read_values_quickly
 from fassd.data.transforms import Crop, Span, draw_crop, jitter
 from fassd.media.images import REDUCTIONS, read_image
 from fassd.synthesis.write import Streets

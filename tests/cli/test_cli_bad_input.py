@@ -18,7 +18,7 @@ TRAIN = "train {w}/recipe.toml --data camvid:{w}/camvid --workers 0 --out {out} 
 BAD = [
     ("missing file", PREDICT + "{w}/stret.png", "did you mean 'street.png'"),
     ("missing folder", PREDICT + "{w}/no/street.png", "nor does the folder"),
-    ("no picture", PREDICT + "{w}/text.jpg", "text.jpg: is not a picture"),
+    ("no picture", PREDICT + "{w}/text.jpg", "text.jpg: is not an image"),
     ("truncated picture", PREDICT + "{w}/cut.png", "cut.png: cannot be decoded"),
     ("empty picture", PREDICT + "{w}/nothing.png", "nothing.png: is empty"),
     ("empty folder", PREDICT + "{w}/empty", "no files"),

@@ -84,7 +84,7 @@ def test_batches_are_the_same_from_spawned_workers(camvid_root: Path, monkeypatc
     short = msgspec.structs.replace(_recipe(), iterations=2)
     spawned = list(training_batches(samples, short, 0, 1))
     assert all(_same(one, other) for one, other in zip(alone, spawned, strict=True))
-    assert all(samples._memory.get(position) is not None for position in range(4)), "the worker filled this memory"
+    assert all(samples._cache.get(position) is not None for position in range(4)), "the worker filled this memory"
 
 
 def test_another_seed_gives_other_batches(camvid_root: Path) -> None:
@@ -108,14 +108,14 @@ def test_a_damaged_sample_is_reported_as_it_is(tmp_path: Path, make_camvid: Call
         _batches(root, workers=workers)
 
 
-def test_a_worker_that_is_killed_is_a_reason_to_go_on_with_fewer(camvid_root: Path) -> None:
+def test_a_killed_worker_is_a_reason_to_resume_with_fewer(camvid_root: Path) -> None:
     samples = Samples([open_dataset(f"camvid:{camvid_root}", "train")])
     endless = msgspec.structs.replace(_recipe(), iterations=100_000)
     batches = training_batches(samples, endless, 0, 1)
     next(batches)
     (worker,) = multiprocessing.active_children()
     worker.kill()
-    with pytest.raises(FassdError, match=r"prepares batches was killed.*--resume, and with fewer --workers"):
+    with pytest.raises(FassdError, match=r"prepares batches was killed.*use --resume .*fewer --workers"):
         list(batches)
 
 

@@ -19,8 +19,8 @@ from fassd.data import sample_cache as memory
 from fassd.data import shared_memory as sharing
 from fassd.data.batches import Samples, training_batches
 from fassd.data.open_dataset import open_dataset
-from fassd.data.sample_cache import KeptSamples, memory_to_keep
-from fassd.data.shared_memory import Exchange, SharedBytes
+from fassd.data.sample_cache import SampleCache, cache_bytes
+from fassd.data.shared_memory import SharedBatches, SharedBytes
 
 ONE = 96 * 128 * 4
 """Bytes of an image and its labels."""
@@ -45,7 +45,7 @@ def _in_a_process(work: Callable[..., None], *arguments: object) -> int | None:
 @pytest.mark.parametrize(("room", "kept"), [(0, 0), (ONE - 1, 0), (ONE, 1), (3 * ONE + 5, 3), (99 * ONE, 4)])
 def test_as_many_samples_are_kept_as_have_room(camvid_root: Path, room: int, kept: int) -> None:
     samples = _samples(camvid_root, room)
-    assert samples.kept == kept
+    assert samples.cached == kept
     first = [samples[position] for position in range(4)]
     again = [samples[position] for position in range(4)]
     for position, (one, other) in enumerate(zip(first, again, strict=True)):
@@ -59,9 +59,9 @@ def test_as_many_samples_are_kept_as_have_room(camvid_root: Path, room: int, kep
 
 def test_what_one_process_read_the_others_have(camvid_root: Path) -> None:
     samples = _samples(camvid_root, 3 * ONE)
-    expected = [samples._places[0][0][index] for index in range(4)]
+    expected = [samples._pairs[0][0][index] for index in range(4)]
     assert _in_a_process(_read, samples, [1, 3]) == 0
-    held = [samples._memory.get(position) for position in range(4)]
+    held = [samples._cache.get(position) for position in range(4)]
     assert [one is not None for one in held] == [False, True, False, False]
     assert held[1] is not None
     assert np.array_equal(held[1][0], expected[1].image)
@@ -69,27 +69,27 @@ def test_what_one_process_read_the_others_have(camvid_root: Path) -> None:
 
 
 def test_a_process_killed_while_it_fills_a_slot_leaves_it_empty() -> None:
-    kept = KeptSamples([((4, 4), (4, 4))], 1 << 20)
+    cache = SampleCache([((4, 4), (4, 4))], 1 << 20)
 
     def die() -> None:
-        kept._slot(0)[0][:2] = 7
+        cache._slot(0)[0][:2] = 7
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert _in_a_process(die) == -signal.SIGKILL
-    assert kept.get(0) is None
+    assert cache.get(0) is None
     image, labels = np.full((4, 4, 3), 9, np.uint8), np.full((4, 4), 1, np.uint8)
-    kept.put(0, image, labels)
-    found = kept.get(0)
+    cache.put(0, image, labels)
+    found = cache.get(0)
     assert found is not None
     assert np.array_equal(found[0], image)
     assert np.array_equal(found[1], labels)
 
 
 def test_pixels_of_another_size_than_was_said_are_not_kept() -> None:
-    kept = KeptSamples([((4, 4), (4, 4)), None, ((2, 2), (2, 2))], 1 << 20)
+    cache = SampleCache([((4, 4), (4, 4)), None, ((2, 2), (2, 2))], 1 << 20)
     for position, side in ((0, 3), (1, 4), (2, 2), (3, 2)):
-        kept.put(position, np.ones((side, side, 3), np.uint8), np.ones((side, side), np.uint8))
-    assert [kept.get(position) is not None for position in range(4)] == [False, False, True, False]
+        cache.put(position, np.ones((side, side, 3), np.uint8), np.ones((side, side), np.uint8))
+    assert [cache.get(position) is not None for position in range(4)] == [False, False, True, False]
 
 
 def test_headers_are_read_only_while_there_is_room() -> None:
@@ -100,7 +100,7 @@ def test_headers_are_read_only_while_there_is_room() -> None:
             asked.append(number)
             yield (10, 10), (10, 10)
 
-    assert len(KeptSamples(sizes(), 2500)) == 6  # type: ignore[arg-type]
+    assert len(SampleCache(sizes(), 2500)) == 6  # type: ignore[arg-type]
     assert len(asked) == 7
 
 
@@ -108,7 +108,7 @@ def test_a_damaged_picture_is_reported_when_it_is_read(tmp_path: Path, make_camv
     root = make_camvid(tmp_path, {"train": 3})
     (root / "train/train_001.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     samples = _samples(root, 99 * ONE)
-    assert samples.kept == 3
+    assert samples.cached == 3
     assert samples[2].name == "train/train_002"
     with pytest.raises(ImageError, match="train_001"):
         samples[1]
@@ -126,23 +126,23 @@ def test_half_of_the_free_memory_is_shared_by_the_trainings_of_a_machine(
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     if trainings is not None:
         monkeypatch.setenv("LOCAL_WORLD_SIZE", trainings)
-    assert memory_to_keep() == expected
+    assert cache_bytes() == expected
 
 
-def _leave(exchange: Exchange, number: int) -> None:
+def _leave(shared: SharedBatches, number: int) -> None:
     stacks = [[np.full((2, 3), number + index, np.uint8) for index in range(2)], [np.array(number), np.array(5)]]
-    assert exchange.leave(number, stacks) == [((2, 2, 3), "|u1"), ((2,), "<i8")]
+    assert shared.put(number, stacks) == [((2, 2, 3), "|u1"), ((2,), "<i8")]
 
 
 def test_batches_come_out_of_an_exchange_as_they_went_in() -> None:
-    exchange = Exchange(2, 28)
+    shared = SharedBatches(2, 28)
     layouts = [((2, 2, 3), "|u1"), ((2,), "<i8")]
     for number in (0, 1, 2, 7):
-        assert _in_a_process(_leave, exchange, number) == 0
-        images, classes = exchange.take(number, layouts)
+        assert _in_a_process(_leave, shared, number) == 0
+        images, classes = shared.take(number, layouts)
         assert images.tolist() == [[[number] * 3] * 2, [[number + 1] * 3] * 2]
         assert classes.tolist() == [number, 5]
-        assert not np.shares_memory(images, exchange._memory.array)
+        assert not np.shares_memory(images, shared._memory.array)
 
 
 def test_shared_memory_leaves_no_file_and_no_descriptor() -> None:
@@ -160,13 +160,13 @@ def test_systems_without_nameless_files_work_as_well(
 ) -> None:
     recipe = Recipe(network="fassd-net-l2", iterations=3, batch_size=2, augmentation=Augmentation((64, 80)))
     expected = list(training_batches(_samples(camvid_root, 99 * ONE), recipe, 0, workers))
-    monkeypatch.setattr(sharing.SharedBytes, "travel", False)
+    monkeypatch.setattr(sharing.SharedBytes, "picklable", False)
     samples = _samples(camvid_root, 99 * ONE)
     for one, other in zip(training_batches(samples, recipe, 0, workers), expected, strict=True):
         assert one.names == other.names
         assert one.images.equal(other.images)
         assert one.labels.equal(other.labels)
-    assert len(pickle.loads(pickle.dumps(samples))._memory) == 0, "a spawned worker keeps nothing"
+    assert len(pickle.loads(pickle.dumps(samples))._cache) == 0, "a spawned worker keeps nothing"
 
 
 def test_under_a_limit_of_the_shell_nothing_is_kept_and_pipes_serve(camvid_root: Path) -> None:
@@ -176,7 +176,7 @@ def test_under_a_limit_of_the_shell_nothing_is_kept_and_pipes_serve(camvid_root:
     def learn() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (ONE // 2, ONE // 2))
         samples = _samples(camvid_root, 99 * ONE)
-        assert samples.kept == 0
+        assert samples.cached == 0
         for one, other in zip(training_batches(samples, recipe, 0, 1), expected, strict=True):
             assert one.images.equal(other.images)
 

@@ -157,7 +157,7 @@ def test_reducing_a_photo_while_it_is_decoded_changes_no_more_than_another_filte
 
 
 def test_an_image_of_another_size_than_its_labels_is_refused() -> None:
-    with pytest.raises(ValueError, match="no reduced one"):
+    with pytest.raises(ValueError, match="not a reduction"):
         augment(
             Sample("", np.zeros((9, 20, 3), np.uint8), np.zeros((20, 20), np.uint8)),
             Augmentation((8, 8)),

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-from tests.media.picture_files import encoded, exif, png, png_chunk
+from tests.media.image_files import encoded, exif, png, png_chunk
 
 Random = np.random.Generator
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL.JpegImagePlugin import JpegImageFile
-from tests.media.picture_files import encoded, png, png_chunk, stored
+from tests.media.image_files import encoded, png, png_chunk, stored
 
 from fassd.core.errors import FileError, ImageError
 from fassd.media import formats
@@ -32,7 +32,7 @@ SCENE = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3),
     ("content", "reason"),
     [
         (b"", "is empty"),
-        (b"hello", "is not a picture of a known format; expected one of PNG, JPEG, WebP, TIFF, BMP, PPM"),
+        (b"hello", "is not an image of a known format; expected one of PNG, JPEG, WebP, TIFF, BMP, PPM"),
         (encoded(PIL.Image.new("L", (2, 2)), "GIF"), "is a GIF file, which cannot be read; convert it"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a HEIC file"),
         (b"\x89PNG\r\n\x1a\n", "cannot be decoded as PNG"),
@@ -57,7 +57,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, kind: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     content = encoded(PIL.Image.fromarray(noise), kind)
     path = stored(tmp_path, content[: len(content) // 2])
-    with pytest.raises(ImageError, match="damaged, cut short"):
+    with pytest.raises(ImageError, match="damaged, truncated"):
         read_image(path)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from tests.media.picture_files import encoded, exif, png, png_chunk, stored
+from tests.media.image_files import encoded, exif, png, png_chunk, stored
 
 from fassd.core.errors import DataError
 from fassd.media.formats import FORMATS, SUFFIXES

@@ -81,10 +81,10 @@ def test_absolute_sources_have_names_below_them(tree: Path) -> None:
         ("dya", "did you mean 'day'?"),
         ("entirely different", "does not exist; check the name"),
         ("dya/c.jpeg", "does not exist, nor does the folder dya"),
-        ("empty", r"holds other files but no pictures; looked for names ending in .*\.jpg.*\.png"),
+        ("empty", r"holds other files but no images; looked for names ending in .*\.jpg.*\.png"),
         ("void", "holds no files; looked for"),
         ("*.bmp", "matches no files; looked for"),
-        ("*.txt", "matches other files but no pictures; looked for"),
+        ("*.txt", "matches other files but no images; looked for"),
         ("x" * 300, "cannot be reached .*too long"),
     ],
 )

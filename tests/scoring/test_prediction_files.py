@@ -206,9 +206,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], type[FileError], str]] = {
         r"holds colors .*; a prediction is a PNG with one channel of label ids of Cityscapes, 0-33$",
     ),
     "16 bits beyond the table": (paint(lambda values: values.astype(np.uint16) + 300), DataError, "holds the value 30"),
-    "cut short": (lambda root: first(root).write_bytes(first(root).read_bytes()[:80]), ImageError, "cut short"),
+    "cut short": (lambda root: first(root).write_bytes(first(root).read_bytes()[:80]), ImageError, "truncated"),
     "empty": (lambda root: first(root).write_bytes(b""), ImageError, "is empty"),
-    "text": (lambda root: first(root).write_text("no picture"), ImageError, "not a picture"),
+    "text": (lambda root: first(root).write_text("no picture"), ImageError, "not an image"),
     "instances of another size": (
         lambda root: Pillow.new("I;16", (5, 5)).save(next(root.glob("gtFine/*/*/*instanceIds.png"))),
         DataError,

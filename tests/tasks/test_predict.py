@@ -116,7 +116,7 @@ def test_there_are_as_many_streams_as_cores_or_pictures(photos: Path, monkeypatc
 
 def test_a_single_bad_picture_is_the_error_itself(segmenter: Segmenter, tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_text("no picture")
-    with pytest.raises(ImageError, match=r"x\.jpg: is not a picture"):
+    with pytest.raises(ImageError, match=r"x\.jpg: is not an image"):
         predict([str(tmp_path / "x.jpg")], segmenter, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

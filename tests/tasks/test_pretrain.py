@@ -19,7 +19,7 @@ from fassd.core.checkpoint import BGR_NORMALIZATION, read_checkpoint
 from fassd.core.errors import FassdError, UsageError
 from fassd.core.recipe import Recipe, override_recipe, recipe_as_toml, recipe_from
 from fassd.core.types import Event
-from fassd.data.class_batches import views_to_judge
+from fassd.data.batches import validation_batches
 from fassd.data.class_folders import open_class_folders
 from fassd.networks.build import arrays_of, init_network, take_encoder
 from fassd.networks.classifier import init_classifier
@@ -108,7 +108,7 @@ def test_accuracy_is_what_counting_one_by_one_finds(pictures: Path) -> None:
     found = judge(network, val, recipe, Distributed(torch.device("cpu")), 0)
     assert network.training, "as it was before"
     first = fifth = 0
-    for batch in views_to_judge(val, override_recipe(recipe, {"batch_size": 1}), 0):
+    for batch in validation_batches(val, override_recipe(recipe, {"batch_size": 1}), 0):
         with torch.no_grad():
             logits = network.eval()(normalize(batch.images, BGR_NORMALIZATION))[0]
         better = int((logits > logits[batch.labels[0]]).sum())

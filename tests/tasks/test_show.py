@@ -99,7 +99,7 @@ def test_progress_is_told(three: Path, tmp_path: Path) -> None:
     ("damage", "problem", "missing"),
     [
         (lambda root: (root / "images/val/g0.png").write_bytes(b""), "g0.png is empty", (0, 2)),
-        (lambda root: (root / "masks/val/g0.png").write_text("none"), "g0.png is not a picture", (1, 2)),
+        (lambda root: (root / "masks/val/g0.png").write_text("none"), "g0.png is not an image", (1, 2)),
         (lambda root: Pillow.new("L", (9, 9)).save(root / "masks/val/g0.png"), "g0.png is 9x9, its image 128x96", (2,)),
         (lambda root: Pillow.new("RGB", (128, 96)).save(root / "masks/val/g0.png"), "holds colors", (2,)),
         (lambda root: Pillow.new("L", (128, 96), 77).save(root / "masks/val/g0.png"), "mean nothing: 77", ()),

@@ -18,7 +18,7 @@ from fassd.core.errors import CheckpointError, DataError, FassdError, FileError,
 from fassd.core.labels import CAMVID, CITYSCAPES
 from fassd.core.recipe import read_recipe, recipe_from, shipped_recipes
 from fassd.core.types import Event
-from fassd.data.fingerprint import digest_of
+from fassd.data.dataset import file_list_digest
 from fassd.data.open_dataset import open_dataset
 from fassd.runtimes.open import open_runtime
 from fassd.scoring.evaluate import evaluate
@@ -38,7 +38,7 @@ def test_the_checkpoint_tells_how_it_was_made(finished: tuple[Path, list[Event]]
     assert (header.network, header.alpha, header.label_space) == ("fassd-net-l2", 2, CAMVID)
     assert recipe_from(header.recipe or {}, "header") == recipe()
     assert [(one["name"], one["split"], one["images"]) for one in header.data] == [(camvid_root.name, "train", 4)]
-    assert header.data[0]["files_sha256"] == digest_of([open_dataset(f"camvid:{camvid_root}", "train")])
+    assert header.data[0]["files_sha256"] == file_list_digest([open_dataset(f"camvid:{camvid_root}", "train")])
     assert header.version.startswith(fassd.__version__)
     assert "not commercial" in header.terms
     assert "trained by fassd" in header.origin

@@ -54,7 +54,7 @@ def read_picture(path: Path, split: str) -> ReadFile:
                 found.append(
                     finding("animated-image", split, path, text, "one", "save the others as images of their own")
                 )
-            turn, (width, height) = header.turn, header.picture.size
+            turn, (width, height) = header.turn, header.image.size
         image = read_image(path)
         if _is_blank(image):
             text, wanted = "one color at every pixel", "a picture"
@@ -73,8 +73,8 @@ def read_mask(path: Path, dataset: Dataset) -> ReadFile:
     try:
         with opened(path) as header:
             found = list(_wrong_suffix(path, split, header))
-            turn, (width, height) = header.turn, header.picture.size
-            pages, mode, name = _pages(header), header.picture.mode, header.format.name
+            turn, (width, height) = header.turn, header.image.size
+            pages, mode, name = _pages(header), header.image.mode, header.format.name
             found += contradicting_palette(path, dataset, header)
             transparent = mode in ("RGBA", "LA", "PA") and _is_transparent(header)
         if name == "JPEG":
@@ -129,7 +129,7 @@ def _wrong_suffix(path: Path, split: str, header: Header) -> tuple[Finding, ...]
 
 
 def _pages(header: Header) -> int:
-    return int(getattr(header.picture, "n_frames", 1))
+    return int(getattr(header.image, "n_frames", 1))
 
 
 def _is_transparent(header: Header) -> bool:
@@ -166,7 +166,7 @@ def palette_of(picture: PIL.Image.Image) -> dict[int, int]:
 
 def contradicting_palette(path: Path, dataset: Dataset, header: Header) -> list[Finding]:
     """A palette that shows the classes' own colors, but at other indices than the classes'; at most one finding."""
-    coding, colors = dataset.encoding, palette_of(header.picture)
+    coding, colors = dataset.encoding, palette_of(header.image)
     if coding.by_color or not colors:
         return []
     counts = enumerate(header.upright().histogram())

@@ -47,7 +47,7 @@ def _problem(dataset: Dataset, pair: Pair) -> FileError | None:
         with opened(pair.image) as header:
             image = _upright_size(header)
         with opened(pair.mask) as header:
-            mask, mode, altered = _upright_size(header), header.picture.mode, not header.format.keeps_labels
+            mask, mode, altered = _upright_size(header), header.image.mode, not header.format.keeps_labels
             if _shows_other_classes(header, dataset):
                 wrong = contradicting_palette(pair.mask, dataset, header)
                 if wrong:
@@ -65,13 +65,13 @@ def _problem(dataset: Dataset, pair: Pair) -> FileError | None:
 
 def _shows_other_classes(header: Header, dataset: Dataset) -> bool:
     """Whether the palette, which lies in the header, has a class's color at another class's index."""
-    if header.picture.mode != "P" or dataset.encoding.by_color:
+    if header.image.mode != "P" or dataset.encoding.by_color:
         return False
     classes, places = (
         dataset.encoding.classes,
         {value_of_color(one.color): at for at, one in enumerate(dataset.label_space.classes)},
     )
-    palette = palette_of(header.picture)
+    palette = palette_of(header.image)
     return any(
         places.get(color, own) != own for index, color in palette.items() if (own := classes.get(index)) is not None
     )
@@ -79,5 +79,5 @@ def _shows_other_classes(header: Header, dataset: Dataset) -> bool:
 
 def _upright_size(header: Header) -> tuple[int, int]:
     """Width and height."""
-    width, height = header.picture.size
+    width, height = header.image.size
     return (height, width) if header.turn in EXCHANGING else (width, height)

@@ -42,8 +42,8 @@ def rewrite_picture(picture: Path, place: Path) -> None:
 def _codes(mask: Path, coding: MaskEncoding, table: Table | None) -> MaskValues:
     """Values or colors, whichever the file holds."""
     with opened(mask) as header:
-        colored = header.picture.mode in ("RGB", "RGBA", "RGBX")
-    if table is not None and colored != coding.by_color and header.picture.mode != "P":
+        colored = header.image.mode in ("RGB", "RGBA", "RGBX")
+    if table is not None and colored != coding.by_color and header.image.mode != "P":
         return read_colors(mask) if colored else read_values(mask)
     return coding.read(mask)
 

@@ -1,4 +1,4 @@
-"""Pictures sorted into folders by class, as ImageNet is handed out: FOLDER/train/CLASS/picture.jpg."""
+"""Images sorted into a folder for each class, as ImageNet: FOLDER/train/CLASS/image.jpg."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from PIL import Image as Pillow
 from fassd.core.arrays import Image
 from fassd.core.errors import DataError, FileError, MissingSplit
 from fassd.core.recipe import Augmentation
+from fassd.data.dataset import file_size
 from fassd.data.transforms import draw_crop, jitter
 from fassd.media.formats import SUFFIXES
 from fassd.media.images import read_image, read_size
 
 SHOWN = 224 / 256
-"""Share of an image's shorter side that the square in its middle shows: 224 of 256 pixels, as is usual on ImageNet."""
+"""Share of an image's shorter side that a central view shows: 224 of 256 pixels, as is usual on ImageNet."""
 
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """Pictures of known class, in a stable order: classes by name, pictures by name within each.
+    """Images of known class, in a stable order: sorted by class, then by name.
 
     Attributes:
-        folder: that holds the splits.
+        folder: the folder with the splits.
         split: "train" or "val".
-        classes: names of the classes; those of `train` for `val` too.
-        names: of the pictures, below the split's folder.
-        targets: the class of each picture.
+        classes: names of the classes; `val` has those of `train`.
+        names: paths of the images below the folder of the split.
+        targets: the class of every image.
     """
 
     folder: Path
@@ -43,25 +44,25 @@ class ClassFolders:
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
+        """The name of the folder."""
         return self.folder.resolve().name
 
     def __len__(self) -> int:
         return len(self.names)
 
     def path(self, index: int) -> Path:
-        """The file of a picture."""
+        """The file of an image."""
         return self.folder / self.split / self.names[index]
 
     def image(self, index: int, views: Augmentation | None = None) -> Image:
-        """A picture, (H, W, 3) uint8 RGB.
+        """An image, (H, W, 3) uint8 RGB.
 
         Args:
-            index: which.
-            views: what `random_view` will cut from it: JPEG is read no larger than that takes. None reads all of it.
+            index: of the image.
+            views: the augmentation of `random_view`; a JPEG is then decoded no larger than that needs. None: full size.
 
         Raises:
-            ImageError: it is damaged, or gone.
+            ImageError: the file is damaged or missing.
         """
         path = self.path(index)
         if views is None:
@@ -70,36 +71,36 @@ class ClassFolders:
 
 
 def open_class_folders(folder: Path, split: str, classes: Sequence[str] | None = None) -> ClassFolders:
-    """The pictures of a split.
+    """The images of a split.
 
     Args:
-        folder: with a folder for each split, and in it one for each class. Hidden files and folders do not count.
-        split: which part.
-        classes: that the split may have; None takes them from its folders.
+        folder: with a folder for each split, which has a folder for each class. Hidden files and folders are ignored.
+        split: the name of the split.
+        classes: the allowed classes; None takes them from the split's folders.
 
     Raises:
         MissingSplit: there is no folder of that name.
-        DataError: no class folders, fewer than two of them, one without pictures, or one that is not in `classes`.
+        DataError: fewer than two class folders, one without images, or one that is not in `classes`.
         FileError: a folder is missing or cannot be listed.
     """
     if not folder.is_dir():
         found = "is a file" if folder.exists() else "does not exist"
-        raise FileError(folder, f"{found}; expected a folder that holds train/CLASS/PICTURES and val/CLASS/PICTURES")
+        raise FileError(folder, f"{found}; expected a folder that holds train/CLASS/IMAGES and val/CLASS/IMAGES")
     root = folder / split
     if not root.is_dir():
-        raise MissingSplit(folder, f"has no folder '{split}'; expected {split}/CLASS/PICTURES below it")
+        raise MissingSplit(folder, f"has no folder '{split}'; expected {split}/CLASS/IMAGES below it")
     found_names = _class_names(root)
     known = tuple(found_names if classes is None else classes)
     if len(known) < 2:
-        raise DataError(root, f"holds the single class '{known[0]}'; to tell classes apart takes at least two folders")
-    foreign = sorted(set(found_names) - set(known))
-    if foreign:
-        raise DataError(root, f"has the class '{foreign[0]}', which train lacks; remove its folder or rename it")
+        raise DataError(root, f"holds only the class '{known[0]}'; give at least two class folders")
+    unknown = sorted(set(found_names) - set(known))
+    if unknown:
+        raise DataError(root, f"has the class '{unknown[0]}', which train lacks; remove or rename its folder")
     names, targets = list[str](), list[int]()
     for name in found_names:
-        pictures = _pictures_below(root, name)
-        names += pictures
-        targets += [known.index(name)] * len(pictures)
+        images = _images_below(root, name)
+        names += images
+        targets += [known.index(name)] * len(images)
     return ClassFolders(folder, split, known, tuple(names), tuple(targets))
 
 
@@ -108,13 +109,13 @@ def _class_names(root: Path) -> list[str]:
     names = sorted(entry.name for entry in entries if entry.is_dir())
     if not names:
         loose = any(Path(entry.name).suffix.lower() in SUFFIXES for entry in entries)
-        what = "holds pictures, but no folders" if loose else "holds no folders"
-        raise DataError(root, f"{what}; sort the pictures into one folder for each class")
+        what = "holds images, but no folders" if loose else "holds no folders"
+        raise DataError(root, f"{what}; sort the images into a folder for each class")
     return names
 
 
-def _pictures_below(root: Path, name: str) -> list[str]:
-    """Names of a class's pictures below the split's folder, sorted; deeper folders count as well."""
+def _images_below(root: Path, name: str) -> list[str]:
+    """Paths of a class's images below the folder of the split, sorted; deeper folders are included."""
     found, waiting = list[str](), [root / name]
     while waiting:
         for entry in _listed(waiting.pop()):
@@ -125,7 +126,7 @@ def _pictures_below(root: Path, name: str) -> list[str]:
             elif Path(entry.name).suffix.lower() in SUFFIXES:
                 found.append(os.path.relpath(entry.path, root))
     if not found:
-        raise DataError(root / name, f"holds no pictures; looked for names ending in {', '.join(sorted(SUFFIXES))}")
+        raise DataError(root / name, f"holds no images; looked for names ending in {', '.join(sorted(SUFFIXES))}")
     return sorted(found)
 
 
@@ -137,32 +138,28 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
         raise FileError(folder, f"cannot be listed ({error.strerror}); check its permissions") from None
 
 
-def digest_of_pictures(pictures: ClassFolders) -> str:
-    """SHA-256 of the list of files, in order: classes, names and sizes, but no contents; it stays when the set moves.
+def image_list_digest(images: ClassFolders) -> str:
+    """SHA-256 of the list of files, in order: classes, names and sizes, not contents; see `file_list_digest`.
 
     Raises:
-        DataError: a file vanished.
+        DataError: a file is missing.
     """
-    digest = hashlib.sha256(f"{pictures.split} {' '.join(pictures.classes)}\n".encode())
-    for index, name in enumerate(pictures.names):
-        path = pictures.path(index)
-        try:
-            digest.update(f"{name} {path.stat().st_size}\n".encode(errors="surrogateescape"))
-        except OSError as error:
-            raise DataError(path, f"cannot be read ({error.strerror}); is the disk still there?") from None
+    digest = hashlib.sha256(f"{images.split} {' '.join(images.classes)}\n".encode())
+    for index, name in enumerate(images.names):
+        digest.update(f"{name} {file_size(images.path(index))}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
 def random_view(image: Image, augmentation: Augmentation, random: np.random.Generator) -> Image:
-    """What an iteration sees of an image: randomly flipped, resized, cropped to `augmentation.crop_size`, jittered.
+    """A view for training: randomly flipped, resized, cropped to `augmentation.crop_size`, and color-jittered.
 
-    Pictures come in all sizes, so that `scale` counts from the size at which a crop shows `SHOWN` of the picture's
-    shorter side: a scale of `SHOWN` fits the crop into the picture, one of 2.5 shows a third of the side.
+    Images come in all sizes, so `scale` is relative to the size at which the crop shows `SHOWN` of the image's shorter
+    side: with a scale of `SHOWN` the crop shows all of that side, with 2.5 a third of it.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         augmentation: of the recipe.
-        random: where chance comes from.
+        random: source of randomness.
     """
     usual = _usual_factor(image.shape, augmentation.crop_size)
     low, high = augmentation.scale
@@ -172,7 +169,7 @@ def random_view(image: Image, augmentation: Augmentation, random: np.random.Gene
 
 
 def central_view(image: Image, crop: tuple[int, int]) -> Image:
-    """What a picture is judged by: its middle, `SHOWN` of the shorter side, resized to `crop`.
+    """A view for validation: the middle of the image, `SHOWN` of its shorter side, resized to `crop`.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -187,6 +184,6 @@ def central_view(image: Image, crop: tuple[int, int]) -> Image:
 
 
 def _usual_factor(size: tuple[int, ...], crop: tuple[int, int]) -> float:
-    """By how much a picture is resized so that the crop shows `SHOWN` of its shorter side."""
+    """The factor by which an image is resized so that the crop shows `SHOWN` of its shorter side."""
     height, width = size[:2]
     return float(max(crop[0] / height, crop[1] / width)) / SHOWN

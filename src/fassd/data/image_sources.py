@@ -7,10 +7,10 @@ from pathlib import Path
 from fassd.core.errors import FileError
 from fassd.core.files import with_home
 from fassd.data.open_dataset import names_dataset, scan_dataset, splits_of
-from fassd.media.source import Found, find_images
+from fassd.media.source import FoundImage, find_images
 
 
-def images_of(source: str) -> list[Found]:
+def images_of(source: str) -> list[FoundImage]:
     """The images of a file, a folder, a pattern or a data set, "kind:PATH".
 
     Of a data set these are the images of all splits, with a mask or without.
@@ -28,4 +28,4 @@ def images_of(source: str) -> list[Found]:
         if not folder.is_dir():
             raise FileError(folder, "there is no such folder; give kind:PATH with the data set's folder")
         raise FileError(source, "holds no images of this kind of data set; see 'fassd data check'")
-    return [Found(pair.image, Path(pair.name)) for pair in pairs]
+    return [FoundImage(pair.image, Path(pair.name)) for pair in pairs]

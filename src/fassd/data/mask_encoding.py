@@ -90,6 +90,17 @@ class MaskEncoding:
 _SHOWN = 12
 
 
+def read_values_quickly(path: Path) -> MaskValues:
+    """The same as `read_values`, errors included, by a decoder that is several times as fast for most PNGs."""
+    from fassd.kernels.label_png import decode_label_png  # Numba is loaded with it.
+
+    try:
+        values = decode_label_png(path.read_bytes())
+    except OSError:
+        values = None
+    return read_values(path) if values is None else values
+
+
 def by_value(space: LabelSpace, ignore: int = IGNORE) -> MaskEncoding:
     """Masks that hold the indices of the classes; IGNORE and one more value mean "no class"."""
     return MaskEncoding({**{label: label for label in range(len(space))}, ignore: IGNORE, IGNORE: IGNORE})

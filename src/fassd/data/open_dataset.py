@@ -1,4 +1,4 @@
-"""The kinds of data sets, one row each, and how `kind:PATH` becomes one."""
+"""Opens a data set by its name, `kind:PATH`; the table of kinds."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from fassd.data.folder import folder_splits, scan_folder
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to lay out labeled images on disk.
+    """A layout of labeled images on disk.
 
     Attributes:
-        scan: what lies in a split, from how the user named the set, its folder, the split, and the label space to
-            answer in.
-        splits: the splits that a folder has.
+        scan: (spec, folder, split, label space to translate into or None) -> the files of the split.
+        splits: folder -> its splits.
     """
 
     scan: Callable[[str, Path, str, LabelSpace | None], Scan]
@@ -42,31 +41,31 @@ def open_dataset(spec: str, split: str, into: LabelSpace | None = None) -> Datas
 
     Args:
         spec: for example "camvid:data/camvid" or "folder:data/mine".
-        split: which part, for example "train".
-        into: the label space to answer in; None keeps the data set's own.
+        split: for example "train".
+        into: the label space to translate the labels into; None keeps the data set's own.
 
     Raises:
-        UsageError: no kind or an unknown one, or no table into the label space.
-        DataError, FileError: the files are not as the kind describes them.
+        UsageError: the kind is missing or unknown, or there is no table into the label space.
+        DataError, FileError: the files do not have the layout of the kind.
     """
     return scan_dataset(spec, split, into).complete()
 
 
 def scan_dataset(spec: str, split: str, into: LabelSpace | None = None) -> Scan:
-    """What lies in a split of "kind:PATH", incomplete pairs included.
+    """The files of a split of "kind:PATH", incomplete pairs included.
 
     Raises:
-        UsageError, DataError, FileError: as `open_dataset`, but for incomplete pairs.
+        UsageError, DataError, FileError: as `open_dataset`, except for incomplete pairs.
     """
     kind, root = _kind_and_root(spec)
     return kind.scan(spec, root, split, into)
 
 
 def splits_of(spec: str) -> list[str]:
-    """The splits that "kind:PATH" has, in the order in which its owners name them or else of their names.
+    """The splits of "kind:PATH", in the order of its description, or else sorted.
 
     Raises:
-        UsageError: no kind or an unknown one.
+        UsageError: the kind is missing or unknown.
         FileError: the description is missing or wrong.
     """
     kind, root = _kind_and_root(spec)
@@ -74,10 +73,10 @@ def splits_of(spec: str) -> list[str]:
 
 
 def names_dataset(source: str) -> bool:
-    """Whether a source of pictures is a data set, "kind:PATH", and no file, folder or pattern.
+    """Whether a source of images is a data set, "kind:PATH", and not a file, folder or pattern.
 
     Raises:
-        UnknownName: nearly; the kind is misspelt.
+        UnknownName: the kind is misspelled.
     """
     kind, separator, _ = source.partition(":")
     if not separator or Path(source).exists():
@@ -91,7 +90,7 @@ def _kind_and_root(spec: str) -> tuple[Kind, Path]:
     kind, separator, path = spec.partition(":")
     if not separator or not path:
         example = f", such as folder:{spec}" if spec and not separator and spec not in KINDS else ""
-        raise UsageError(f"'{spec}' names no data set: expected kind:PATH with kind one of {', '.join(KINDS)}{example}")
+        raise UsageError(f"'{spec}' is not a data set; expected kind:PATH with kind one of {', '.join(KINDS)}{example}")
     if kind not in KINDS:
         raise UnknownName("kind of data set", kind, KINDS)
     return KINDS[kind], with_home(path)

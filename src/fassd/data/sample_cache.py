@@ -1,4 +1,4 @@
-"""Decoded samples kept in memory that a process shares with those it starts."""
+"""A cache of decoded samples, in memory that training shares with its worker processes."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ Size = tuple[int, int]
 """Height and width."""
 
 
-def memory_to_keep() -> int:
-    """Bytes that may hold decoded samples: half of what is free, shared with the other trainings of this machine.
+def cache_bytes() -> int:
+    """Bytes for decoded samples: half of the free memory, divided by the number of training processes of this machine.
 
-    The other half is for the training itself. Launchers of several processes say how many there are.
+    The other half is for training itself. Launchers of several processes set LOCAL_WORLD_SIZE.
     """
     free = free_memory()
-    if free is None:  # only Linux tells
+    if free is None:  # known only on Linux
         free = (memory_bytes() or 0) // 2
     return free // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-class KeptSamples:
-    """A slot for each of the first samples, as many as have room, filled by whichever process reads one first.
+class SampleCache:
+    """Memory for as many of the first samples as have room, filled by the process that reads a sample first.
 
-    Two that read one at the same time write the same bytes, and a slot counts from when it is marked, after that: so
-    nobody waits for anybody. The slots are laid out beforehand; memory is taken as they are filled.
+    There are no locks: two processes that read a sample at the same time write the same bytes, and a sample counts as
+    cached only once its flag is set, after its bytes. Memory is allocated as samples are written.
 
     Args:
-        sizes: of each sample's image and of its labels, or None where a header cannot be read. Asked for only as long
-            as there is room.
+        sizes: of every sample's image and labels; None where a header cannot be read. Consumed only as long as there
+            is room.
         room: bytes.
     """
 
@@ -48,31 +48,31 @@ class KeptSamples:
             self._ends.append(end)
         try:
             self._memory = SharedBytes(self._ends[-1] + len(self._sizes))
-        except OSError:  # a limit of the shell's, ulimit
+        except OSError:  # a limit set by ulimit
             self._sizes, self._ends, self._memory = [], [0], SharedBytes(0)
 
     def __len__(self) -> int:
         return len(self._sizes)
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self if SharedBytes.travel else KeptSamples((), 0))
+        return vars(self if SharedBytes.picklable else SampleCache((), 0))
 
     def get(self, position: int) -> tuple[Image, Labels] | None:
-        """The pixels of a sample, not to be changed; None if they are not kept, or not yet."""
-        if position >= len(self) or not self._marks[position]:
+        """The image and labels of a sample, not to be modified; None if they are not cached (yet)."""
+        if position >= len(self) or not self._flags[position]:
             return None
         return self._slot(position)
 
     def put(self, position: int, image: Image, labels: Labels) -> None:
-        """Keeps the pixels of a sample, if it has a slot and they are as large as was said."""
+        """Caches a sample, if there is room for it and its sizes are those announced."""
         size = self._sizes[position] if position < len(self) else None
         if size == (image.shape[:2], labels.shape):
-            kept_image, kept_labels = self._slot(position)
-            kept_image[:], kept_labels[:] = image, labels
-            self._marks[position] = 1
+            cached_image, cached_labels = self._slot(position)
+            cached_image[:], cached_labels[:] = image, labels
+            self._flags[position] = 1
 
     @property
-    def _marks(self) -> Bytes:
+    def _flags(self) -> Bytes:
         return self._memory.array[self._ends[-1] :]
 
     def _slot(self, position: int) -> tuple[Image, Labels]:

@@ -1,4 +1,4 @@
-"""Memory that a process shares with its workers, and batches handed over through it."""
+"""Memory that a process shares with its workers, and batches passed through it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Layout = tuple[tuple[int, ...], str]
 
 
 class SharedBytes:
-    """Memory that a process shares with those it starts, forked or spawned; gone with the last of them, even if killed.
+    """Memory shared by a process and those it starts, forked or spawned; freed with the last of them, even if killed.
 
-    It is a file without a name, which only Linux has: containers often limit /dev/shm, the usual place, to 64 MiB.
-    Elsewhere it stays with forked processes; spawned ones get an empty one.
+    It is an anonymous file (memfd), which only Linux has: containers often limit /dev/shm, the usual place, to 64 MiB.
+    Elsewhere only forked processes share it, and spawned ones get empty memory.
 
     Args:
-        size: bytes, all 0; physical memory is taken when they are written to.
+        size: bytes, all 0; physical memory is allocated when they are written.
     """
 
-    travel = hasattr(os, "memfd_create")
-    """Whether it can be handed to spawned processes."""
+    picklable = hasattr(os, "memfd_create")
+    """Whether it can be passed to spawned processes."""
 
     def __init__(self, size: int) -> None:
-        if self.travel:
+        if self.picklable:
             self._descriptor: int | None = os.memfd_create("fassd")
             os.ftruncate(self._descriptor, max(1, size))
             self._open()
@@ -45,7 +45,7 @@ class SharedBytes:
         self.array = np.frombuffer(mmap.mmap(self._descriptor, 0), np.uint8)
 
     def __reduce__(self) -> tuple[Callable[[Any], SharedBytes], tuple[Any]]:
-        # Works while a process is being started, which is when workers get what they work on.
+        # Works while a process is started, which is when workers get their data.
         if self._descriptor is None:
             return SharedBytes, (0,)
         return _received, (reduction.DupFd(self._descriptor),)
@@ -58,33 +58,33 @@ def _received(descriptor: Any) -> SharedBytes:
     return memory
 
 
-class Exchange:
-    """Where workers leave batches for the process that started them: through a pipe each would be copied four times.
+class SharedBatches:
+    """Passes batches from workers to the process that started them; a pipe would copy every batch four times.
 
     Args:
-        slots: batches that may be there at the same time: those that are made and the one that is taken.
-        size: of the largest, in bytes; memory is taken as it is needed.
+        slots: batches in memory at a time: those being made and the one being taken.
+        size: of the largest batch, in bytes; memory is allocated as it is written.
     """
 
     def __init__(self, slots: int, size: int) -> None:
         self._slots, self._size = slots, size
         self._memory = SharedBytes(slots * size)
 
-    def leave(self, number: int, stacks: Sequence[Sequence[Array]]) -> list[Layout]:
-        """Stacks arrays into the slot of a batch, one stack after the other; returns what `take` needs."""
+    def put(self, number: int, stacks: Sequence[Sequence[Array]]) -> list[Layout]:
+        """Stacks arrays into the slot of a batch, one stack after the other; returns their layouts, for `take`."""
         layouts: list[Layout] = [((len(stack), *stack[0].shape), stack[0].dtype.str) for stack in stacks]
-        for stack, place in zip(stacks, self._places(number, layouts), strict=True):
-            np.stack(stack, out=place)
+        for stack, view in zip(stacks, self._views(number, layouts), strict=True):
+            np.stack(stack, out=view)
         return layouts
 
     def take(self, number: int, layouts: Sequence[Layout]) -> list[Array]:
-        """Copies of the stacks of a batch, whose slot is free from then on."""
-        return [place.copy() for place in self._places(number, layouts)]
+        """Copies of the stacks of a batch; its slot is free afterwards."""
+        return [view.copy() for view in self._views(number, layouts)]
 
-    def _places(self, number: int, layouts: Sequence[Layout]) -> list[Array]:
-        slot, places, begin = self._memory.array[number % self._slots * self._size :][: self._size], list[Array](), 0
+    def _views(self, number: int, layouts: Sequence[Layout]) -> list[Array]:
+        slot, views, begin = self._memory.array[number % self._slots * self._size :][: self._size], list[Array](), 0
         for shape, dtype in layouts:
             end = begin + int(np.prod(shape)) * np.dtype(dtype).itemsize
-            places.append(slot[begin:end].view(dtype).reshape(shape))
+            views.append(slot[begin:end].view(dtype).reshape(shape))
             begin = end
-        return places
+        return views

@@ -1,4 +1,4 @@
-"""Joint operations on image and labels while training. Randomness is passed in."""
+"""Augmentation: random crops of an image together with its labels. Randomness is passed in."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def augment(sample: Sample, augmentation: Augmentation, random: np.random.Genera
     """A random crop of the flipped, resized and padded sample, of exactly `augmentation.crop_size`.
 
     The published order: flip; resize by a uniform factor, sides rounded down; where a side is below the crop, pad
-    *both* its ends by the whole shortfall (image 0, labels ignored); crop at a uniform place. The crop is chosen
-    first here and only its window resized, which gives the same pixels for less work. Colors change before the
+    *both* its ends by the full difference (image 0, labels ignored); crop at a uniform position. Here the crop is
+    chosen first and only its window is resized, which gives the same pixels for less work. Colors change before
     padding, which stays 0.
 
     Args:
-        sample: whose image may be of half, a quarter or an eighth of its labels' size, see `read_image`.
+        sample: its image may have 1/2, 1/4 or 1/8 of the labels' size, see `read_image`.
         augmentation: of the recipe.
-        random: where chance comes from.
+        random: source of randomness.
     """
     crop = draw_crop(sample.labels.shape, augmentation, random)
     image = crop.of_image(sample.image)
@@ -39,7 +39,7 @@ def augment(sample: Sample, augmentation: Augmentation, random: np.random.Genera
 
 
 def draw_crop(size: tuple[int, ...], augmentation: Augmentation, random: np.random.Generator) -> Crop:
-    """A random crop of an image of a size (height, width), chosen before any of its pixels is read."""
+    """A random crop of an image of a size (height, width), drawn without its pixels."""
     mirrored = bool(random.random() < augmentation.hflip)
     factor = random.uniform(*augmentation.scale)
     rows, columns = (_draw_span(*sides, factor, random) for sides in zip(size, augmentation.crop_size, strict=True))
@@ -51,11 +51,11 @@ class Span:
     """A crop along one axis.
 
     Attributes:
-        side: of the image as it is stored.
-        resized: the same after resizing.
-        first: of the resized image's pixels, the first that the crop shows.
-        length: how many it shows.
-        start: where in the crop they begin.
+        side: length of the stored image.
+        resized: its length after resizing.
+        first: first pixel of the resized image that the crop shows.
+        length: number of pixels it shows.
+        start: their offset in the crop.
     """
 
     side: int
@@ -75,12 +75,12 @@ def _draw_span(side: int, crop: int, factor: float, random: np.random.Generator)
 
 @dataclass(frozen=True)
 class Crop:
-    """A window of a resized image, somewhere in a rectangle, all of it mirrored or not.
+    """A window of a resized image at some position in a rectangle, mirrored or not.
 
     Attributes:
         size: of the rectangle, (height, width).
-        rows, columns: where the window lies, before it is mirrored.
-        mirrored: left and right are exchanged.
+        rows, columns: the window before it is mirrored.
+        mirrored: whether left and right are exchanged.
     """
 
     size: tuple[int, int]
@@ -95,10 +95,10 @@ class Crop:
         return slice(top, top + self.rows.length), slice(left, left + self.columns.length)
 
     def of_image(self, image: Image) -> Image:
-        """The crop of an image: bilinear, smoothed as far as it is shrunk, as by Pillow; padding is 0.
+        """The crop of an image: bilinear with antialiasing, as Pillow resizes; padding is 0.
 
         Args:
-            image: as large as the crop was drawn for, or reduced, see `read_image`.
+            image: of the size that the crop was drawn for, or reduced, see `read_image`.
         """
         out = np.zeros((*self.size, 3), np.uint8)
         if self._shows_something:
@@ -108,7 +108,7 @@ class Crop:
         return out
 
     def of_labels(self, labels: Labels) -> Labels:
-        """The crop of labels, each that of the nearest pixel; padding is IGNORE."""
+        """The crop of labels, by the nearest pixel; padding is IGNORE."""
         out = np.full(self.size, IGNORE, np.uint8)
         if self._shows_something:
             rows, columns = _nearest(self.rows, False), _nearest(self.columns, self.mirrored)
@@ -127,18 +127,18 @@ class Crop:
 
 
 def _reduction(found: tuple[int, ...], size: tuple[int, int]) -> int:
-    """By how much an image was reduced, from its shape."""
+    """The factor by which an image was reduced, from its shape."""
     for reduction in REDUCTIONS:
         if found[:2] == tuple(-(-side // reduction) for side in size):
             return reduction
-    raise ValueError(f"an image of {found} is no reduced one of {size}")
+    raise ValueError(f"an image of {found} is not a reduction of {size}")
 
 
 def _weights(span: Span, reduction: int) -> tuple[_Whole, _Weights]:
-    """For each pixel of the window where in the image it begins to read, and the weights of what it reads.
+    """For every pixel of the window the first source pixel that it reads, and the weights of those it reads.
 
-    A triangle around its center, one pixel of the coarser of both grids to each side; what lies outside the image
-    does not count.
+    The weights are a triangle around the pixel's center that extends one pixel of the coarser grid to both sides;
+    pixels outside the image have no weight.
     """
     side, step = -(-span.side // reduction), span.side / span.resized / reduction
     reach = max(1.0, step)
@@ -149,13 +149,13 @@ def _weights(span: Span, reduction: int) -> tuple[_Whole, _Weights]:
     shares = (1 - np.abs(places + 0.5 - centers[:, None]) / reach).clip(0)
     shares[places >= ends[:, None]] = 0
     weights = np.rint(shares * (1 << WEIGHT_BITS) / shares.sum(1, keepdims=True)).astype(np.int32)
-    # The largest weight takes what rounding left, so that a plain color stays what it is.
+    # The rounding error goes to the largest weight, so that a constant color does not change.
     weights[np.arange(span.length), weights.argmax(1)] += (1 << WEIGHT_BITS) - weights.sum(1)
     return starts, weights
 
 
 def _nearest(span: Span, mirrored: bool) -> _Whole:
-    """The place in the image of each pixel of the window, in the order of the crop; a tie goes to the later one."""
+    """The nearest source pixel of every pixel of the window, in the order of the crop; a tie takes the later one."""
     if not mirrored:
         return (2 * np.arange(span.first, span.first + span.length) + 1) * span.side // (2 * span.resized)
     # As if the image had been mirrored first.
@@ -165,20 +165,20 @@ def _nearest(span: Span, mirrored: bool) -> _Whole:
 
 
 def jitter(image: Image, strength: float, random: np.random.Generator, out: Image | None = None) -> Image:
-    """Random exposure, contrast, tint and saturation, as light and cameras vary them.
+    """Random exposure, contrast, tint and saturation, as lighting and cameras vary.
 
     Args:
         image: uint8 RGB, (H, W, 3).
-        strength: 0 leaves the image as it is; 1 varies exposure and saturation by up to a factor of 2.
+        strength: 0 changes nothing; 1 varies exposure and saturation by up to a factor of 2.
         random: where chance comes from.
-        out: where the result goes, the image itself, say; None makes a new one.
+        out: receives the result; may be the image itself. None allocates a new array.
     """
     exposure, contrast, saturation = 2.0 ** (strength * random.uniform(-1, 1, 3))
     tint = 1 + 0.2 * strength * random.uniform(-1, 1, 3)
     levels = np.arange(256)[:, None] / 255
     curves = ((levels**exposure - 0.5) * contrast + 0.5) * tint
     tables = np.rint(curves.clip(0, 1) * (255 << LEVEL_BITS)).astype(np.int32)
-    # Away from gray, the mean of the three, or towards it.
+    # Away from gray, the mean of the three channels, or towards it.
     rest = round((1 - saturation) / 3 * (1 << COLOR_BITS))
     result = np.empty_like(image) if out is None else out
     change_colors(image, np.ascontiguousarray(tables.T), (1 << COLOR_BITS) - 3 * rest, rest, result)

@@ -99,8 +99,8 @@ def _mode(masks: Sequence[Path]) -> tuple[bool, dict[int, Color]]:
     for path in masks:
         try:
             with opened(path) as header:
-                mode = header.picture.mode
-                palettes.append(header.picture.getpalette("RGB") or [] if mode == "P" else [])
+                mode = header.image.mode
+                palettes.append(header.image.getpalette("RGB") or [] if mode == "P" else [])
         except FassdError:
             continue
         votes[mode in ("RGB", "RGBA", "RGBX", "PA")] += 1

@@ -1,4 +1,4 @@
-"""The look of painted pictures: their colors, their letters, and the legend below them."""
+"""Colors and fonts of drawn images, and the legend below them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RIM = (255, 255, 255, 90)
 
 @dataclass(frozen=True)
 class Stripes:
-    """What is painted where there is no class: stripes on a ground, which no class can be taken for."""
+    """The fill of pixels without a class: stripes on a ground, which cannot be mistaken for a class."""
 
     ground: Color
     stripe: Color
@@ -28,7 +28,7 @@ class Stripes:
 
 IGNORED = Stripes((58, 61, 67), (104, 109, 118))
 FOREIGN = Stripes((255, 0, 255), (255, 255, 255))
-"""Of values that a mask may not hold."""
+"""Unknown values of a mask."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class _Layout:
-    """A legend as a table of equal cells; lengths in pixels, all derived from the font's size `em`."""
+    """A legend as a table of equal cells; lengths in pixels, derived from the font size `em`."""
 
     em: int
     cell: int
@@ -53,12 +53,12 @@ class _Layout:
 
 
 def legend(entries: Sequence[Entry], width: int, em: int) -> PIL.Image.Image:
-    """A picture of the entries in columns.
+    """An image of the entries in columns.
 
     Args:
         entries: at least one.
-        width: that the legend gets, in pixels; more where the longest entry needs it.
-        em: the size of the letters in pixels.
+        width: of the image, in pixels; it is larger if the longest entry needs more.
+        em: font size in pixels.
     """
     layout = _layout(entries, width, em)
     letters = font(em)
@@ -81,25 +81,24 @@ def hatching(stripes: Stripes, width: int, height: int, pitch: int) -> PIL.Image
 
     Args:
         stripes: their colors.
-        width: of the picture, in pixels.
-        height: likewise.
-        pitch: from stripe to stripe, in pixels.
+        width, height: of the image, in pixels.
+        pitch: distance of the stripes, in pixels.
     """
-    picture = PIL.Image.new("RGB", (width, height), stripes.ground)
-    pen = PIL.ImageDraw.Draw(picture)
+    image = PIL.Image.new("RGB", (width, height), stripes.ground)
+    pen = PIL.ImageDraw.Draw(image)
     for start in range(-height, width, pitch):
         pen.line((start, height, start + height, 0), stripes.stripe, max(1, round(pitch / 4)))
-    return picture
+    return image
 
 
 @lru_cache(maxsize=8)
 def font(size: int) -> Font:
-    """The letters of all painted text, `size` pixels high."""
+    """The font of all drawn text, `size` pixels high."""
     return PIL.ImageFont.load_default(size=size)
 
 
 def printable(text: str) -> str:
-    """The text on one line, with ? for what no letter can show."""
+    """The text on one line, with ? for characters that cannot be printed."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
@@ -111,14 +110,14 @@ def _layout(entries: Sequence[Entry], given_width: int, em: int) -> _Layout:
     width = max(given_width, cell + 2 * em)
     gap = round(1.5 * em)
     rows = math.ceil(len(entries) / ((width - 2 * em + gap) // (cell + gap)))
-    columns = math.ceil(len(entries) / rows)  # as even as the number of rows allows
+    columns = math.ceil(len(entries) / rows)  # as evenly filled as the number of rows allows
     pitch = min((width - 2 * em + gap) // columns, round(1.3 * (cell + gap)))
     return _Layout(em, cell, columns, pitch, width, round((1.7 * rows + 1.3) * em))
 
 
 def _swatch(fill: Color | Stripes, size: int) -> PIL.Image.Image:
-    """A rounded square with a faint rim, without which dark colors would sink into the background."""
-    fine = 4  # drawn four times as large and reduced, as Pillow's own corners are jagged
+    """A rounded square with a faint rim, which sets dark colors off from the background."""
+    fine = 4  # drawn four times as large and reduced, because Pillow draws jagged corners
     side = size * fine
     shape = PIL.Image.new("L", (side, side))
     corner, rim = side * 0.24, max(fine, side // 12)

@@ -1,4 +1,4 @@
-"""Class maps made visible: in colors, and over their photo with a legend."""
+"""Draws class maps: in colors, or over their image with contours and a legend."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fassd.core.labels import LabelSpace
 from fassd.media.legend import BACKGROUND, Entry, legend
 
 SMALLEST_SHARE = 0.0005
-"""Classes that cover less of the picture would read "0.0 %" and are left out of the legend."""
+"""Classes that cover less of the image would read "0.0 %" and are omitted from the legend."""
 
 
 def shares(class_map: ClassMap, label_space: LabelSpace) -> dict[str, float]:
     """The share of the labeled pixels that each class covers, in the order of the classes.
 
-    The shares add up to 1. Pixels that have no class (IGNORE, say) are left out; if none has one, all shares are 0.
+    The shares add up to 1. Pixels without a class (IGNORE) do not count; if no pixel has a class, all shares are 0.
     """
     counts = np.bincount(class_map.ravel(), minlength=256)[: len(label_space)]
     fractions = counts / max(1, int(counts.sum()))
@@ -26,7 +26,7 @@ def shares(class_map: ClassMap, label_space: LabelSpace) -> dict[str, float]:
 
 
 def colorize(class_map: ClassMap, label_space: LabelSpace) -> Image:
-    """Each pixel in the color of its class: uint8, height x width x 3; black where there is no class."""
+    """The class map in the colors of its classes, (H, W, 3) uint8 RGB; black where there is no class."""
     return np.array(_colored(class_map, label_space))
 
 
@@ -37,33 +37,33 @@ def overlay(
     shares: Mapping[str, float],
     opacity: float = 0.5,
 ) -> Image:
-    """The photo under the colors of its classes, with contours between them and a legend below.
+    """The image under the colors of its classes, with contours between them and a legend below.
 
-    Pixels without a class keep the photo's look.
+    Pixels without a class keep the color of the image.
 
     Args:
-        image: the photo.
-        class_map: its classes, of the same size.
+        image: uint8 RGB, (H, W, 3).
+        class_map: its classes, (H, W).
         label_space: names and colors.
-        shares: what the legend states, see `shares`.
-        opacity: 0 shows the photo alone, 1 the colors alone.
+        shares: of the classes, for the legend; see `shares`.
+        opacity: 0 shows only the image, 1 only the colors.
 
     Returns:
-        uint8 RGB, as wide as the photo (or as the legend's longest entry), and higher by the legend.
+        uint8 RGB, as wide as the image (or as the legend's longest entry), higher by the legend.
 
     Raises:
-        ValueError: sizes that differ, or an opacity outside 0..1.
+        ValueError: the sizes differ, or the opacity is outside 0..1.
     """
     if image.shape[:2] != class_map.shape or not 0 <= opacity <= 1:
         raise ValueError(f"image {image.shape}, class map {class_map.shape}, opacity {opacity}")
-    photo = PIL.Image.fromarray(image)
-    # Without its own colors and deepest shadows the photo lets even dark class colors be told apart.
-    gray = photo.convert("L").point([36 + value * 219 // 255 for value in range(256)]).convert("RGB")
-    muted = PIL.Image.blend(photo, gray, min(1.0, 1.6 * opacity))
+    pixels = PIL.Image.fromarray(image)
+    # Gray and without deep shadows, so that even dark class colors can be told apart.
+    gray = pixels.convert("L").point([36 + value * 219 // 255 for value in range(256)]).convert("RGB")
+    muted = PIL.Image.blend(pixels, gray, min(1.0, 1.6 * opacity))
     painted = PIL.Image.blend(muted, _colored(class_map, label_space), opacity)
     unlabeled = class_map >= len(label_space)
     if unlabeled.any():
-        painted.paste(photo, mask=PIL.Image.fromarray(unlabeled))
+        painted.paste(pixels, mask=PIL.Image.fromarray(unlabeled))
     _draw_contours(painted, class_map, opacity)
     return np.array(_with_legend(painted, _entries(label_space, shares)))
 
@@ -75,10 +75,10 @@ def _colored(class_map: ClassMap, label_space: LabelSpace) -> PIL.Image.Image:
 
 
 def _draw_contours(painted: PIL.Image.Image, class_map: ClassMap, opacity: float) -> None:
-    """A light and a dark line side by side, which shows on any color."""
+    """A light and a dark line side by side, visible on any color."""
     longest = max(class_map.shape)
     thickness = max(1, round(longest / 1500))
-    visible = min(1.0, 2 * opacity, longest / 400)  # on thumbnails lines would hide what they surround
+    visible = min(1.0, 2 * opacity, longest / 400)  # on thumbnails lines would hide small regions
     across = class_map[:, thickness:] != class_map[:, :-thickness]
     down = class_map[thickness:] != class_map[:-thickness]
     for color, strength, columns, rows in (
@@ -93,7 +93,7 @@ def _draw_contours(painted: PIL.Image.Image, class_map: ClassMap, opacity: float
 
 
 def _entries(label_space: LabelSpace, shares: Mapping[str, float]) -> list[Entry]:
-    """What the legend says, the largest class first."""
+    """The entries of the legend, the largest class first."""
     colors = {label.name: label.color for label in label_space.classes}
     ranked = sorted(shares.items(), key=lambda item: -item[1])
     present = [(name, share) for name, share in ranked if share >= SMALLEST_SHARE]
@@ -103,7 +103,7 @@ def _entries(label_space: LabelSpace, shares: Mapping[str, float]) -> list[Entry
 def _with_legend(painted: PIL.Image.Image, entries: Sequence[Entry]) -> PIL.Image.Image:
     if not entries:
         return painted
-    # Grows with the picture, which is looked at shrunk to a screen, and stays legible on a thumbnail.
+    # Grows with the image, which is viewed shrunk to a screen, and stays legible on thumbnails.
     below = legend(entries, painted.width, em=round(10 + painted.width / 95))
     canvas = PIL.Image.new("RGB", (below.width, painted.height + below.height), BACKGROUND)
     canvas.paste(painted, ((below.width - painted.width) // 2, 0))

@@ -1,4 +1,4 @@
-"""Where answers go: the class map as a palette PNG, the overlay as a JPEG, each file whole or not at all."""
+"""Writes predictions: the class map as a palette PNG, the overlay as a JPEG. Files are complete or absent."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fassd.media.paint import overlay, shares
 
 _OVERLAY, _CLASS_MAP = "_overlay.jpg", "_classmap.png"
 RESULT_ENDINGS = (_OVERLAY, _CLASS_MAP)
-"""How the names of written files end."""
+"""The endings of the names of written files."""
 
 
 def write_class_map(path: Path, class_map: ClassMap, label_space: LabelSpace) -> None:
-    """An 8-bit palette PNG whose indices are the classes and whose palette is their colors.
+    """Writes an 8-bit palette PNG: its indices are the classes, its palette their colors.
 
     Equal class maps give equal bytes.
 
@@ -28,21 +28,21 @@ def write_class_map(path: Path, class_map: ClassMap, label_space: LabelSpace) ->
     """
     if class_map.dtype != np.uint8 or class_map.ndim != 2:
         raise ValueError(f"a class map is uint8, height x width, not {class_map.dtype} of {class_map.shape}")
-    picture = PIL.Image.fromarray(class_map)
-    # All 256 colors, so that no value (IGNORE is 255) points behind the palette's end.
-    picture.putpalette(label_space.color_table().tobytes())
+    indexed = PIL.Image.fromarray(class_map)
+    # All 256 colors, so that every value (IGNORE is 255) has one.
+    indexed.putpalette(label_space.color_table().tobytes())
     with written_whole(path) as temporary:
-        picture.save(temporary, "PNG")
+        indexed.save(temporary, "PNG")
 
 
-def write_overlay(path: Path, picture: Image) -> None:
-    """A JPEG without color subsampling, which would smear thin contours and small type.
+def write_overlay(path: Path, image: Image) -> None:
+    """Writes a JPEG without color subsampling, which would blur thin contours and small text.
 
     Raises:
         FileError: the file cannot be written.
     """
     with written_whole(path) as temporary:
-        PIL.Image.fromarray(picture).save(temporary, "JPEG", quality=92, subsampling="4:4:4")
+        PIL.Image.fromarray(image).save(temporary, "JPEG", quality=92, subsampling="4:4:4")
 
 
 def write_prediction(

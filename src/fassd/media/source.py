@@ -1,4 +1,4 @@
-"""Where pictures come from: files, patterns and folders, expanded into a list with a name for each result."""
+"""Finds the images that files, folders and patterns name, and a name for the results of each."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ from fassd.media.formats import SUFFIXES
 
 
 @dataclass(frozen=True)
-class Found:
-    """A picture to read, and the name of its results: its place below what was asked for, without suffix."""
+class FoundImage:
+    """An image file, and the name of its results: its path below the source, without suffix."""
 
     path: Path
     relative: Path
 
 
-def find_images(sources: Sequence[str]) -> list[Found]:
-    """The pictures that `sources` name, in the order of the sources and sorted within each.
+def find_images(sources: Sequence[str]) -> list[FoundImage]:
+    """The images that `sources` name, in the order of the sources, sorted within a source.
 
-    A file counts whatever its name. Folders (with all folders below, but for linked ones, which could form a
-    circle) and patterns (`*.jpg`, `drives/**/*.png`) give the files that are named like pictures and are not
-    hidden. A file that is found twice under one name counts once.
+    A file is taken whatever its name. Of folders (with the folders below them, except linked ones, which could form a
+    cycle) and patterns (`*.jpg`, `drives/**/*.png`) the files with the suffix of an image are taken, hidden ones
+    excepted. A file found twice under one name is taken once.
 
     Raises:
-        FileError: a source does not exist, cannot be listed, or holds no picture.
-        UsageError: no source at all, or two pictures whose results would have one name.
+        FileError: a source does not exist, cannot be listed, or holds no image.
+        UsageError: no source, or two images whose results would have one name.
     """
     if not sources or "" in sources:
-        raise UsageError("no source is given; name a picture, a folder or a pattern such as 'photos/*.jpg'")
+        raise UsageError("no source is given; name an image, a folder or a pattern such as 'photos/*.jpg'")
     return without_repeats(itertools.chain.from_iterable(map(_expand, sources)))
 
 
-def without_repeats(pictures: Iterable[Found]) -> list[Found]:
-    """The pictures in their order, each once.
+def without_repeats(images: Iterable[FoundImage]) -> list[FoundImage]:
+    """The images in their order, without repetitions.
 
     Raises:
-        UsageError: two pictures whose results would have one name.
+        UsageError: two images whose results would have one name.
     """
-    by_name: dict[Path, Found] = {}
-    for found in pictures:
+    by_name: dict[Path, FoundImage] = {}
+    for found in images:
         other = by_name.setdefault(found.relative, found)
         if other is not found and other.path.resolve() != found.path.resolve():
             problem = f"{other.path} and {found.path} would both be written as '{found.relative}'"
-            raise UsageError(f"{problem}; rename one of them or give them in two runs")
+            raise UsageError(f"{problem}; rename one of them, or give them in two runs")
     return list(by_name.values())
 
 
-def _expand(source: str) -> list[Found]:
+def _expand(source: str) -> list[FoundImage]:
     path = Path(source)
     try:
         if path.is_dir():
-            return _pictures(path, "holds", path, _files_below(path))
+            return _images(path, "holds", path, _files_below(path))
         if path.exists():  # Before patterns: "photo[1].jpg" is how browsers name a second download.
-            return [Found(path, Path(path.name).with_suffix(""))]
+            return [FoundImage(path, Path(path.name).with_suffix(""))]
         if not glob.has_magic(source):
             raise FileError(path, _missing(path))
     except OSError as error:
@@ -67,16 +67,16 @@ def _expand(source: str) -> list[Found]:
     # Unlike Path.glob, this takes absolute patterns, skips hidden files, and lets "**" match files too.
     files = [file for file in map(Path, glob.glob(source, recursive=True)) if file.is_file()]  # noqa: PTH207
     fixed = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
-    return _pictures(path, "matches", Path(*fixed), files)
+    return _images(path, "matches", Path(*fixed), files)
 
 
-def _pictures(source: Path, verb: str, root: Path, files: Sequence[Path]) -> list[Found]:
-    """Those of the files that are named like pictures, sorted, each with its name below `root`."""
-    pictures = sorted({file for file in files if file.suffix.lower() in SUFFIXES})
-    if not pictures:
-        found = "other files but no pictures" if files else "no files"
+def _images(source: Path, verb: str, root: Path, files: Sequence[Path]) -> list[FoundImage]:
+    """The files with the suffix of an image, sorted, named by their path below `root`."""
+    images = sorted({file for file in files if file.suffix.lower() in SUFFIXES})
+    if not images:
+        found = "other files but no images" if files else "no files"
         raise FileError(source, f"{verb} {found}; looked for names ending in {', '.join(sorted(SUFFIXES))}")
-    return [Found(picture, picture.relative_to(root).with_suffix("")) for picture in pictures]
+    return [FoundImage(image, image.relative_to(root).with_suffix("")) for image in images]
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -91,7 +91,7 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _missing(path: Path) -> str:
-    """What to say of a path that does not exist: the most similar name beside it, if any is similar."""
+    """The message for a path that does not exist; offers the most similar name in its folder."""
     if not path.parent.is_dir():
         return f"does not exist, nor does the folder {path.parent}; check the path"
     names = {entry.name.lower(): entry.name for entry in path.parent.iterdir()}

@@ -18,7 +18,7 @@ from fassd.core.labels import CITYSCAPES, CITYSCAPES_CLASSES, LabelSpace
 from fassd.core.types import Sample
 from fassd.data.cityscapes import instance_map_of
 from fassd.data.dataset import Dataset
-from fassd.data.quick_labels import read_values_quickly
+from fassd.data.mask_encoding import read_values_quickly
 from fassd.metrics.cityscapes import CLASSES_OF_LABEL_IDS, LABEL_IDS_OF_CLASSES, OfficialEvaluation
 from fassd.metrics.confusion import (
     class_accuracy,

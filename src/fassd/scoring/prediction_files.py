@@ -30,8 +30,8 @@ from fassd.core.parallel import parallel_map
 from fassd.core.renamed import HEADER_KEYS, with_new_keys
 from fassd.core.types import Event, Sample, Watch, ignore_events
 from fassd.data.dataset import Dataset, Pair
+from fassd.data.mask_encoding import read_values_quickly
 from fassd.data.open_dataset import open_dataset
-from fassd.data.quick_labels import read_values_quickly
 from fassd.media.masks import read_values
 from fassd.metrics.cityscapes import CLASSES_OF_LABEL_IDS
 from fassd.metrics.counts import SAME, EncodedMap

@@ -12,7 +12,7 @@ from fassd.core.parallel import parallel_map
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.data.image_sources import images_of
 from fassd.media.prediction_writer import RESULT_ENDINGS, write_prediction
-from fassd.media.source import Found, find_images, without_repeats
+from fassd.media.source import FoundImage, find_images, without_repeats
 from fassd.segmenter import Segmenter
 
 # A stream holds an image and the network's feature maps; more cores share the streams.
@@ -75,7 +75,7 @@ def predict(sources: Sequence[str], segmenter: Segmenter, out: Path, watch: Watc
     for error in unusable:
         watch(Event("failed", {"error": error}))
 
-    def predict_one(one: Found) -> Predicted | ImageError:
+    def predict_one(one: FoundImage) -> Predicted | ImageError:
         try:
             prediction = segmenter(one.path)
             image = prediction.image
@@ -108,11 +108,11 @@ def streams_for(sources: Sequence[str]) -> int:
     return max(1, min(images, usable_cores(), _MOST_STREAMS))
 
 
-def _find(sources: Sequence[str]) -> tuple[list[Found], list[FileError]]:
+def _find(sources: Sequence[str]) -> tuple[list[FoundImage], list[FileError]]:
     """The images, and the errors of sources without any; raises the error of a single source."""
     if not sources:
         return find_images(sources), []
-    found: list[Found] = []
+    found: list[FoundImage] = []
     errors: list[FileError] = []
     for source in sources:
         try:

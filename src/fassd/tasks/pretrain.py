@@ -14,8 +14,8 @@ import fassd
 from fassd.core.checkpoint import Checkpoint, Header, write_checkpoint
 from fassd.core.recipe import Recipe
 from fassd.core.types import Event, Watch, ignore_events
-from fassd.data.class_batches import views_to_learn
-from fassd.data.class_folders import ClassFolders, digest_of_pictures
+from fassd.data.batches import training_batches
+from fassd.data.class_folders import ClassFolders, image_list_digest
 from fassd.networks.build import arrays_of
 from fassd.networks.classifier import Classifier, init_classifier
 from fassd.networks.specs import network_by_name
@@ -50,7 +50,7 @@ def pretrain(order: PretrainConfig, watch: Watch = ignore_events) -> TrainerStat
     recipe, run = order.recipe, Run(order.out)
     trackers = chosen_trackers(order.trackers)
     learned, scored = gather_pictures(order)
-    digest = digest_of_pictures(learned)
+    digest = image_list_digest(learned)
     engine = Distributed(device_of(order.device), recipe.sync_batchnorm)
     with engine.together():
         state = load_for_resume(run, engine, recipe, str(order.data), digest, watch) if order.resume else None
@@ -66,7 +66,7 @@ def pretrain(order: PretrainConfig, watch: Watch = ignore_events) -> TrainerStat
             lambda text: watch(Event("note", {"text": text})),
         ) as track:
             setting = TrainerConfig(
-                batches=lambda first: views_to_learn(learned, recipe, first, order.workers, share),
+                batches=lambda first: training_batches(learned, recipe, first, order.workers, share),
                 samples=len(learned),
                 data=digest,
                 run=run,

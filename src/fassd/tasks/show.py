@@ -107,7 +107,7 @@ def _own_path(path: Path) -> Path:
     if path.exists():
         try:
             with opened(path) as header:
-                ours = header.picture.info.get(_MARK[0]) == _MARK[1]
+                ours = header.image.info.get(_MARK[0]) == _MARK[1]
         except FileError:
             ours = False
         if not ours:

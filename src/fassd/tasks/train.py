@@ -10,7 +10,7 @@ import fassd
 from fassd.core.checkpoint import Header, write_checkpoint
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.data.batches import Samples, training_batches
-from fassd.data.fingerprint import digest_of
+from fassd.data.dataset import file_list_digest
 from fassd.networks.build import checkpoint_of, init_network
 from fassd.networks.network import SegmentationNetwork
 from fassd.training.curves import Curves
@@ -39,7 +39,7 @@ def train(order: TrainConfig, watch: Watch = ignore_events) -> TrainerState:
     recipe, run = order.recipe, Run(order.out)
     trackers = chosen_trackers(order.trackers)
     material = gather_training_data(order)
-    digest = digest_of(material.learned)
+    digest = file_list_digest(material.learned)
     engine = Distributed(device_of(order.device), recipe.sync_batchnorm)
     with engine.together():
         state = load_for_resume(run, engine, recipe, ", ".join(order.data), digest, watch) if order.resume else None
@@ -51,7 +51,7 @@ def train(order: TrainConfig, watch: Watch = ignore_events) -> TrainerState:
         header = header_of(order, material)
         judge = Validator(material.scored, header, engine, run.samples_folder)
         samples, curves = Samples(material.learned, recipe.augmentation.scale[1]), Curves(run, watch)
-        _say(watch, engine, f"{samples.kept} of {len(samples)} training images stay in memory once decoded")
+        _say(watch, engine, f"{samples.cached} of {len(samples)} training images stay in memory once decoded")
         share = (engine.rank, engine.processes)
         with Trackers(
             trackers if engine.first else (), order.out, flat_values(recipe), lambda text: _say(watch, engine, text)

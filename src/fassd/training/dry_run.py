@@ -15,7 +15,6 @@ from fassd.core.errors import UsageError
 from fassd.core.machine import memory_bytes, peak_memory_bytes
 from fassd.core.recipe import Recipe
 from fassd.data.batches import Batch, Samples, training_batches
-from fassd.data.class_batches import views_to_learn
 from fassd.data.class_folders import ClassFolders
 from fassd.networks.build import init_network
 from fassd.networks.classifier import init_classifier
@@ -135,7 +134,7 @@ def dry_run_pretraining(order: PretrainConfig) -> DryRunEstimate:
         network=network,
         images=(len(learned), 0 if scored is None else len(scored)),
         update=lambda recipe: ClassificationTrainStep(network, recipe, engine),
-        batches=lambda recipe: views_to_learn(learned, recipe, 0, 0),
+        batches=lambda recipe: training_batches(learned, recipe, 0, 0),
         score=score,
     )
     return _rehearsed(piece, recipe, engine)

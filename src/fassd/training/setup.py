@@ -24,8 +24,7 @@ from fassd.core.errors import MissingSplit, UsageError
 from fassd.core.labels import LabelSpace
 from fassd.core.recipe import Recipe, check_task
 from fassd.data.class_folders import ClassFolders, open_class_folders
-from fassd.data.dataset import Dataset
-from fassd.data.fingerprint import digest_of
+from fassd.data.dataset import Dataset, file_list_digest
 from fassd.data.open_dataset import open_together
 from fassd.media.images import read_size
 from fassd.networks.build import take_encoder
@@ -224,7 +223,13 @@ def _of_same_order(path: Path, recipe: Recipe) -> Checkpoint:
 def header_of(order: TrainConfig, material: TrainingData) -> Header:
     """What a checkpoint of this training says of itself, but for its scores."""
     data: list[dict[str, Any]] = [
-        {"name": one.name, "split": one.split, "images": len(one), "files_sha256": digest_of([one]), "terms": one.terms}
+        {
+            "name": one.name,
+            "split": one.split,
+            "images": len(one),
+            "files_sha256": file_list_digest([one]),
+            "terms": one.terms,
+        }
         for one in material.learned
     ]
     return Header(

@@ -18,7 +18,7 @@ from fassd.core.arrays import IGNORE, Image, Images
 from fassd.core.checkpoint import Header, Score
 from fassd.core.recipe import Recipe
 from fassd.core.types import Sample
-from fassd.data.class_batches import views_to_judge
+from fassd.data.batches import validation_batches
 from fassd.data.class_folders import ClassFolders
 from fassd.data.dataset import Dataset
 from fassd.media.paint import overlay, shares
@@ -176,7 +176,7 @@ def judge(
     pixels, was_training = normalization_of(recipe), network.training
     network.eval()
     with torch.inference_mode():
-        for batch in views_to_judge(pictures, recipe, workers, (engine.rank, engine.processes)):
+        for batch in validation_batches(pictures, recipe, workers, (engine.rank, engine.processes)):
             targets = batch.labels.to(engine.device)
             logits = network(normalize(batch.images.to(engine.device), pixels))
             top_1 += hits(logits, targets, 1)

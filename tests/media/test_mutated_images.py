@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from tests.media.image_files import png_chunk
 from tests.media.mutations import healthy, mutated
-from tests.media.picture_files import png_chunk
 
 from fassd.core.errors import DataError, ImageError
 from fassd.media.images import read_image, read_size
@@ -92,7 +92,7 @@ def _readings(folder: Path) -> dict[str, Reading]:
     kept = folder.with_name(f"{folder.name}-faults")
     kept.mkdir()
     while any(folder.iterdir()):
-        command = [sys.executable, "-m", "tests.media.test_mutated_pictures", str(folder)]
+        command = [sys.executable, "-m", "tests.media.test_mutated_images", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
         said = [json.loads(line) for line in done.stdout.splitlines()]
         assert said, done.stderr
@@ -205,9 +205,9 @@ SPECIAL: list[tuple[str, bytes, list[int] | str]] = [
     ("4 million blank pixels", _blank_png(2000, 2000), [2000, 2000]),
     ("4 million clear pixels", _blank_png(2000, 2000, 6), [2000, 2000]),
     ("4 million of a clear palette", _blank_png(2000, 2000, 3, CLEAR_PALETTE), [2000, 2000]),
-    ("ten thousand scans", _many_scans(1500, 10_000), "scans, where 100 are plenty"),
+    ("ten thousand scans", _many_scans(1500, 10_000), "scans, more than 100"),
     ("ninety scans", _many_scans(300, 84), [300, 300]),
-    ("rows of runs", _empty_runs(16_000_001, 6), "pixels in runs"),
+    ("rows of runs", _empty_runs(16_000_001, 6), "run-length encoded pixels"),
     ("a film behind a photo", _film_behind_a_photo(1000), [7, 9]),
     ("a text that swells", _blank_png(9, 7, before=png_chunk(b"zTXt", b"t\0\0" + SWOLLEN)), "cannot be decoded as PNG"),
     (
@@ -242,7 +242,7 @@ def test_pixels_with_a_wrong_checksum_are_refused(tmp_path: Path, place: int) ->
     end = content.index(b"IEND") - 8
     path.write_bytes(content[: end + place] + bytes([content[end + place] ^ 1]) + content[end + place + 1 :])
     for read in (read_image, read_values, read_colors):
-        with pytest.raises(ImageError, match="a checksum of its pixels is wrong"):
+        with pytest.raises(ImageError, match="a checksum of its pixel data is wrong"):
             read(path)
 
 
