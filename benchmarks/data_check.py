@@ -26,9 +26,9 @@ import numpy as np
 from fassd.checks.alignment import FLIPS, Alignment
 from fassd.checks.check import check_dataset
 from fassd.checks.image_hash import ImageHash
-from fassd.checks.leaks import repeated_pictures
-from fassd.checks.pair_facts import MaskFacts, PairFacts, inspect
-from fassd.checks.split_tally import SplitStats
+from fassd.checks.leaks import duplicate_findings
+from fassd.checks.pair_stats import MaskStats, PairStats, check_pair
+from fassd.checks.split_stats import SplitStats
 from fassd.checks.value_causes import value_findings
 from fassd.core.labels import CITYSCAPES
 from fassd.data.dataset import Dataset, Pair
@@ -80,7 +80,7 @@ def _processor_ms(spec: str) -> float:
     dataset = scan_dataset(spec, "train").dataset
     begun = time.process_time()
     for pair in dataset.pairs[:SAMPLE]:
-        inspect(dataset, pair)
+        check_pair(dataset, pair)
     return (time.process_time() - begun) * 1000 / min(SAMPLE, len(dataset))
 
 
@@ -101,11 +101,11 @@ def _memory(count: int) -> dict[str, Any]:
     dataset = Dataset("folder:many", "train", space, by_value(space), pairs)
     random = np.random.default_rng(0)
     before, begun = _resident(), time.perf_counter()
-    tally = SplitStats(dataset)
+    stats = SplitStats(dataset)
     for index in range(count):
-        tally.add(index, _facts(random, len(space)))
+        stats.add(index, _facts(random, len(space)))
     added = _resident()
-    found = [*repeated_pictures([tally], lambda paths: []), *value_findings([tally])[0]]
+    found = [*duplicate_findings([stats], lambda paths: []), *value_findings([stats])[0]]
     return {
         "pairs": count,
         "seconds": round(time.perf_counter() - begun, 1),
@@ -115,13 +115,13 @@ def _memory(count: int) -> dict[str, Any]:
     }
 
 
-def _facts(random: np.random.Generator, classes: int) -> PairFacts:
+def _facts(random: np.random.Generator, classes: int) -> PairStats:
     codes = {int(code): 5000 for code in random.choice(classes, 8, replace=False)}
-    return PairFacts(
+    return PairStats(
         (),
         (1024, 2048),
         ImageHash(random.bytes(8), random.bytes(32)),
-        MaskFacts(codes, random.bytes(8), "", 0, 10, (1024, 2048)),
+        MaskStats(codes, random.bytes(8), "", 0, 10, (1024, 2048)),
         Alignment(12.0, (3.0,) * len(FLIPS), 12.0, (0.0, 0.0)),
         random.integers(-20, 20, classes + 1).astype(np.int8),
     )

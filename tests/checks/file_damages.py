@@ -136,9 +136,9 @@ _POINTER = (
 
 
 FILES: tuple[Damage, ...] = (
-    Damage("a mask is missing", "values", _remove(Town.mask), ("missing-mask",), r"annotate|take it out"),
-    Damage("an image is missing", "values", _remove(Town.image), ("extra-mask",), r"add the image|take the mask out"),
-    Damage("a mask is left over", "values", _lone_mask, ("extra-mask",), r"take the mask out"),
+    Damage("a mask is missing", "values", _remove(Town.mask), ("missing-mask",), r"annotate|remove it"),
+    Damage("an image is missing", "values", _remove(Town.image), ("extra-mask",), r"add the image|remove the mask"),
+    Damage("a mask is left over", "values", _lone_mask, ("extra-mask",), r"remove the mask"),
     Damage(
         "a mask is named otherwise",
         "values",
@@ -151,7 +151,7 @@ FILES: tuple[Damage, ...] = (
         "values",
         rename(Town.mask, lambda path: f"{path.stem}.PNG"),
         ("missing-mask", "extra-mask"),
-        r"train_3\.PNG lies there: rename it$",
+        r"train_3\.PNG exists: rename it$",
     ),
     Damage("every mask is named otherwise", "values", _other_names, ("missing-mask", "extra-mask"), r"name|pattern"),
     Damage(
@@ -159,7 +159,7 @@ FILES: tuple[Damage, ...] = (
         "values",
         _link_to_nowhere(Town.mask),
         ("missing-mask", "unreadable-mask"),
-        r"is a link to a file that is not there",
+        r"is a broken link",
     ),
     Damage(
         "an image links to nowhere",
@@ -173,7 +173,7 @@ FILES: tuple[Damage, ...] = (
         "values",
         _folder_in_place,
         ("missing-mask", "unreadable-mask"),
-        r"take it out|folder",
+        r"remove it|folder",
     ),
     Damage("a split has masks alone", "values", _without_images, ("empty-split",), r"add the files"),
     Damage("an image is empty", "values", _bytes(Town.image, lambda _: b""), ("empty-file",), AGAIN),
@@ -233,10 +233,10 @@ FILES: tuple[Damage, ...] = (
         r"rename|save",
         fixed=True,
     ),
-    Damage("two images share a stem", "values", _second_image, ("duplicate-stem",), r"rename|take one out"),
+    Damage("two images share a stem", "values", _second_image, ("duplicate-stem",), r"rename|remove one"),
     Damage("two names differ in case alone", "values", _other_case, ("unreadable-name",), r"rename"),
     Damage("a name has a line break", "values", _rename_pair("\n"), ("unreadable-name",), r"rename"),
     Damage("a name is not UTF-8", "values", _rename_pair("\udce9t\udce9"), ("unreadable-name",), r"rename"),
     Damage("a mask has two frames", "values", _frames, ("several-pages",), r"page|frame"),
-    Damage("a pair is listed twice", "list", _listed_twice, ("duplicate-stem", "duplicate"), r"take one out|line"),
+    Damage("a pair is listed twice", "list", _listed_twice, ("duplicate-stem", "duplicate"), r"remove one|line"),
 )

@@ -154,15 +154,17 @@ IMAGES: tuple[Damage, ...] = (
         r"correct the pattern",
     ),
     # --- worth knowing
-    Damage("a picture is twice in a split", "values", _twice(lambda v: v), ("duplicate",), r"", grade="note"),
-    Damage("a drive is in both splits", "values", _one_drive, ("sequence-in-two-splits",), r"", grade="note"),
-    Damage("instanceIds are missing", "cityscapes", _instances_gone, ("missing-instances",), r"instance", grade="note"),
+    Damage("a picture is twice in a split", "values", _twice(lambda v: v), ("duplicate",), r"", severity="info"),
+    Damage("a drive is in both splits", "values", _one_drive, ("sequence-in-two-splits",), r"", severity="info"),
+    Damage(
+        "instanceIds are missing", "cityscapes", _instances_gone, ("missing-instances",), r"instance", severity="info"
+    ),
     Damage(
         "a class is never seen",
         "values",
         _unnamed(on_mask(lookup({CAR: 0}), every=True)),
         ("unseen-class",),
         r"",
-        grade="note",
+        severity="info",
     ),
 )

@@ -162,8 +162,8 @@ PLACES: tuple[Damage, ...] = (
     Damage("a mask is shifted to the right", "values", on_mask(moved(14, 0)), ("shifted-mask",), r"shift|move"),
     Damage("a mask is shifted down", "values", on_mask(moved(0, 11)), ("shifted-mask",), r"shift|move"),
     Damage("every mask is shifted", "values", on_mask(moved(-12, 9), every=True), ("shifted-mask",), r"shift|move"),
-    Damage("two masks are exchanged", "values", _swap_masks, ("swapped-mask",), r"its own mask|exchange"),
-    Damage("two masks of other sizes are exchanged", "values", _swap_sizes, ("swapped-mask",), r"exchange"),
-    Damage("two lines name each other's masks", "list", _listed_crosswise, ("swapped-mask",), r"its own mask|exchange"),
-    Damage("every mask lies one frame late", "values", _slip_masks, ("swapped-mask",), r"its own mask|exchange"),
+    Damage("two masks are exchanged", "values", _swap_masks, ("swapped-mask",), r"were swapped, rename"),
+    Damage("two masks of other sizes are exchanged", "values", _swap_sizes, ("swapped-mask",), r"were swapped, rename"),
+    Damage("two lines name each other's masks", "list", _listed_crosswise, ("swapped-mask",), r"were swapped, rename"),
+    Damage("every mask lies one frame late", "values", _slip_masks, ("swapped-mask",), r"were swapped, rename"),
 )

@@ -18,10 +18,10 @@ from tests.checks.scenes import make_cityscapes, make_values
 from tests.checks.town import Town
 
 from fassd.checks.alignment import Alignment
-from fassd.checks.check import Checked, check_dataset
-from fassd.checks.misaligned import misplaced_masks, usual_flip
-from fassd.checks.pair_facts import PairFacts
-from fassd.checks.split_tally import SplitStats
+from fassd.checks.check import CheckResult, check_dataset
+from fassd.checks.misaligned import misaligned_masks, usual_flip
+from fassd.checks.pair_stats import PairStats
+from fassd.checks.split_stats import SplitStats
 from fassd.cli.main import run
 from fassd.core.errors import DataError, FassdError, FileError, UsageError
 from fassd.core.labels import CITYSCAPES, CITYSCAPES_CLASSES
@@ -30,7 +30,7 @@ from fassd.data.dataset import Dataset, Pair
 from fassd.data.mask_encoding import by_value
 
 
-def _kinds(checked: Checked) -> set[str]:
+def _kinds(checked: CheckResult) -> set[str]:
     return {one.kind.name for one in checked.findings}
 
 
@@ -77,8 +77,8 @@ def test_pictures_that_are_compared_across_splits_are_watched(own: Path) -> None
 
 def test_only_the_splits_that_were_asked_for_are_read(own: Path) -> None:
     (own / "masks/val/val_0.png").unlink()
-    assert check_dataset(f"folder:{own}", ["train"]).faults == ()
-    assert check_dataset(f"folder:{own}", ["val"]).faults != ()
+    assert check_dataset(f"folder:{own}", ["train"]).errors == ()
+    assert check_dataset(f"folder:{own}", ["val"]).errors != ()
 
 
 def test_processes_change_nothing(own: Path) -> None:
@@ -98,7 +98,7 @@ def _killed(dataset: object) -> None:
 def test_a_killed_process_is_told_in_a_sentence(
     town: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fassd.checks.check._inspect_all", _killed)
+    monkeypatch.setattr("fassd.checks.check._check_pairs", _killed)
     monkeypatch.setattr("fassd.checks.check._FEW", 0)
     assert run(["data", "check", f"folder:{town}", "--workers", "2"]) == 2
     out, err = capsys.readouterr()
@@ -111,7 +111,7 @@ def test_a_killed_process_is_told_in_a_sentence(
 def test_masks_of_other_sizes_are_told_with_the_image_that_they_fit(own: Path) -> None:
     row = next(one for one in DAMAGES if one.name == "two masks of other sizes are exchanged")
     row.do(Town(own, "values"))
-    told = {one.files[0].name: one.found for one in check_dataset(f"folder:{own}").faults}
+    told = {one.files[0].name: one.found for one in check_dataset(f"folder:{own}").errors}
     assert told == {
         "train_2.png": "140x110 and fits train_5.jpg, while train_2.jpg is 160x120",
         "train_5.png": "160x120 and fits train_2.jpg, while train_5.jpg is 140x110",
@@ -122,18 +122,18 @@ def test_a_mask_that_fits_badly_is_turned_with_all_others() -> None:
     dataset = Dataset(
         "folder:x", "val", CITYSCAPES, by_value(CITYSCAPES), (Pair("a", Path("a.jpg"), Path("a.png")),) * 4
     )
-    tally = SplitStats(dataset)
+    stats = SplitStats(dataset)
     for index, flips in enumerate([(9.0, 1.0, 1.0, -np.inf, -np.inf)] * 3 + [(3.2, 1.0, 1.0, 1.0, 1.0)]):
-        tally.add(index, PairFacts((), alignment=Alignment(2.0, flips, 9.0, (0.0, 0.0))))
-    usual = usual_flip([tally])
+        stats.add(index, PairStats((), alignment=Alignment(2.0, flips, 9.0, (0.0, 0.0))))
+    usual = usual_flip([stats])
     assert usual == Transpose.FLIP_LEFT_RIGHT
     for flip, count in ((None, 3), (usual, 4)):
-        found = [one for one in misplaced_masks(tally, (), flip, lambda _: []) if one.turn is not None]
+        found = [one for one in misaligned_masks(stats, (), flip, lambda _: []) if one.turn is not None]
         assert len(found) == count
 
 
 def test_how_many_doubtful_masks_were_compared_is_told(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fassd.checks.misaligned._MOST_SUSPECTS", 3)
+    monkeypatch.setattr("fassd.checks.misaligned._MAX_SUSPECTS", 3)
     for number in range(5):
         path = own / f"masks/train/train_{number}.png"
         Pillow.fromarray(np.array(Pillow.open(path))[::2]).save(path)
@@ -142,26 +142,26 @@ def test_how_many_doubtful_masks_were_compared_is_told(own: Path, monkeypatch: p
 
 
 def test_how_many_like_pictures_were_compared_is_told(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fassd.checks.leaks._MOST_CLOSE_LOOKS", 1)
+    monkeypatch.setattr("fassd.checks.leaks._MAX_COMPARED", 1)
     for number in range(2):
         with Pillow.open(own / f"images/train/train_{number}.jpg") as picture:
             picture.save(own / f"images/val/val_{number}.jpg", quality=50)
     (note,) = [one for one in check_dataset(f"folder:{own}").findings if one.kind.name == "not-compared"]
-    assert note.found == "2 pairs of like pictures across splits, of which 1 were compared"
+    assert note.found == "2 pairs of similar images across splits, of which 1 were compared"
 
 
 def test_pictures_that_are_like_too_many_others_are_told(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fassd.checks.leaks._CROWD", 1)
+    monkeypatch.setattr("fassd.checks.leaks._MAX_GROUP", 1)
     with Pillow.open(own / "images/train/train_0.jpg") as picture:
         picture.save(own / "images/val/val_0.jpg", quality=97)
     found = [one.found for one in check_dataset(f"folder:{own}").findings if one.kind.name == "not-compared"]
-    assert found == ["2 pictures so like hundreds of others that near copies in other splits were not looked for"]
+    assert found == ["2 images similar to hundreds of others; near copies in other splits were not searched"]
 
 
 def test_one_cause_in_all_masks_is_one_finding(own: Path) -> None:
     for path in own.glob("masks/train/*.png"):
         Pillow.fromarray(np.array(Pillow.open(path)) // np.uint8(255) * np.uint8(255)).save(path)
-    (fault,) = check_dataset(f"folder:{own}", ["train"]).faults
+    (fault,) = check_dataset(f"folder:{own}", ["train"]).errors
     assert fault.kind.name == "black-and-white"
     assert len(fault.files) == 8
 
@@ -209,7 +209,7 @@ def test_the_labels_that_cityscapes_keeps_are_no_fault(tmp_path: Path) -> None:
         (tmp_path / place / "val").rename(tmp_path / place / "test")
     for path in tmp_path.glob("gtFine/test/*/*_labelIds.png"):
         Pillow.fromarray(np.zeros_like(np.array(Pillow.open(path)))).save(path)
-    assert check_dataset(f"cityscapes:{tmp_path}").faults == ()
+    assert check_dataset(f"cityscapes:{tmp_path}").errors == ()
 
 
 def test_backgrounds_alone_are_no_fault_where_they_are_common(own: Path) -> None:
@@ -231,18 +231,18 @@ def test_pictures_of_any_size_and_few_classes(tmp_path: Path, size: tuple[int, i
             Pillow.fromarray(pixels).save(tmp_path / f"{folder}/train/{number}.png")
     rows = "".join(f'[[classes]]\nname = "{one}"\ncolor = [{one}, 0, 0]\n' for one in range(classes))
     (tmp_path / "dataset.toml").write_text(rows)
-    faults = {one.kind.name for one in check_dataset(f"folder:{tmp_path}").faults}
+    faults = {one.kind.name for one in check_dataset(f"folder:{tmp_path}").errors}
     # A speck of one class is a mask of one value, and noise in a line has values between others.
     assert faults <= {"constant-mask", "two-masks", "blurred-mask", "jpeg-mask", "noise-mask"}
 
 
 def test_a_file_that_vanishes_while_it_is_checked_is_a_finding(own: Path) -> None:
-    from fassd.checks.pair_facts import inspect
+    from fassd.checks.pair_stats import check_pair
     from fassd.data.open_dataset import scan_dataset
 
     dataset = scan_dataset(f"folder:{own}", "train").dataset
     pair = replace(dataset.pairs[0], image=own / "gone.jpg")
-    (found,) = inspect(dataset, pair).findings
+    (found,) = check_pair(dataset, pair).findings
     assert found.kind.name == "unreadable-image"
 
 
@@ -250,7 +250,7 @@ def test_a_file_that_vanishes_while_it_is_checked_is_a_finding(own: Path) -> Non
 @pytest.mark.parametrize("spec", ["camvid:{}/camvid", "folder:{}/street19", "cityscapes:{}/cityscapes_mini"])
 def test_the_real_sets_have_no_fault(data_root: Path, spec: str) -> None:
     checked = check_dataset(spec.format(data_root), processes=os.cpu_count() or 1)
-    assert [(one.kind.name, one.files[:3]) for one in checked.faults] == []
+    assert [(one.kind.name, one.files[:3]) for one in checked.errors] == []
 
 
 def test_the_drive_that_camvid_splits_is_a_note(data_root: Path, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_the_drive_that_camvid_splits_is_a_note(data_root: Path, tmp_path: Path)
             for path in chosen[:6] if split == "val" else chosen[:3]:
                 shutil.copy(path, tmp_path / folder / path.name)
     checked = check_dataset(f"camvid:{tmp_path}")
-    assert checked.faults == ()
+    assert checked.errors == ()
     assert "sequence-in-two-splits" in _kinds(checked)
 
 
@@ -283,7 +283,7 @@ def test_real_masks_in_other_codings_have_no_fault(
         image = next((data_root / "street19").glob(f"*/{mask.stem}.jpg"))
         link(image, tmp_path / "images/train" / image.name)
     (tmp_path / "dataset.toml").write_text(_REAL_CODINGS[folder])
-    assert check_dataset(f"folder:{tmp_path}").faults == ()
+    assert check_dataset(f"folder:{tmp_path}").errors == ()
 
 
 @pytest.fixture

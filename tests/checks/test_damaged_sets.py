@@ -36,9 +36,9 @@ from tests.checks.scenes import (
 )
 from tests.checks.town import Culprit, Damage, Town
 
-from fassd.checks.check import Checked
+from fassd.checks.check import CheckResult
 from fassd.checks.findings import FINDING_KINDS, Finding
-from fassd.checks.repair import Repaired, repair
+from fassd.checks.repair import RepairResult, repair
 from fassd.cli.main import run
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import FassdError
@@ -59,7 +59,7 @@ class Case:
 
     spec: str
     culprits: Sequence[Culprit]
-    checked: Checked
+    checked: CheckResult
 
 
 def spec_of(form: str, root: Path) -> str:
@@ -77,22 +77,22 @@ def damaged(damage: Damage, root: Path) -> Case:
 
 def judge(damage: Damage, case: Case) -> list[str]:
     """What is wrong about the report of a damage; nothing if it was found, named and met with the right advice."""
-    about = [one for one in case.checked.findings if one.kind.grade == damage.grade]
+    about = [one for one in case.checked.findings if one.kind.severity == damage.severity]
     right = [one for one in about if one.kind.name in damage.kinds]
-    faults = case.checked.faults if damage.grade == "note" else [one for one in about if one not in right]
+    faults = case.checked.errors if damage.severity == "info" else [one for one in about if one not in right]
     named = _named(right)
     wrong = [] if right else ["is not found"]
     wrong += [f"is also called {one.kind.name}: {one.found}" for one in faults]
     wrong += [f"names none of {sorted(map(str, culprit))}" for culprit in case.culprits if not culprit & named]
     innocent = named - frozenset().union(*case.culprits)
     wrong += [f"accuses {path}" for path in sorted(innocent)]
-    if right and not any(re.search(damage.remedy, one.remedy) for one in right):
-        wrong.append(f"advises '{right[0].remedy}'")
+    if right and not any(re.search(damage.fix, one.fix) for one in right):
+        wrong.append(f"advises '{right[0].fix}'")
     return wrong
 
 
 def _named(findings: Sequence[Finding]) -> set[Path]:
-    return {path for one in findings for path in (*one.files, one.partner) if path is not None}
+    return {path for one in findings for path in (*one.files, one.related_file) if path is not None}
 
 
 def content(root: Path) -> dict[str, bytes]:
@@ -114,9 +114,9 @@ def repair_faults(damage: Damage, case: Case, out: Path) -> list[str]:
     except FassdError as error:
         return [f"the copy is no data set: {error}"]
     wrong = ["the original was touched"] if content(Path(case.spec.partition(":")[2])) != before else []
-    left = {one.kind.name for one in repaired.left}
+    left = {one.kind.name for one in repaired.remaining}
     wrong += [
-        f"the copy has the fault {one.kind.name}: {one.found}" for one in again.faults if one.kind.name not in left
+        f"the copy has the fault {one.kind.name}: {one.found}" for one in again.errors if one.kind.name not in left
     ]
     wrong += [f"the fault {name} is left" for name in left] if damage.fixed else []
     if damage.fixed and not NOT_COMPARED & set(damage.kinds):
@@ -124,7 +124,7 @@ def repair_faults(damage: Damage, case: Case, out: Path) -> list[str]:
     return wrong
 
 
-def _other_labels(damage: Damage, repaired: Repaired, out: Path) -> list[str]:
+def _other_labels(damage: Damage, repaired: RepairResult, out: Path) -> list[str]:
     """Mended masks must mean what the healthy ones meant."""
     wrong = []
     healthy = out.with_name(f"{out.name}-healthy")
@@ -170,11 +170,11 @@ def case_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Damage], Case
 
 @pytest.mark.parametrize("form", MAKERS)
 def test_a_healthy_set_has_no_fault(tmp_path: Path, form: str) -> None:
-    assert not check(MAKERS[form](tmp_path), processes=1).faults
+    assert not check(MAKERS[form](tmp_path), processes=1).errors
 
 
 @pytest.mark.parametrize("damage", FOUND)
-def test_the_damage_is_found_and_named_with_its_remedy(case_of: Callable[[Damage], Case], damage: Damage) -> None:
+def test_the_damage_is_found_and_named_with_its_fix(case_of: Callable[[Damage], Case], damage: Damage) -> None:
     assert not judge(damage, case_of(damage))
 
 
@@ -194,7 +194,7 @@ def test_nearly_every_damage_is_found() -> None:
 
 def test_every_kind_of_finding_is_provoked() -> None:
     provoked = {kind for one in DAMAGES if one.found for kind in one.kinds}
-    elsewhere = {"no-such-split", "partly-marked", "skipped-file", "animated-image", "not-compared"}
+    elsewhere = {"no-such-split", "partially-annotated", "skipped-file", "animated-image", "not-compared"}
     assert not set(FINDING_KINDS) - provoked - elsewhere
     assert provoked <= set(FINDING_KINDS)
 
@@ -205,7 +205,7 @@ def test_what_is_harmless_is_no_fault(tmp_path: Path, name: str) -> None:
     MAKERS[form](tmp_path)
     do(Town(tmp_path, form))
     checked = check(spec_of(form, tmp_path), processes=1)
-    assert not checked.faults
+    assert not checked.errors
     assert not any(one.table or one.tables or one.turn for one in checked.findings)
 
 
@@ -283,7 +283,7 @@ def test_masks_moved_under_real_frames_are_found(data_root: Path, tmp_path: Path
             values = np.array(picture)
         changed = MOVES[move](values) if number % 8 == 0 else values
         PIL.Image.fromarray(np.ascontiguousarray(changed)).save(tmp_path / "trainannot" / mask.name)
-    named = {path.name for path in _named(check(f"camvid:{tmp_path}", processes=1).faults)}
+    named = {path.name for path in _named(check(f"camvid:{tmp_path}", processes=1).errors)}
     assert named == {mask.name for mask in masks[::8]}
 
 
@@ -295,7 +295,7 @@ def test_checking_leaves_no_trace(tmp_path: Path) -> None:
 
 
 def _table() -> None:
-    print("| damage | form | kind | found and named, right remedy | corrected copy |\n| --- | --- | --- | --- | --- |")
+    print("| damage | form | kind | found and named, right fix | corrected copy |\n| --- | --- | --- | --- | --- |")
     counts = {"right": 0, "mended": 0}
     for damage in DAMAGES:
         folder = Path(tempfile.mkdtemp())

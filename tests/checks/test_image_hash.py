@@ -11,13 +11,13 @@ import pytest
 from PIL import Image as Pillow
 from tests.checks.scenes import scene
 
-from fassd.checks.image_hash import difference, likeness, pixel_digest
+from fassd.checks.image_hash import difference, image_hash, pixel_digest
 from fassd.checks.leaks import NEAR_BITS, NEAR_LEVELS
 from fassd.core.arrays import Image
 
 
 def _bits(one: Image, other: Image) -> int:
-    prints = [likeness(image, np.asarray(Pillow.fromarray(image).convert("L"))).brighter for image in (one, other)]
+    prints = [image_hash(image, np.asarray(Pillow.fromarray(image).convert("L"))).brighter for image in (one, other)]
     first, second = (np.unpackbits(np.frombuffer(brighter, np.uint8)) for brighter in prints)
     return int((first != second).sum())
 

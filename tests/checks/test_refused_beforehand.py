@@ -29,7 +29,7 @@ FATAL = {
     "unreadable-image",
     "unreadable-mask",
     "size-differs",
-    "foreign-values",
+    "unknown-values",
     "colors-for-values",
     "values-for-colors",
     "jpeg-mask",

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image as Pillow
 from tests.checks.scenes import COLORS, MAKERS, TO_TRAIN
 
-from fassd.checks.check import Checked, check_dataset
-from fassd.checks.repair import Repaired, repair
+from fassd.checks.check import CheckResult, check_dataset
+from fassd.checks.repair import RepairResult, repair
 from fassd.core.errors import UsageError
 from fassd.data.open_dataset import open_dataset
 
@@ -35,7 +35,7 @@ def _contents(root: Path) -> dict[str, str]:
     return {path.relative_to(root).as_posix(): sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def _repaired(root: Path, kind: str = "folder") -> tuple[Checked, Repaired, Checked]:
+def _repaired(root: Path, kind: str = "folder") -> tuple[CheckResult, RepairResult, CheckResult]:
     """The check before, the copy, and the check of the copy; the originals must not change."""
     before, contents = check_dataset(f"{kind}:{root}"), _contents(root)
     copy = repair(before, root.with_name("copy"))
@@ -43,8 +43,8 @@ def _repaired(root: Path, kind: str = "folder") -> tuple[Checked, Repaired, Chec
     return before, copy, check_dataset(copy.spec)
 
 
-def _faults(checked: Checked) -> set[str]:
-    return {one.kind.name for one in checked.faults}
+def _faults(checked: CheckResult) -> set[str]:
+    return {one.kind.name for one in checked.errors}
 
 
 @pytest.mark.parametrize("form", MAKERS)
@@ -52,7 +52,7 @@ def test_a_healthy_set_is_copied_byte_by_byte(town: Callable[[str], Path], form:
     root = town(form)
     kind = form if form in ("camvid", "cityscapes") else "folder"
     _, copy, after = _repaired(root, kind)
-    assert (copy.done, copy.left, after.faults) == ((), (), ())
+    assert (copy.fixed, copy.remaining, after.errors) == ((), (), ())
     original, copied = _contents(root), _contents(root.with_name("copy"))
     listed = {name for name in copied if name.endswith(".csv")}
     assert {name: copied[name] for name in copied if name not in listed}.items() <= original.items()
@@ -68,7 +68,7 @@ def test_the_copy_holds_the_right_labels(town: Callable[[str], Path]) -> None:
     # 14 is train id 13 + 1: nothing here is out of range, only the streets tell.
     before, copy, after = _repaired(root)
     assert _faults(before) == {"off-by-one"}
-    assert after.faults == ()
+    assert after.errors == ()
     for labels, sample in zip(truth, open_dataset(copy.spec, "train"), strict=True):
         assert np.array_equal(labels, sample.labels)
     assert TO_TRAIN[8] == 13
@@ -86,8 +86,8 @@ def test_a_turn_by_exif_alone_is_taken_into_the_mask(town: Callable[[str], Path]
     Pillow.open(path).save(path, exif=block)
     before, copy, after = _repaired(root)
     assert _faults(before) == {"turned-by-exif"}
-    assert after.faults == ()
-    assert len(copy.done) == 1
+    assert after.errors == ()
+    assert len(copy.fixed) == 1
 
 
 def test_a_copy_across_splits_leaves_the_training_split(town: Callable[[str], Path]) -> None:
@@ -95,7 +95,7 @@ def test_a_copy_across_splits_leaves_the_training_split(town: Callable[[str], Pa
     for folder, suffix in (("images", "jpg"), ("masks", "png")):
         shutil.copy(root / f"{folder}/train/train_0.{suffix}", root / f"{folder}/val/other.{suffix}")
     _, _, after = _repaired(root)
-    assert after.faults == ()
+    assert after.errors == ()
     copy = root.with_name("copy")
     assert not (copy / "images/train/train_0.jpg").exists()
     assert not (copy / "masks/train/train_0.png").exists()
@@ -108,10 +108,10 @@ def test_pairs_that_cannot_be_read_are_left_out_and_told(town: Callable[[str], P
     (root / "images/train/train_2.jpg").write_bytes(b"\xff\xd8\xff\xe0nothing")
     (root / "masks/val/val_0.png").unlink()
     _, copy, after = _repaired(root)
-    assert after.faults == ()
-    assert {one.finding.kind.name for one in copy.done} == {"empty-file", "unreadable-image", "missing-mask"}
+    assert after.errors == ()
+    assert {one.finding.kind.name for one in copy.fixed} == {"empty-file", "unreadable-image", "missing-mask"}
     assert [one.images for one in after.splits] == [6, 3]
-    assert all("left out" in one.what for one in copy.done)
+    assert all("omitted" in one.done for one in copy.fixed)
 
 
 def test_what_has_no_certain_remedy_is_left_and_told(town: Callable[[str], Path]) -> None:
@@ -119,7 +119,7 @@ def test_what_has_no_certain_remedy_is_left_and_told(town: Callable[[str], Path]
     path = sorted(root.glob("masks/train/*"))[0]
     Pillow.fromarray(np.array(Pillow.open(path))[::2]).save(path)
     _, copy, after = _repaired(root)
-    assert [one.kind.name for one in copy.left] == ["size-differs"]
+    assert [one.kind.name for one in copy.remaining] == ["size-differs"]
     assert _faults(after) == {"size-differs"}
 
 
@@ -133,9 +133,9 @@ def test_what_the_copy_still_has_is_not_called_mended(town: Callable[[str], Path
     before = check_dataset(f"folder:{root}")
     useless = tuple(replace(one, table={code: code for code in one.table}) for one in before.findings)
     copy = repair(replace(before, findings=useless), root.with_name("copy"))
-    assert copy.done == ()
-    assert {file for one in copy.left for file in one.files} == set(masks)
-    assert not any("--fix" in one.remedy for one in copy.left)
+    assert copy.fixed == ()
+    assert {file for one in copy.remaining for file in one.files} == set(masks)
+    assert not any("--fix" in one.fix for one in copy.remaining)
 
 
 def test_palettes_numbered_anew_in_each_file_are_one_finding_and_mended(town: Callable[[str], Path]) -> None:
@@ -151,8 +151,8 @@ def test_palettes_numbered_anew_in_each_file_are_one_finding_and_mended(town: Ca
         picture.putpalette(palette.tobytes())
         picture.save(path)
     before, copy, after = _repaired(root)
-    assert [(one.kind.name, one.files) for one in before.faults] == [("colors-for-values", tuple(masks))]
-    assert after.faults == ()
+    assert [(one.kind.name, one.files) for one in before.errors] == [("colors-for-values", tuple(masks))]
+    assert after.errors == ()
     assert all(
         np.array_equal(one.labels, two) for one, two in zip(open_dataset(copy.spec, "train"), truth, strict=True)
     )

@@ -13,7 +13,7 @@ from tests.checks.scenes import MAKERS, NAMES, SKY, TO_RAW, TO_TRAIN, Array, pho
 from tests.checks.test_damaged_sets import camvid_frames, spec_of
 from tests.checks.town import Town
 
-from fassd.checks.check import Checked, check_dataset
+from fassd.checks.check import CheckResult, check_dataset
 from fassd.checks.repair import repair
 from fassd.core.arrays import IGNORE
 from fassd.data.open_dataset import open_dataset
@@ -33,10 +33,10 @@ WHOLE_SETS = (
 )
 
 
-def _told(checked: Checked) -> dict[str, set[str]]:
+def _told(checked: CheckResult) -> dict[str, set[str]]:
     """The kinds of faults in each split."""
     return {
-        split.split: {one.kind.name for one in checked.faults if one.split == split.split} for split in checked.splits
+        split.split: {one.kind.name for one in checked.errors if one.split == split.split} for split in checked.splits
     }
 
 
@@ -68,7 +68,7 @@ def _broken_laws(name: str, left: int, root: Path) -> list[str]:
     told = _told(checked)
     wrong = [f"{split} has the faults {kinds}" for split, kinds in told.items() if kinds != {damage.kinds[0]}]
     copy = repair(checked, root / "copy")
-    wrong += [f"the copy has the fault {one.kind.name}" for one in check_dataset(copy.spec).faults]
+    wrong += [f"the copy has the fault {one.kind.name}" for one in check_dataset(copy.spec).errors]
     for split, labels in truth.items():
         mended = [one.labels for one in open_dataset(copy.spec, split)]
         if not all(np.array_equal(*both) for both in zip(labels, mended, strict=True)):
@@ -94,7 +94,7 @@ def test_each_split_may_have_a_cause_of_its_own(tmp_path: Path) -> None:
     raw[TO_TRAIN[: len(NAMES)]] = TO_RAW[: len(NAMES)]
     _rewrite(tmp_path.glob("masks/train/*"), lambda v: raw[v])
     _rewrite(tmp_path.glob("masks/val/*"), lambda v: np.where(v == IGNORE, v, v + 1).astype(np.uint8))
-    assert _told(check_dataset(f"folder:{tmp_path}")) == {"train": {"raw-ids"}, "val": {"off-by-one"}}
+    assert _told(check_dataset(f"folder:{tmp_path}")) == {"train": {"label-ids"}, "val": {"off-by-one"}}
 
 
 def test_masks_in_which_a_cause_cannot_be_seen_are_named_with_the_others(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_masks_in_which_a_cause_cannot_be_seen_are_named_with_the_others(tmp_pat
     # Only two of eight keep the highest class, whose value plus 1 means nothing.
     _rewrite(masks[2:], lambda v: np.where(v == last, 0, v))
     _rewrite(masks, lambda v: np.where(v == IGNORE, v, v + 1).astype(np.uint8))
-    (fault,) = check_dataset(f"folder:{tmp_path}", ["train"]).faults
+    (fault,) = check_dataset(f"folder:{tmp_path}", ["train"]).errors
     assert (fault.kind.name, len(fault.files)) == ("off-by-one", 8)
 
 
@@ -115,8 +115,8 @@ def test_a_value_that_no_cause_explains_is_told_beside_it(tmp_path: Path, road: 
     masks = sorted(tmp_path.glob("masks/train/*"))
     _rewrite(masks, lambda v: np.where(v == IGNORE, v, v + 1).astype(np.uint8))
     _rewrite(masks[:1], lambda v: np.where(np.arange(v.size).reshape(v.shape) < 50, 200, v).astype(np.uint8))
-    faults = {one.kind.name: one.files for one in check_dataset(f"folder:{tmp_path}", ["train"]).faults}
-    assert faults == {"off-by-one": tuple(masks[1:]), "foreign-values": (masks[0],)}
+    faults = {one.kind.name: one.files for one in check_dataset(f"folder:{tmp_path}", ["train"]).errors}
+    assert faults == {"off-by-one": tuple(masks[1:]), "unknown-values": (masks[0],)}
 
 
 def test_a_cause_of_all_masks_silences_what_follows_from_it(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_cause_of_all_masks_silences_what_follows_from_it(tmp_path: Path) -> N
     _rewrite(masks, lambda v: train_ids[v])
     # Road and pavement alone: 0 and 1, which mean "ignored" among labelIds.
     _rewrite(masks[:1], lambda v: np.where(v > 1, 0, v).astype(np.uint8))
-    (fault,) = check_dataset(f"cityscapes:{tmp_path}", ["train"]).faults
+    (fault,) = check_dataset(f"cityscapes:{tmp_path}", ["train"]).errors
     assert (fault.kind.name, len(fault.files)) == ("train-ids", 8)
 
 
@@ -136,7 +136,7 @@ def test_black_among_black_and_white_is_no_fault_of_its_own(tmp_path: Path) -> N
     masks = sorted(tmp_path.glob("masks/train/*"))
     _rewrite(masks, lambda v: np.where(v == SKY, 255, 0).astype(np.uint8))
     _rewrite(masks[:1], np.zeros_like)
-    (fault,) = check_dataset(f"folder:{tmp_path}", ["train"]).faults
+    (fault,) = check_dataset(f"folder:{tmp_path}", ["train"]).errors
     assert (fault.kind.name, len(fault.files)) == ("black-and-white", 8)
 
 
@@ -149,7 +149,7 @@ def test_values_one_too_low_are_told_by_the_road(tmp_path: Path) -> None:
     description.write_text(f'{description.read_text()}[mask_values]\n"0" = "ignore"\n"255" = "ignore"\n{_FROM_1}')
     checked = check_dataset(f"folder:{tmp_path / 'set'}")
     assert _told(checked) == {"train": {"off-by-one"}, "val": {"off-by-one"}}
-    assert all("add 1" in one.remedy for one in checked.faults)
+    assert all("add 1" in one.fix for one in checked.errors)
     copy = repair(checked, tmp_path / "copy")
     MAKERS["values"](tmp_path / "healthy")
     pairs = zip(open_dataset(copy.spec, "train"), open_dataset(f"folder:{tmp_path / 'healthy'}", "train"), strict=True)
@@ -161,7 +161,7 @@ def test_streets_filmed_from_the_pavement_are_no_fault(tmp_path: Path) -> None:
     exchanged = np.arange(256, dtype=np.uint8)
     exchanged[:2] = 1, 0
     _rewrite(tmp_path.glob("masks/*/*"), lambda v: exchanged[v])
-    assert check_dataset(f"folder:{tmp_path}").faults == ()
+    assert check_dataset(f"folder:{tmp_path}").errors == ()
 
 
 def _spot(value: int, road: int = 0) -> Callable[[Array], Array]:
@@ -197,8 +197,8 @@ def test_a_value_that_nobody_described_is_no_reason_to_change_all_others(
     MAKERS[form](tmp_path)
     wrong = sorted(tmp_path.glob("masks/train/*"))[:masks]
     _rewrite(wrong, change)
-    values = [one for one in check_dataset(f"folder:{tmp_path}").faults if one.split and not one.partner]
-    assert {one.kind.name for one in values} <= {"foreign-values", "shifted-mask"}
+    values = [one for one in check_dataset(f"folder:{tmp_path}").errors if one.split and not one.related_file]
+    assert {one.kind.name for one in values} <= {"unknown-values", "shifted-mask"}
     assert {file for one in values for file in one.files} == {*wrong}
     assert not any(one.table or one.tables for one in values)
 
@@ -208,7 +208,7 @@ def test_ignored_pixels_beside_the_second_of_two_classes_elsewhere_stay_ignored(
     _rewrite(tmp_path.glob("masks/train/*"), lambda v: np.where(np.arange(160) < 20, IGNORE, v).astype(np.uint8))
     # In this split there happens to be none of the second.
     _rewrite(tmp_path.glob("masks/val/*"), lambda v: np.where(np.arange(160) < 20, IGNORE, 0 * v).astype(np.uint8))
-    assert check_dataset(f"folder:{tmp_path}").faults == ()
+    assert check_dataset(f"folder:{tmp_path}").errors == ()
 
 
 @pytest.mark.slow

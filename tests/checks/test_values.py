@@ -26,8 +26,8 @@ COLORED = MaskEncoding(
     ("codes", "coding", "space", "kind"),
     [
         ({0, 255}, by_value(TWO), TWO, "black-and-white"),
-        ({7, 8, 11, 21, 23, 26}, TRAIN, CITYSCAPES, "raw-ids"),
-        ({0, 4, 7, 33}, TRAIN, CITYSCAPES, "raw-ids"),
+        ({7, 8, 11, 21, 23, 26}, TRAIN, CITYSCAPES, "label-ids"),
+        ({0, 4, 7, 33}, TRAIN, CITYSCAPES, "label-ids"),
         ({0, 1, 10, 13, 255}, RAW, CITYSCAPES, "train-ids"),
         ({7, 11, 26001, 24003}, RAW, CITYSCAPES, "instance-ids"),
         ({7, 11, 26001, 24003}, TRAIN, CITYSCAPES, "instance-ids"),

@@ -64,9 +64,9 @@ class Damage:
         on: the form of the healthy set, see `MAKERS`.
         do: does it, and gives the culprits.
         kinds: the kinds of fault that may be reported, the best first; one of them must be.
-        remedy: an expression that the remedy of a finding must match.
+        fix: an expression that the fix of a finding must match.
         fixed: whether a corrected copy must be free of faults.
-        grade: of the finding.
+        severity: of the finding.
         found: False for what cannot be found; `why` says so then.
     """
 
@@ -74,9 +74,9 @@ class Damage:
     on: str
     do: Do
     kinds: tuple[str, ...]
-    remedy: str
+    fix: str
     fixed: bool = False
-    grade: str = "fault"
+    severity: str = "error"
     found: bool = True
     why: str = ""
 

@@ -166,13 +166,13 @@ def _to_values(town: Town, every: bool) -> list[Culprit]:
 
 VALUES: tuple[Damage, ...] = (
     Damage(
-        "a value without a meaning", "values", on_mask(_spot(200)), ("foreign-values",), r"200|\[mask_values\]|correct"
+        "a value without a meaning", "values", on_mask(_spot(200)), ("unknown-values",), r"200|\[mask_values\]|correct"
     ),
     Damage(
         "another value beside the one that is ignored",
         "camvid",
         on_mask(_spot(12)),
-        ("foreign-values",),
+        ("unknown-values",),
         r"write 11 in its place",
     ),
     Damage(
@@ -180,7 +180,7 @@ VALUES: tuple[Damage, ...] = (
         "values",
         on_mask(lambda v: np.array(PIL.Image.fromarray(painted(v)).convert("L")), every=True),
         ("colors-for-values",),
-        r"in place of their grays",
+        r"in place of grays",
         fixed=True,
     ),
     Damage(
@@ -202,21 +202,21 @@ VALUES: tuple[Damage, ...] = (
         "values",
         rename(Town.mask, lambda path: f"{path.stem}.tiff"),
         ("missing-mask", "extra-mask"),
-        r"train_3\.tiff lies there: rename it",
+        r"train_3\.tiff exists: rename it",
     ),
-    Damage("one class too many", "values", on_mask(_spot(_COUNT)), ("foreign-values",), r"ignore = 9|correct"),
+    Damage("one class too many", "values", on_mask(_spot(_COUNT)), ("unknown-values",), r"ignore = 9|correct"),
     Damage(
         "a color without a meaning",
         "colors",
         on_mask(_spot((1, 2, 3))),
-        ("foreign-values",),
+        ("unknown-values",),
         r"\[mask_values\]|correct",
     ),
     Damage(
         "ignored pixels are written otherwise",
         "values",
         on_mask(lookup({IGNORE: 254}), every=True),
-        ("foreign-values",),
+        ("unknown-values",),
         r"ignore = 254",
     ),
     Damage(
@@ -294,7 +294,7 @@ VALUES: tuple[Damage, ...] = (
         "labelIds for train ids",
         "trainids",
         on_mask(lookup({int(TO_TRAIN[n]): int(TO_RAW[n]) for n in range(_COUNT)} | {IGNORE: 0}), every=True),
-        ("raw-ids",),
+        ("label-ids",),
         r"train ?ids|\[mask_values\]",
         fixed=True,
     ),
@@ -302,7 +302,7 @@ VALUES: tuple[Damage, ...] = (
         "labelIds for train ids in one mask",
         "trainids",
         on_mask(lookup({int(TO_TRAIN[n]): int(TO_RAW[n]) for n in range(_COUNT)} | {IGNORE: 0})),
-        ("raw-ids",),
+        ("label-ids",),
         r"train ?ids|\[mask_values\]",
         fixed=True,
     ),
@@ -385,7 +385,7 @@ VALUES: tuple[Damage, ...] = (
         "the gray of colors for values",
         "values",
         on_mask(_gray_of_colors, every=True),
-        ("foreign-values", "colors-for-values"),
+        ("unknown-values", "colors-for-values"),
         r"color|export|correct",
     ),
     Damage(
@@ -429,14 +429,14 @@ VALUES: tuple[Damage, ...] = (
         fixed=True,
     ),
     Damage(
-        "values are inverted", "values", on_mask(lambda v: 255 - v), ("foreign-values",), r"invert|correct|subtract"
+        "values are inverted", "values", on_mask(lambda v: 255 - v), ("unknown-values",), r"invert|correct|subtract"
     ),
     Damage("a mask is a JPEG", "values", on_mask(lambda v: v, format="JPEG", quality=95), ("jpeg-mask",), r"PNG"),
     Damage(
         "values went through JPEG",
         "values",
         on_mask(lambda v: _through_jpeg(v, 75)),
-        ("jpeg-mask", "blurred-mask", "foreign-values"),
+        ("jpeg-mask", "blurred-mask", "unknown-values"),
         r"export",
     ),
     Damage("colors went through JPEG", "colors", on_mask(_through_jpeg), ("jpeg-mask",), r"export|nearest"),
@@ -445,7 +445,7 @@ VALUES: tuple[Damage, ...] = (
         "a mask was resized with mixing",
         "values",
         on_mask(lambda v: _resized(v, PIL.Image.Resampling.BILINEAR)),
-        ("blurred-mask", "foreign-values"),
+        ("blurred-mask", "unknown-values"),
         r"nearest|export",
     ),
     Damage(
@@ -467,16 +467,16 @@ VALUES: tuple[Damage, ...] = (
         "red and blue of a mask are exchanged",
         "colors",
         on_mask(lambda v: v[..., ::-1].copy(), every=True),
-        ("foreign-values",),
-        r"RGB|exchange",
+        ("unknown-values",),
+        r"RGB|swap",
         fixed=True,
     ),
     Damage(
         "red and blue of one mask are exchanged",
         "colors",
         on_mask(lambda v: v[..., ::-1].copy()),
-        ("foreign-values",),
-        r"RGB|exchange",
+        ("unknown-values",),
+        r"RGB|swap",
         fixed=True,
     ),
     Damage(
@@ -499,7 +499,7 @@ VALUES: tuple[Damage, ...] = (
         "ignored pixels are written as the first class",
         "values",
         on_mask(lookup({IGNORE: 0}), every=True),
-        ("foreign-values",),
+        ("unknown-values",),
         r"",
         found=False,
         why="a class's value does not tell what was meant, and part of any class may look unlike the rest",
@@ -508,7 +508,7 @@ VALUES: tuple[Damage, ...] = (
         "two small classes are exchanged in a mask",
         "values",
         on_mask(lookup({CAR: PERSON, PERSON: CAR})),
-        ("foreign-values",),
+        ("unknown-values",),
         r"",
         found=False,
         why="borders lie right and both values are classes; only somebody who knows cars from people sees it",

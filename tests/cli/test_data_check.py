@@ -27,19 +27,19 @@ def town(tmp_path: Path) -> Path:
 def test_a_clean_set_is_0(town: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "check", f"folder:{town}"]) == 0
     text = capsys.readouterr().out
-    assert "no faults" in text
+    assert "no errors" in text
     assert "160x120" in text
     assert "pavement" in text or "sidewalk" in text
 
 
-def test_faults_are_1_and_named(town: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_1_and_named(town: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (town / "masks/train/train_1.png").write_bytes(b"")
     assert run(["data", "check", f"folder:{town}"]) == 1
     text = capsys.readouterr().out
     assert "empty files" in text
     assert "masks/train/train_1.png" in text
-    assert "remedy" in text
-    assert "1 fault," in text
+    assert "fix" in text
+    assert "1 error," in text
 
 
 def test_a_note_is_0(town: Path) -> None:
@@ -85,10 +85,10 @@ def test_names_of_every_kind_are_printed(town: Path, name: str, capsys: pytest.C
     assert "\x1b[31m" not in text
     assert "empty files" in text
     assert run(["data", "check", f"folder:{town}", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["faults"]
+    assert json.loads(capsys.readouterr().out)["errors"]
 
 
-def test_the_copy_is_mended_and_told(town: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_copy_is_fixed_and_reported(town: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (town / "masks/train/train_1.png").write_bytes(b"")
     assert run(["data", "check", f"folder:{town}", "--fix", str(tmp_path / "copy")]) == 1
     assert "corrected copy" in capsys.readouterr().out

@@ -24,7 +24,7 @@ def test_damaged_frames_are_named_and_the_exit_code_says_so(
     Pillow.new("L", (128, 96), 200).save(root / "valannot/val_001.png")
     code, _, err = fassd("data", "show", f"camvid:{root}", "--out", tmp_path / "a.jpg")
     assert code == 1
-    assert err == "  val/val_001: val_001.png holds values that mean nothing: 200\n"
+    assert err == "  val/val_001: val_001.png holds unknown values: 200\n"
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,12 @@ def test_a_check_writes_its_page(fassd: Fassd, make_camvid: Callable[..., Path],
     page = tmp_path / "page.html"
     code, out, _ = fassd("data", "check", f"camvid:{root}", "--workers", 1, "--html", page)
     assert code == 1
-    assert f"{page}: the findings with their pictures" in out
+    assert f"{page}: the findings with images" in out
     assert "valannot/val_000.png" in page.read_text(encoding="utf-8")
     code, _, err = fassd("data", "check", f"camvid:{root}", "--html", tmp_path / "set/train/train_000.png/page.html")
     assert (code, "cannot be written" in err) == (2, True)
     code, out, _ = fassd("data", "check", f"camvid:{root}", "--workers", 1, "--html", page, "--json")
-    assert json.loads(out)["faults"]
+    assert json.loads(out)["errors"]
 
 
 def test_a_draft_is_told_and_the_commands_it_offers_run(

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from fassd.core.arrays import IGNORE
 from fassd.core.labels import CAMVID
-from fassd.media.legend import BACKGROUND, FOREIGN, IGNORED, Entry, font, printable
-from fassd.media.sheet import Picture, Tile, contact_sheet, grid_for, shortened, small_image, small_mask, small_overlay
+from fassd.media.legend import BACKGROUND, IGNORED, UNKNOWN, Entry, font, printable
+from fassd.media.sheet import Tile, contact_sheet, grid_for, shortened, small_image, small_mask, small_overlay
 
 MASK = np.full((40, 60), 3, np.uint8)
 
 
-def colors(picture: Picture) -> set[Any]:
+def colors(picture: PIL.Image.Image) -> set[Any]:
     return {tuple(color) for color in np.array(picture).reshape(-1, 3).tolist()}
 
 
@@ -46,12 +46,12 @@ def test_ignored_pixels_are_hatched() -> None:
 
 def test_one_foreign_pixel_among_two_million_is_seen() -> None:
     labels = np.full((1024, 2048), 3, np.uint8)
-    foreign = np.zeros(labels.shape, np.bool_)
-    foreign[700, 900] = True
+    unknown = np.zeros(labels.shape, np.bool_)
+    unknown[700, 900] = True
     photo = np.full((*labels.shape, 3), 90, np.uint8)
-    for drawn in (small_mask(labels, foreign, CAMVID, 320), small_overlay(photo, labels, foreign, CAMVID, 320)):
-        assert colors(drawn) & {FOREIGN.ground, FOREIGN.stripe}
-    assert not colors(small_mask(labels, ~foreign & False, CAMVID, 320)) & {FOREIGN.ground, FOREIGN.stripe}
+    for drawn in (small_mask(labels, unknown, CAMVID, 320), small_overlay(photo, labels, unknown, CAMVID, 320)):
+        assert colors(drawn) & {UNKNOWN.ground, UNKNOWN.stripe}
+    assert not colors(small_mask(labels, ~unknown & False, CAMVID, 320)) & {UNKNOWN.ground, UNKNOWN.stripe}
 
 
 @given(st.text(max_size=200), st.integers(20, 400))

@@ -13,9 +13,9 @@ from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError, FileError, UsageError
 from fassd.core.types import Event
 from fassd.data.open_dataset import open_dataset
-from fassd.data.pair_preview import view
+from fassd.data.pair_preview import preview
 from fassd.media.legend import Entry
-from fassd.media.sheet import Grid, Picture, Tile, contact_sheet
+from fassd.media.sheet import Grid, Tile, contact_sheet
 from fassd.tasks import show as module
 from fassd.tasks.show import show
 
@@ -34,7 +34,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[Tile], list[E
     """Subtitle, tiles and legend of each sheet."""
     calls: list[tuple[str, list[Tile], list[Entry]]] = []
 
-    def record(title: str, subtitle: str, tiles: list[Tile], grid: Grid, entries: list[Entry]) -> Picture:
+    def record(title: str, subtitle: str, tiles: list[Tile], grid: Grid, entries: list[Entry]) -> Pillow.Image:
         calls.append((subtitle, tiles, entries))
         return contact_sheet(title, subtitle, tiles, grid, entries)
 
@@ -76,7 +76,7 @@ def test_the_legend_states_the_shares_of_what_is_shown(three: Path, tmp_path: Pa
         ("c", "50.0 %"),
         ("a", "25.0 %"),
         ("ignored", "12.5 %"),
-        ("foreign value", "12.5 %"),
+        ("unknown value", "12.5 %"),
     ]
 
 
@@ -86,7 +86,7 @@ def test_partially_annotated_frames_are_said(three: Path, tmp_path: Path, drawn:
     show(f"folder:{three}", "val", tmp_path / "a.png")
     whole, partly = drawn[0][1]
     assert "partially annotated: 1 of 3 classes" in partly.note
-    assert "partly" not in whole.note
+    assert "partially" not in whole.note
 
 
 def test_progress_is_told(three: Path, tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_progress_is_told(three: Path, tmp_path: Path) -> None:
         (lambda root: (root / "masks/val/g0.png").write_text("none"), "g0.png is not an image", (1, 2)),
         (lambda root: Pillow.new("L", (9, 9)).save(root / "masks/val/g0.png"), "g0.png is 9x9, its image 128x96", (2,)),
         (lambda root: Pillow.new("RGB", (128, 96)).save(root / "masks/val/g0.png"), "holds colors", (2,)),
-        (lambda root: Pillow.new("L", (128, 96), 77).save(root / "masks/val/g0.png"), "mean nothing: 77", ()),
+        (lambda root: Pillow.new("L", (128, 96), 77).save(root / "masks/val/g0.png"), "unknown values: 77", ()),
     ],
-    ids=["no image", "no mask", "other size", "colors", "foreign value"],
+    ids=["no image", "no mask", "other size", "colors", "unknown value"],
 )
 def test_damaged_frames_are_shown_as_far_as_they_go(
     three: Path,
@@ -120,7 +120,7 @@ def test_damaged_frames_are_shown_as_far_as_they_go(
     assert name == "val/g0"
     assert problem in said
     tile = drawn[0][1][0]
-    assert tuple(place for place, picture in enumerate(tile.pictures) if picture is None) == missing
+    assert tuple(place for place, view in enumerate(tile.views) if view is None) == missing
     assert (tmp_path / "a.png").is_file()
 
 
@@ -129,9 +129,9 @@ def test_foreign_pixels_are_where_they_are(three: Path) -> None:
     mask[3, 5] = 9
     Pillow.fromarray(mask).save(three / "masks/val/g0.png")
     dataset = open_dataset(f"folder:{three}", "val")
-    seen = view(dataset, dataset.pairs[0])
-    assert seen.foreign is not None
-    assert np.argwhere(seen.foreign).tolist() == [[3, 5]]
+    seen = preview(dataset, dataset.pairs[0])
+    assert seen.unknown is not None
+    assert np.argwhere(seen.unknown).tolist() == [[3, 5]]
 
 
 def test_images_without_masks_are_counted(three: Path, tmp_path: Path, drawn: Drawn) -> None:

@@ -1,8 +1,7 @@
-"""Images whose red and blue look exchanged, as when one program writes BGR and the next reads RGB.
+"""Images whose red and blue seem swapped, as when one program writes BGR and the next reads RGB.
 
-Two things tell. A sky is never much redder than the rest of its picture: at sunset everything is red. And where all
-images of a split are of one color class by class, one that fits its siblings only with red and blue exchanged stands
-out.
+Two signs are used. A sky is never much redder than the rest of its image; at sunset everything is red. And where the
+images of a split agree in the color of each class, an image that agrees only after swapping red and blue stands out.
 """
 
 from __future__ import annotations
@@ -13,69 +12,70 @@ from typing import Any
 import numpy as np
 
 from fassd.checks.findings import FINDING_KINDS, Finding
-from fassd.checks.pair_facts import UNSEEN
-from fassd.checks.split_tally import SplitStats
+from fassd.checks.pair_stats import UNSEEN
+from fassd.checks.split_stats import SplitStats
 
-_PLAIN = 10
+_CLEARLY_RED = 10
 """Levels of red - blue that are more than chance."""
-_FEWEST = 8
-"""Images from which siblings tell something."""
-_LIES = 6.0
-"""The agreement of a mask with its image, see `Alignment.here`, from which it surely lies on it."""
-_LEAST_SPREAD = 6.0
-_FAR = 9.0
+_MIN_IMAGES = 8
+"""Images from which a split has a usual color of each class."""
+_ALIGNED = 6.0
+"""The agreement of a mask with its image, see `Alignment.here`, from which it is surely aligned."""
+_MIN_SPREAD = 6.0
+_MAX_DISTANCE = 9.0
 
 
-def exchanged_channels(tally: SplitStats) -> Iterator[Finding]:
-    """One finding for the images with a red sky, one for those that differ from their siblings."""
-    redness = tally.redness.astype(np.float32)
-    redness[tally.redness == UNSEEN] = np.nan
+def channel_order_findings(stats: SplitStats) -> Iterator[Finding]:
+    """One finding for the images with a red sky, one for those that differ from the other images."""
+    redness = stats.redness.astype(np.float32)
+    redness[stats.redness == UNSEEN] = np.nan
     if not np.isfinite(redness).any():
         return
-    by_sky = _red_skies(redness, tally.fits, tally.dataset.label_space.names)
-    by_siblings = _unlike_siblings(redness) & ~by_sky
-    remedy = "look at them; save them as RGB (OpenCV reads and writes BGR)"
+    by_sky = _red_skies(redness, stats.fits, stats.dataset.label_space.names)
+    by_others = _unlike_others(redness) & ~by_sky
+    fix = "look at the images; save them as RGB (OpenCV reads and writes BGR)"
     for which, text in (
         (by_sky, "a sky that is redder than the rest"),
-        (by_siblings, "colors that fit the other images with red and blue exchanged"),
+        (by_others, "colors that agree with the other images only after swapping red and blue"),
     ):
-        files = tuple(tally.dataset.pairs[index].image for index in np.flatnonzero(which))
+        files = tuple(stats.dataset.pairs[index].image for index in np.flatnonzero(which))
         if files:
-            yield Finding(
-                FINDING_KINDS["channel-order"], tally.dataset.split, files, text, "red, green, blue in order", remedy
-            )
+            expected = "channels in the order red, green, blue"
+            yield Finding(FINDING_KINDS["channel-order"], stats.dataset.split, files, text, expected, fix)
 
 
 def _red_skies(redness: Any, fits: Any, names: tuple[str, ...]) -> Any:
+    """(pairs,) bool: the images with a red sky; all of them where no sky of the split is blue."""
     skies = [place for place, name in enumerate(names) if name.lower() == "sky"]
     if len(skies) != 1:
         return np.zeros(len(redness), bool)
-    # Under a mask that does not lie on its image, what is called sky is anything.
-    sky = np.where(fits >= _LIES, redness[:, skies[0]], np.nan)
+    # Under a misaligned mask, the pixels labeled sky may show anything.
+    sky = np.where(fits >= _ALIGNED, redness[:, skies[0]], np.nan)
     with np.errstate(invalid="ignore"):
-        red = (sky > _PLAIN) & (sky - redness[:, -1] > _PLAIN)
-        blue = sky < -_PLAIN
-    # Where skies are red or gray and never blue, the whole split went the same way.
+        red = (sky > _CLEARLY_RED) & (sky - redness[:, -1] > _CLEARLY_RED)
+        blue = sky < -_CLEARLY_RED
+    # Where skies are red or gray and never blue, all images of the split are swapped.
     known = int(np.isfinite(sky).sum())
-    if known >= _FEWEST and red.sum() >= 0.2 * known and not blue.any():
+    if known >= _MIN_IMAGES and red.sum() >= 0.2 * known and not blue.any():
         return np.isfinite(redness[:, -1])
     return red
 
 
-def _unlike_siblings(redness: Any) -> Any:
+def _unlike_others(redness: Any) -> Any:
+    """(pairs,) bool: the images whose classes have the usual colors only after swapping red and blue."""
     seen = np.isfinite(redness)
-    if len(redness) < _FEWEST or not seen[:, -1].any():
+    if len(redness) < _MIN_IMAGES or not seen[:, -1].any():
         return np.zeros(len(redness), bool)
-    common = seen.sum(0) >= _FEWEST
+    common = seen.sum(0) >= _MIN_IMAGES
     values = redness[:, common]
     usual = np.nanmedian(values, axis=0)
-    spread = np.maximum(1.48 * np.nanmedian(np.abs(values - usual), axis=0), _LEAST_SPREAD)
+    spread = np.maximum(1.48 * np.nanmedian(np.abs(values - usual), axis=0), _MIN_SPREAD)
 
-    def strangeness(of: Any) -> Any:
+    def distance_to_usual(of: Any) -> Any:
         known = np.isfinite(of)
-        distance = np.minimum(((of - usual) / spread) ** 2, _FAR)
-        return np.where(known, distance, 0).sum(1) / np.maximum(known.sum(1), 1)
+        squared = np.minimum(((of - usual) / spread) ** 2, _MAX_DISTANCE)
+        return np.where(known, squared, 0).sum(1) / np.maximum(known.sum(1), 1)
 
-    lead = strangeness(values) - strangeness(-values)
-    tells = (lead < -1).sum() >= 0.9 * seen[:, -1].sum()
-    return (lead > 2) & seen[:, -1] if tells else np.zeros(len(redness), bool)
+    excess = distance_to_usual(values) - distance_to_usual(-values)
+    conclusive = (excess < -1).sum() >= 0.9 * seen[:, -1].sum()
+    return (excess > 2) & seen[:, -1] if conclusive else np.zeros(len(redness), bool)

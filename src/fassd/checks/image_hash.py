@@ -1,4 +1,4 @@
-"""What tells whether two pictures are the same: a digest of the pixels, and a hash that survives compression."""
+"""Tests of whether two images are the same: a digest of the pixels, a hash that survives compression, a difference."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ Gray: TypeAlias = UInt8[np.ndarray[Any, Any], "height width"]
 
 HASH_BYTES = 32
 _HASH_SIDE = 16
-_SIZE = (96, 64)
-"""Width and height at which two pictures are compared closely."""
+_COMPARED_SIZE = (96, 64)
+"""Width and height to which `difference` resizes both images."""
 
 
 @dataclass(frozen=True)
 class ImageHash:
-    """A picture in 40 bytes.
+    """40 bytes that identify an image.
 
     Attributes:
         digest: 8 bytes; equal for equal pixels.
-        brighter: 32 bytes; whether a place is brighter than its neighbor on the left, at 16 x 16 places (the
-            difference hash, dHash). Compression and scaling change up to 15 of the 256 bits; strangers differ in half.
+        brighter: 32 bytes, the difference hash (dHash): whether each of 16 x 16 places is brighter than its left
+            neighbor. Compression and scaling change up to 15 of the 256 bits; unrelated images differ in half of them.
     """
 
     digest: bytes
     brighter: bytes
 
 
-def likeness(image: Image, gray: Gray) -> ImageHash:
-    """What a picture is recognized by.
+def image_hash(image: Image, gray: Gray) -> ImageHash:
+    """The hash of an image.
 
     Args:
-        image: all its pixels.
-        gray: the same, reduced.
+        image: (H, W, 3) uint8, at full size.
+        gray: the same in gray, possibly reduced.
     """
     small = PIL.Image.fromarray(gray).resize((_HASH_SIDE + 1, _HASH_SIDE), Resampling.BOX)
     places = np.asarray(small, np.int16)
@@ -56,20 +56,20 @@ def pixel_digest(pixels: Image | MaskValues) -> bytes:
 
 
 def difference(first: Path, second: Path) -> float:
-    """The mean difference of two pictures in levels of 0..255, at a small size, after their brightness was made equal.
+    """The mean absolute difference of two images at 96 x 64 pixels, normalized to equal mean and contrast; 0..255.
 
-    Saving as JPEG or scaling by half costs 0.4 to 2, cutting the margin 2 to 8; the next frame of a drive at 7 frames a
-    second is off by 3 to 12, strangers by 12 to 60.
+    JPEG or scaling by half gives 0.4 to 2, cropping the margin 2 to 8, the next frame of a drive at 7 frames a second
+    3 to 12, unrelated images 12 to 60.
 
     Raises:
-        ImageError: one of them cannot be read any more.
+        ImageError: one of them can no longer be read.
     """
     one, other = (_normalized(path) for path in (first, second))
     return float(np.abs(one - other).mean())
 
 
 def _normalized(path: Path) -> Any:
-    picture = PIL.Image.fromarray(read_image(path)).resize(_SIZE, Resampling.BOX)
-    values = np.asarray(picture, np.float32)
+    small = PIL.Image.fromarray(read_image(path)).resize(_COMPARED_SIZE, Resampling.BOX)
+    values = np.asarray(small, np.float32)
     deviation = float(values.std()) or 1.0
     return (values - values.mean()) * (50 / max(deviation, 5.0))

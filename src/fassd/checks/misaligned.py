@@ -1,4 +1,4 @@
-"""Masks that do not lie on their images: flipped, shifted, or another image's."""
+"""Masks that are not aligned with their image: flipped, shifted, of another size, or another image's."""
 
 from __future__ import annotations
 
@@ -13,149 +13,139 @@ from PIL.Image import Transpose
 
 from fassd.checks.alignment import FLIPS, SIDE, agreement, borders_of, edge_spectrum
 from fassd.checks.findings import FINDING_KINDS, Finding, finding
-from fassd.checks.pair_facts import Size
-from fassd.checks.split_tally import SplitStats
+from fassd.checks.pair_stats import Size
+from fassd.checks.split_stats import SplitStats
 from fassd.core.errors import FassdError
 from fassd.data.dataset import Dataset
 from fassd.media.images import read_image
 
-_SPELLED = {
+_FLIP_TEXTS = {
     Transpose.FLIP_LEFT_RIGHT: ("mirrored left to right", "mirror the mask"),
     Transpose.FLIP_TOP_BOTTOM: ("upside down", "flip the mask upside down"),
     Transpose.ROTATE_90: ("a quarter turned clockwise", "turn the mask by a quarter, counter-clockwise"),
     Transpose.ROTATE_270: ("a quarter turned counter-clockwise", "turn the mask by a quarter, clockwise"),
     Transpose.ROTATE_180: ("turned by 180 degrees", "turn the mask by 180 degrees"),
 }
-_WANTED = "borders on the edges of its image"
-_PLAIN = 8.0
+"""What was found and how to fix it."""
+_EXPECTED = "borders on the edges of its image"
+_CLEAR_FIT = 8.0
 """The median agreement of a split from which a mask that does not fit stands out."""
-_MOST_SUSPECTS = 48
-
+_MAX_SUSPECTS = 48
 _FITS_ANOTHER_SIZE = 6.0
-"""The agreement from which a mask of another size is that of an image of its size; less, for few have that size."""
+"""The agreement from which a mask of another size belongs to an image of that size; lower, since few have that size."""
 
 Suspects = tuple[Dataset, list[int]]
-"""A split and those of its pairs that may have each other's masks."""
-FindOwners = Callable[[Suspects], Sequence[tuple[int, int]]]
+"""A split, and the indices of the pairs whose masks may belong to each other's images."""
+FindMatchingImages = Callable[[Suspects], Sequence[tuple[int, int]]]
 
 
-def usual_flip(tallies: Sequence[SplitStats]) -> Transpose | None:
-    """The flip that most masks of all splits need, if they do."""
-    flips = Counter(fit.flip for tally in tallies for fit in tally.misplaced.values() if fit.flip is not None)
-    judged = sum(int(np.isfinite(tally.fits).sum()) for tally in tallies)
-    return next((flip for flip, count in flips.most_common(1) if 2 * count > judged), None)
+def usual_flip(split_stats: Sequence[SplitStats]) -> Transpose | None:
+    """The flip that more than half of the masks of all splits need; None if there is none."""
+    flips = Counter(fit.flip for stats in split_stats for fit in stats.misaligned.values() if fit.flip is not None)
+    measured = sum(int(np.isfinite(stats.fits).sum()) for stats in split_stats)
+    return next((flip for flip, count in flips.most_common(1) if 2 * count > measured), None)
 
 
-def misplaced_masks(
-    tally: SplitStats, unclear: Collection[Path], usual: Transpose | None, find_owners: FindOwners
+def misaligned_masks(
+    stats: SplitStats, unclear: Collection[Path], usual: Transpose | None, find_matches: FindMatchingImages
 ) -> Iterator[Finding]:
     """Masks that fit their image better after a flip or a shift, fit another image, or have another size.
 
     Args:
-        tally: the split.
-        unclear: masks whose values could not be explained; their borders may be anything.
-        usual: the flip that most masks need; others need it, too, if they fit ever so little better after it.
-        find_owners: `owners`, perhaps in another process.
+        stats: the split.
+        unclear: masks with unexplained values, whose borders may be anything.
+        usual: the flip that most masks need; a mask that fits even slightly better after it is reported, too.
+        find_matches: `find_matching_images`, perhaps in another process.
     """
-    dataset, pairs = tally.dataset, tally.dataset.pairs
-    turns = {index: fit.flip for index, fit in tally.misplaced.items() if fit.flip is not None}
+    dataset, pairs = stats.dataset, stats.dataset.pairs
+    turns = {index: fit.flip for index, fit in stats.misaligned.items() if fit.flip is not None}
     if usual is not None:
-        better = np.flatnonzero(tally.flips[:, FLIPS.index(usual)] > tally.fits)
+        better = np.flatnonzero(stats.flips[:, FLIPS.index(usual)] > stats.fits)
         turns = {int(index): usual for index in better} | turns
-    for index in (one for one in sorted({*turns, *tally.misplaced}) if pairs[one].mask not in unclear):
+    for index in (one for one in sorted({*turns, *stats.misaligned}) if pairs[one].mask not in unclear):
         if index in turns:
-            yield _turned(dataset, index, turns[index])
+            found, fix = _FLIP_TEXTS[turns[index]]
+            one = finding("flipped-mask", dataset.split, pairs[index].mask, found, _EXPECTED, f"{fix}; --fix does it")
+            yield replace(one, turn=turns[index])
         else:
-            yield _shifted(dataset, index, tally.misplaced[index].shift)
-    yield from _others_masks(tally, {*turns, *tally.misplaced}, unclear, find_owners)
+            found, move = _shift_texts(stats.misaligned[index].shift)
+            fix = f"move the mask by {move}, or find out what cropped or padded it but not the image"
+            yield finding("shifted-mask", dataset.split, pairs[index].mask, found, _EXPECTED, fix)
+    yield from _masks_of_other_images(stats, {*turns, *stats.misaligned}, unclear, find_matches)
 
 
-def _others_masks(
-    tally: SplitStats, explained: Collection[int], unclear: Collection[Path], find_owners: FindOwners
+def _masks_of_other_images(
+    stats: SplitStats, explained: Collection[int], unclear: Collection[Path], find_matches: FindMatchingImages
 ) -> Iterator[Finding]:
-    """Masks of another size than their image or that hardly fit it, with the image that they fit if there is one."""
-    dataset, pairs = tally.dataset, tally.dataset.pairs
-    usual = float(np.nanmedian(tally.fits)) if np.isfinite(tally.fits).any() else 0.0
-    # Where hardly a mask fits, all of them may have slipped to the next image.
-    limit = 0.55 * usual if usual > _PLAIN else _PLAIN
-    doubtful = [int(one) for one in np.flatnonzero(tally.fits < limit) if int(one) not in explained]
-    suspects = [*tally.other_sizes, *(one for one in doubtful if pairs[one].mask not in unclear)]
-    found = dict(find_owners((dataset, suspects[:_MOST_SUSPECTS]))) if len(suspects) > 1 else {}
-    for index in (one for one in tally.other_sizes if one not in found):
-        yield _size_differs(dataset, index, *tally.other_sizes[index])
-    for index, owner in found.items():
-        yield _swapped(dataset, index, owner, tally.other_sizes.get(index))
-    if len(suspects) > _MOST_SUSPECTS:
-        text = f"{len(suspects):,} masks that may be another image's, of which the first {_MOST_SUSPECTS} were compared"
-        remedy = "mend what was found, and check again"
-        yield Finding(FINDING_KINDS["not-compared"], dataset.split, (), text, "few such masks", remedy)
+    """Masks that hardly fit their image or have another size, with the image that they fit if there is one."""
+    dataset, pairs = stats.dataset, stats.dataset.pairs
+    median = float(np.nanmedian(stats.fits)) if np.isfinite(stats.fits).any() else 0.0
+    # Where hardly any mask fits, all of them may have slipped to the next image.
+    limit = 0.55 * median if median > _CLEAR_FIT else _CLEAR_FIT
+    doubtful = [int(one) for one in np.flatnonzero(stats.fits < limit) if int(one) not in explained]
+    suspects = [*stats.other_sizes, *(one for one in doubtful if pairs[one].mask not in unclear)]
+    matches = dict(find_matches((dataset, suspects[:_MAX_SUSPECTS]))) if len(suspects) > 1 else {}
+    for index, (image_size, mask_size) in stats.other_sizes.items():
+        if index in matches:
+            continue
+        fix = "export the mask at its image's size; resizing it without smoothing (nearest neighbor) is second best"
+        if mask_size == image_size[::-1]:
+            fix = "turn the mask by a quarter; it seems to lie on its side"
+        expected = f"{_size_text(image_size)}, as its image"
+        yield finding("size-differs", dataset.split, pairs[index].mask, _size_text(mask_size), expected, fix)
+    for index, match in matches.items():
+        image, own = pairs[match].image, pairs[index].image.name
+        found = f"fits {image.name}, not {own}"
+        if index in stats.other_sizes:
+            image_size, mask_size = stats.other_sizes[index]
+            found = f"{_size_text(mask_size)} and fits {image.name}, while {own} is {_size_text(image_size)}"
+        fix = "look at both; if their masks were swapped, rename them"
+        one = finding("swapped-mask", dataset.split, pairs[index].mask, found, _EXPECTED, fix)
+        yield replace(one, related_file=image)
+    if len(suspects) > _MAX_SUSPECTS:
+        text = f"{len(suspects):,} masks that may be another image's, of which the first {_MAX_SUSPECTS} were compared"
+        fix = "fix what was found, and check again"
+        yield Finding(FINDING_KINDS["not-compared"], dataset.split, (), text, "few such masks", fix)
 
 
-def owners(suspects: Suspects) -> list[tuple[int, int]]:
-    """The pairs whose masks fit another pair's image, with that pair."""
-    dataset, places = suspects
+def find_matching_images(suspects: Suspects) -> list[tuple[int, int]]:
+    """Compares the masks of some pairs with the images of all of them.
+
+    Returns:
+        (index, match): the mask of pair `index` clearly fits the image of pair `match` better than its own.
+    """
+    dataset, indices = suspects
     edges, borders = {}, {}
-    for place in places:
+    for index in indices:
         try:
-            image, codes = read_image(dataset.pairs[place].image), dataset.encoding.read(dataset.pairs[place].mask)
+            image, values = read_image(dataset.pairs[index].image), dataset.encoding.read(dataset.pairs[index].mask)
         except FassdError:
             continue
-        borders[place] = codes.shape, borders_of(codes, _factor(codes.shape))
-        factor = _factor(image.shape)
+        borders[index] = values.shape, borders_of(values, _reduction(values.shape))
+        factor = _reduction(image.shape)
         shape = tuple(len(range(factor // 2, side, factor)) for side in image.shape[:2])
         gray = np.asarray(PIL.Image.fromarray(image).reduce(factor).convert("L"))
-        edges[place] = image.shape[:2], edge_spectrum(gray, shape)
-    found = []
-    for place, (size, lines) in borders.items():
+        edges[index] = image.shape[:2], edge_spectrum(gray, shape)
+    matches = []
+    for index, (size, lines) in borders.items():
         fits = {other: agreement(one, lines) for other, (its, one) in edges.items() if its == size}
-        best = max(fits, key=fits.__getitem__, default=place)
-        own = fits.get(place)
-        enough = _FITS_ANOTHER_SIZE if own is None else max(_PLAIN, own + 4.0, 1.5 * own)
-        if best != place and fits[best] >= enough:
-            found.append((place, best))
-    return found
+        best = max(fits, key=fits.__getitem__, default=index)
+        own = fits.get(index)
+        enough = _FITS_ANOTHER_SIZE if own is None else max(_CLEAR_FIT, own + 4.0, 1.5 * own)
+        if best != index and fits[best] >= enough:
+            matches.append((index, best))
+    return matches
 
 
-def _factor(shape: tuple[int, ...]) -> int:
+def _reduction(shape: tuple[int, ...]) -> int:
     return max(1, round(max(shape[:2]) / SIDE))
 
 
-def _turned(dataset: Dataset, index: int, flip: Transpose) -> Finding:
-    found, remedy = _SPELLED[flip]
-    mask = dataset.pairs[index].mask
-    one = finding("flipped-mask", dataset.split, mask, found, _WANTED, f"{remedy}; --fix does it")
-    return replace(one, turn=flip)
-
-
-def _shifted(dataset: Dataset, index: int, shift: tuple[float, float]) -> Finding:
-    found, move = _spell_shift(shift)
-    remedy = f"move the mask by {move}, or find out what cut or padded it and not the image"
-    return finding("shifted-mask", dataset.split, dataset.pairs[index].mask, found, _WANTED, remedy)
-
-
-def _size_differs(dataset: Dataset, index: int, image: Size, mask: Size) -> Finding:
-    remedy = "export the mask at its image's size; enlarging one without smoothing (nearest neighbor) is second best"
-    if mask == image[::-1]:
-        remedy = "turn the mask by a quarter; it seems to lie on its side"
-    wanted = f"{_spell_size(image)}, as its image"
-    return finding("size-differs", dataset.split, dataset.pairs[index].mask, _spell_size(mask), wanted, remedy)
-
-
-def _swapped(dataset: Dataset, index: int, owner: int, sizes: tuple[Size, Size] | None) -> Finding:
-    image, own = dataset.pairs[owner].image, dataset.pairs[index].image.name
-    found = f"fits {image.name}, not {own}"
-    if sizes is not None:
-        found = f"{_spell_size(sizes[1])} and fits {image.name}, while {own} is {_spell_size(sizes[0])}"
-    remedy = "look at both; where their masks were exchanged, rename them"
-    one = finding("swapped-mask", dataset.split, dataset.pairs[index].mask, found, _WANTED, remedy)
-    return replace(one, partner=image)
-
-
-def _spell_size(size: Size) -> str:
+def _size_text(size: Size) -> str:
     return f"{size[1]}x{size[0]}"
 
 
-def _spell_shift(shift: tuple[float, float]) -> tuple[str, str]:
+def _shift_texts(shift: tuple[float, float]) -> tuple[str, str]:
     """Where the mask lies, and how to move it."""
     right, down = (round(one * 100) for one in shift)
     lies = [f"{abs(right)} % of the width too far {'left' if right > 0 else 'right'}"] if right else []

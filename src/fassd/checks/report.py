@@ -1,40 +1,34 @@
-"""What a check found, as JSON values."""
+"""The result of a check as JSON values."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from fassd.checks.check import Checked, SplitSummary
+from fassd.checks.check import CheckResult, SplitSummary
 from fassd.checks.findings import Finding
-from fassd.checks.repair import Repaired
-from fassd.core.files import with_home
+from fassd.checks.repair import RepairResult
 
 
-def as_json(checked: Checked, repaired: Repaired | None = None) -> dict[str, Any]:
-    """The report as JSON values; files as paths below the data set's folder, each finding with all of its files."""
-    root = root_of(checked)
+def report_as_json(checked: CheckResult, repaired: RepairResult | None = None) -> dict[str, Any]:
+    """The report as JSON values; file names are relative to the data set's folder."""
+    root = checked.root
     copy = {} if repaired is None else {"repaired": _repaired(repaired, root)}
     return {
         "data": checked.spec,
-        "faults": len(checked.faults),
-        "notes": len(checked.findings) - len(checked.faults),
+        "errors": len(checked.errors),
+        "infos": len(checked.findings) - len(checked.errors),
         "splits": [_split(one) for one in checked.splits],
         "findings": [_finding(one, root) for one in checked.findings],
         **copy,
     }
 
 
-def root_of(checked: Checked) -> Path:
-    """The data set's folder."""
-    return with_home(checked.spec.partition(":")[2])
-
-
-def _repaired(repaired: Repaired, root: Path) -> dict[str, Any]:
+def _repaired(repaired: RepairResult, root: Path) -> dict[str, Any]:
     return {
         "data": repaired.spec,
-        "done": [{**_finding(one.finding, root), "done": one.what} for one in repaired.done],
-        "left": [_finding(one, root) for one in repaired.left],
+        "done": [{**_finding(one.finding, root), "done": one.done} for one in repaired.fixed],
+        "left": [_finding(one, root) for one in repaired.remaining],
     }
 
 
@@ -51,17 +45,17 @@ def _split(one: SplitSummary) -> dict[str, Any]:
 def _finding(one: Finding, root: Path) -> dict[str, Any]:
     return {
         "kind": one.kind.name,
-        "grade": one.kind.grade,
+        "severity": one.kind.severity,
         "title": one.kind.title,
         "split": one.split,
         "files": [below(file, root) for file in one.files],
-        "partner": None if one.partner is None else below(one.partner, root),
+        "related_file": None if one.related_file is None else below(one.related_file, root),
         "found": one.found,
         "expected": one.expected,
-        "remedy": one.remedy,
+        "fix": one.fix,
     }
 
 
 def below(file: Path, root: Path) -> str:
-    """A file's path below the data set's folder, where it lies there."""
+    """A path relative to the data set's folder; unchanged if it is elsewhere."""
     return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)

@@ -1,9 +1,9 @@
-"""What was done to all masks of streets, told by where they show road, and what only by their values.
+"""Causes of wrong mask values: one finding for each cause in each split.
 
-Why masks hold values that they should not: one finding for each cause in each split.
-
-A cause that one split shows is tried on the others, too, where few masks may not show it: a split is read in the way
-that makes its classes as common as they are in the split that knows.
+A cause that one split shows is tried on the other splits as well, where few masks may reveal it: each split is read in
+the way that makes its class shares most similar to those of the largest split with a known cause. Causes that values
+alone do not reveal follow from the street prior: the lower middle of a street's image is road, the upper middle sky,
+building or vegetation.
 """
 
 from __future__ import annotations
@@ -25,232 +25,201 @@ from fassd.checks.mask_values import (
     one_too_low,
     train_ids,
 )
-from fassd.checks.split_findings import about_masks
-from fassd.checks.split_tally import SplitStats
+from fassd.checks.split_stats import SplitStats
 from fassd.core.arrays import IGNORE
-from fassd.core.labels import LabelSpace
 from fassd.data.mask_encoding import MaskEncoding
 
-_FEWEST = 3
-"""Masks from which a habit can be told."""
-_MOST = 0.8
-"""Share of the masks that an explanation must cover; single ones may have other faults besides."""
-_ABOVE = {"sky", "building", "vegetation", "tree"}
-"""Classes that the upper middle of a street's picture shows."""
-
-
-def habit(tally: SplitStats) -> Explanation | None:
-    """What was done to all masks, told by what they hold together and by where they show road."""
-    coding, space = tally.dataset.encoding, tally.dataset.label_space
-    total = sum(map(len, tally.codes.values()))
-    if coding.by_color or not total:
-        return None
-    codes = frozenset[int]().union(*tally.codes)
-    plain = black_and_white(codes, coding, space)
-    # Without a sky among its classes it may be the ground seen from the air, where roads lie anywhere.
-    road = _road_code(tally) if _has_sky(tally) else None
-    if plain is not None or road is None or total < _FEWEST or (tally.middles == road).sum() > total / 20:
-        return plain
-    reason = _from_road(tally, road, total)
-    if reason is None:
-        return None
-    # Whoever films from the pavement has no road there, but buildings and trees where they belong. Only where the
-    # upper middle, too, becomes what streets have there are the values wrong.
-    masks = range(len(tally.tops))
-    as_it_is, once_mended = _above(tally, {}, masks), _above(tally, reason.table, masks)
-    return reason if once_mended > as_it_is + total / 10 and once_mended > total / 2 else None
-
-
-def agrees_with_street_prior(tally: SplitStats, table: Table, masks: Sequence[int]) -> int:
-    """What the places where streets show road, sky and buildings say of masks led through a table.
-
-    Returns:
-        1 if more is where it belongs then, -1 if less is; 0 if that is not told, or the classes are not a street's.
-    """
-    road = _road_code(tally) if _has_sky(tally) else None
-    if road is None:
-        return 0
-    at_road = np.array([table.get(int(code), int(code)) == road for code in tally.middles[masks]], bool)
-    gain = int(at_road.sum()) - int((tally.middles[masks] == road).sum())
-    gain += _above(tally, table, masks) - _above(tally, {}, masks)
-    return -1 if gain < 0 else int(gain > len(masks) / 10)
-
-
-def _from_road(tally: SplitStats, road: int, total: int) -> Explanation | None:
-    """What would explain that streets have another value than road's where road is."""
-    coding, space = tally.dataset.encoding, tally.dataset.label_space
-    reasons = (
-        (0, train_ids(frozenset({0}), coding, space)),
-        (road + 1, one_too_high(coding, f"{road + 1} where streets have road, which is {road}")),
-        (road - 1, one_too_low(coding, f"{road - 1} where streets have road, which is {road}")),
-    )
-    for there, reason in reasons:
-        if reason is not None and (tally.middles == there).sum() > total / 2:
-            known = {0, IGNORE} | reason.table.keys()
-            covered = sum(len(pairs) for codes, pairs in tally.codes.items() if codes <= known)
-            return reason if covered >= _MOST * total else None
-    return None
-
-
-def train_ids_at_road(tally: SplitStats) -> Iterator[tuple[Explanation, list[int]]]:
-    """Single masks of train ids among labelIds, with the reason: 0 where the others have road."""
-    coding, space, road = tally.dataset.encoding, tally.dataset.label_space, _road_code(tally)
-    total = sum(map(len, tally.codes.values()))
-    if road is None or not holds_label_ids(coding) or (tally.middles == road).sum() <= total / 2:
-        return
-    for codes, pairs in tally.codes.items():
-        reason = train_ids(codes, coding, space) if codes <= coding.classes.keys() else None
-        at_road = [index for index in pairs if tally.middles[index] == 0]
-        if reason is not None and at_road:
-            yield reason, at_road
-
-
-def _above(tally: SplitStats, table: Table, masks: Sequence[int]) -> int:
-    """How many masks, led through a table, have at their upper middle what streets have there."""
-    coding, names, tops = tally.dataset.encoding, tally.dataset.label_space.names, tally.tops[masks]
-    fitting = {
-        code
-        for code in map(int, np.unique(tops))
-        if (label := coding.classes.get(table.get(code, code), IGNORE)) != IGNORE and names[label].lower() in _ABOVE
-    }
-    return int(np.isin(tops, list(fitting)).sum())
-
-
-def _has_sky(tally: SplitStats) -> bool:
-    return any(name.lower() == "sky" for name in tally.dataset.label_space.names)
-
-
-def _road_code(tally: SplitStats) -> int | None:
-    """The code of road, which the lower middle of a street's picture shows."""
-    coding, names = tally.dataset.encoding, tally.dataset.label_space.names
-    roads = [code for code, label in coding.classes.items() if label != IGNORE and names[label].lower() == "road"]
-    return roads[0] if len(roads) == 1 and not coding.by_color else None
-
-
-_SPELLED = 6
-_GUESSED = ("off-by-one", "raw-ids", "train-ids")
-"""What a single foreign value suggests, while the others mean something either way."""
-_PLAINLY = 0.1
-"""By how much more alike (0..1) a split without any foreign value must become to be read otherwise."""
+_MIN_MASKS = 3
+"""Masks from which the street prior is used."""
+_MIN_COVERED = 0.8
+"""Share of the masks that an explanation must cover; single masks may have other problems besides."""
+_UPPER_CLASSES = {"sky", "building", "vegetation", "tree"}
+"""Classes at the upper middle of a street's image."""
+_MAX_SHOWN = 6
+_GUESSES = ("off-by-one", "label-ids", "train-ids")
+"""Causes that a single unknown value suggests while the other values are valid either way."""
+_MIN_GAIN = 0.1
+"""Gain of similarity (0..1) from which a split without any unknown value is read in another way."""
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """How to read the masks of a split; `everywhere`: also those in which the reason cannot be seen."""
+    """How to read the masks of a split; `everywhere`: also those that do not show the reason."""
 
     reason: Explanation
     everywhere: bool
 
 
-def value_findings(tallies: Sequence[SplitStats]) -> list[list[Finding]]:
-    """For each split, the values that mean something else than the description says; one finding for each cause."""
-    readings = [_own_reading(tally) for tally in tallies]
-    if tells_apart := _tell_second_from_ignored(tallies):
+def value_findings(split_stats: Sequence[SplitStats]) -> list[list[Finding]]:
+    """For each split, one finding for each cause of values that mean something else than the encoding says."""
+    readings = [_reading_of(stats) for stats in split_stats]
+    two_classes = [stats for stats in split_stats if len(stats.dataset.label_space) == 2]
+    # If one mask holds both the second class and 255, then 255 is no other way to write that class.
+    ignore_is_apart = any({1, IGNORE} <= values for stats in two_classes for values in stats.value_sets)
+    if ignore_is_apart:
         readings = [None if own and own.reason.kind == "black-and-white" else own for own in readings]
-    knowing = [place for place, reading in enumerate(readings) if reading is not None and reading.reason.table]
-    if knowing:
-        known = max(knowing, key=lambda place: int((tallies[place].masks != 0).sum()))
-        shares = _shares(tallies[known], readings[known])
+    explained = [place for place, reading in enumerate(readings) if reading is not None and reading.reason.table]
+    if explained:
+        largest = max(explained, key=lambda place: int((split_stats[place].masks != 0).sum()))
+        shares = _shares(split_stats[largest], readings[largest])
         others = [one for one in readings if one is not None and one.reason.table]
         readings = [
-            own if place == known else _most_alike(tally, own, others, shares)
-            for place, (tally, own) in enumerate(zip(tallies, readings, strict=True))
+            own if place == largest else _most_similar(stats, own, others, shares)
+            for place, (stats, own) in enumerate(zip(split_stats, readings, strict=True))
         ]
-    return [list(_told(tally, reading, tells_apart)) for tally, reading in zip(tallies, readings, strict=True)]
+    return [
+        list(_findings(stats, reading, ignore_is_apart)) for stats, reading in zip(split_stats, readings, strict=True)
+    ]
 
 
-def _tell_second_from_ignored(tallies: Sequence[SplitStats]) -> bool:
-    """Whether the second of two classes and 255 are met in one mask: 255 is no other way to write that class then."""
-    of_two = [tally for tally in tallies if len(tally.dataset.label_space) == 2]
-    return any({1, IGNORE} <= codes for tally in of_two for codes in tally.codes)
+# How a split is read.
 
 
-def _own_reading(tally: SplitStats) -> _Reading | None:
-    """What a split shows by itself."""
-    usual = habit(tally)
+def _reading_of(stats: SplitStats) -> _Reading | None:
+    """The reading that a split suggests by itself."""
+    usual = _explain_all(stats)
     if usual is not None:
         return _Reading(usual, everywhere=True)
-    foreign, coding = _foreign(tally), tally.dataset.encoding
-    reason = _common_reason(tally, foreign)
+    unknown, encoding, classes = stats.unknown_value_sets(), stats.dataset.encoding, len(stats.dataset.label_space)
+    reason = _common_reason(stats, unknown)
     if reason is None:
         return None
     if not reason.table:
-        masks = sum(map(len, tally.codes.values()))
-        return _Reading(reason, everywhere=2 * sum(map(len, foreign.values())) >= masks)
-    if not _is_credible(tally, reason, foreign):
+        return _Reading(reason, everywhere=2 * sum(map(len, unknown.values())) >= stats.mask_count)
+    if not _is_credible(stats, reason, unknown):
         return None
-    # What was done to these masks was done to those, too, that look like them as they are and not once mended.
-    mended = _class_shares(tally.foreign_amounts, reason.table, coding, len(tally.dataset.label_space))
-    plain = [
-        _class_shares(tally.amounts, table, coding, len(tally.dataset.label_space)) for table in ({}, reason.table)
-    ]
-    as_it_is, once_mended = (_likeness(one, mended) for one in plain)
-    return _Reading(reason, everywhere=once_mended > as_it_is)
+    # Masks without unknown values have the same problem if they resemble those with it as they are, not corrected.
+    corrected = _class_shares(stats.unknown_counts, reason.table, encoding, classes)
+    as_it_is, once_corrected = (
+        _similarity(_class_shares(stats.known_counts, table, encoding, classes), corrected)
+        for table in ({}, reason.table)
+    )
+    return _Reading(reason, everywhere=once_corrected > as_it_is)
 
 
-def _is_credible(tally: SplitStats, reason: Explanation, groups: Mapping[frozenset[int], Sequence[int]]) -> bool:
-    """Whether masks are more likely to have this fault than to hold some value that nobody described."""
-    word = agrees_with_street_prior(tally, reason.table, [index for masks in groups.values() for index in masks])
-    if word or reason.kind not in _GUESSED:
-        return word >= 0
+def _common_reason(stats: SplitStats, unknown: Mapping[frozenset[int], Sequence[int]]) -> Explanation | None:
+    """One reason for all masks with unknown values, or for more than half of them."""
+    encoding, space = stats.dataset.encoding, stats.dataset.label_space
+    together = frozenset[int]().union(*unknown)
+    if not together:
+        return None
+    reason = explain_values(together, encoding, space)
+    if reason is None and 0 in together and not encoding.by_color:
+        # Counted from 1, with 0 for pixels of no class, which is rarer than a class would be.
+        with_zero = sum(len(pairs) for values, pairs in stats.value_sets.items() if 0 in values)
+        rest = explain_values(together - {0}, encoding, space)
+        if rest is not None and rest.kind == "off-by-one" and 2 * with_zero < stats.mask_count:
+            return rest
+    if reason is not None:
+        return reason
+    reasons = (explain_values(values, encoding, space) for values in unknown)
+    tables = [one for one in reasons if one is not None and one.table]
+
+    def covered(one: Explanation) -> int:
+        return sum(len(pairs) for values, pairs in unknown.items() if values <= one.table.keys())
+
+    best = max(tables, key=covered, default=None)
+    return best if best is not None and 2 * covered(best) > sum(map(len, unknown.values())) else None
+
+
+def _is_credible(stats: SplitStats, reason: Explanation, groups: Mapping[frozenset[int], Sequence[int]]) -> bool:
+    """Whether this cause is more likely than a value that is missing in the description."""
+    verdict = agrees_with_street_prior(stats, reason.table, [index for masks in groups.values() for index in masks])
+    if verdict or reason.kind not in _GUESSES:
+        return verdict >= 0
     if reason.kind == "off-by-one":
-        return not any(0 in codes for codes in tally.codes)
-    coding, classes = tally.dataset.encoding, len(tally.dataset.label_space)
-    as_it_is, once_mended = (_class_shares(tally.foreign_amounts, one, coding, classes) for one in ({}, reason.table))
-    return bool(once_mended[-1] < as_it_is[-1])
+        return not any(0 in values for values in stats.value_sets)
+    encoding, classes = stats.dataset.encoding, len(stats.dataset.label_space)
+    as_it_is, once_corrected = (
+        _class_shares(stats.unknown_counts, one, encoding, classes) for one in ({}, reason.table)
+    )
+    return bool(once_corrected[-1] < as_it_is[-1])
 
 
-def _most_alike(tally: SplitStats, own: _Reading | None, others: Sequence[_Reading], shares: Any) -> _Reading | None:
-    """The split's own reading, or that of another under which it resembles the split that knows more."""
-    best, likeness = own, _likeness(_shares(tally, own), shares)
-    if own is None and not tally.foreign_amounts:
-        likeness += _PLAINLY
+def _most_similar(stats: SplitStats, own: _Reading | None, others: Sequence[_Reading], shares: Any) -> _Reading | None:
+    """The split's own reading, or another split's that makes its class shares more similar to `shares`."""
+    best, highest = own, _similarity(_shares(stats, own), shares)
+    if own is None and not stats.unknown_counts:
+        highest += _MIN_GAIN
     for other in others:
         for everywhere in (True, False):
             reading = _Reading(other.reason, everywhere)
-            alike = _likeness(_shares(tally, reading), shares)
-            masks = tally.codes if everywhere else _foreign(tally)
-            if alike > likeness and _is_credible(tally, other.reason, masks):
-                best, likeness = reading, alike
+            similarity = _similarity(_shares(stats, reading), shares)
+            masks = stats.value_sets if everywhere else stats.unknown_value_sets()
+            if similarity > highest and _is_credible(stats, other.reason, masks):
+                best, highest = reading, similarity
     return best
 
 
-def _told(tally: SplitStats, reading: _Reading | None, tells_apart: bool) -> Iterator[Finding]:
-    coding, space = tally.dataset.encoding, tally.dataset.label_space
-    foreign, told = _foreign(tally), set[frozenset[int]]()
+def _shares(stats: SplitStats, reading: _Reading | None) -> Any:
+    """(classes + 1,) shares of each class and, last, of ignored pixels under a reading."""
+    encoding, classes = stats.dataset.encoding, len(stats.dataset.label_space)
+    table = {} if reading is None else reading.reason.table
+    known = _class_pixels(stats.known_counts, table if reading and reading.everywhere else {}, encoding, classes)
+    return _normalized(known + _class_pixels(stats.unknown_counts, table, encoding, classes))
+
+
+def _class_shares(counts: Mapping[int, int], table: Table, encoding: MaskEncoding, classes: int) -> Any:
+    return _normalized(_class_pixels(counts, table, encoding, classes))
+
+
+def _class_pixels(counts: Mapping[int, int], table: Table, encoding: MaskEncoding, classes: int) -> Any:
+    found = np.zeros(classes + 1)
+    for value, count in counts.items():
+        found[min(encoding.classes.get(table.get(value, value), IGNORE), classes)] += count
+    return found
+
+
+def _normalized(counts: Any) -> Any:
+    return counts / max(1.0, float(counts.sum()))
+
+
+def _similarity(one: Any, other: Any) -> float:
+    """Bhattacharyya coefficient of two distributions: 0 for disjoint, 1 for equal ones."""
+    return float(np.sqrt(one * other).sum())
+
+
+# The findings of a split.
+
+
+def _findings(stats: SplitStats, reading: _Reading | None, ignore_is_apart: bool) -> Iterator[Finding]:
+    encoding = stats.dataset.encoding
+    unknown, covered = stats.unknown_value_sets(), set[frozenset[int]]()
     if reading is not None:
-        groups = tally.codes if reading.everywhere else foreign
-        known = reading.reason.table.keys() or frozenset[int]().union(*groups)
-        told = {codes for codes in groups if codes <= known}
-        altered = [codes for codes in told if not _stays(codes, reading.reason.table)]
-        masks = [index for codes in altered for index in groups[codes]]
+        groups, table = stats.value_sets if reading.everywhere else unknown, reading.reason.table
+        explained = table.keys() or frozenset[int]().union(*groups)
+        covered = {values for values in groups if values <= explained}
+        # A table that leaves all values of a mask as they are finds nothing wrong in it.
+        changed = [values for values in covered if not table or any(table[value] != value for value in values)]
+        masks = [index for values in changed for index in groups[values]]
         if masks:
-            yield _about(tally, reading.reason, masks)
-    left = {codes: group for codes, group in foreign.items() if codes not in told}
-    reasons = {codes: _reason_of_few(tally, codes, masks) for codes, masks in left.items()}
-    for codes, reason in reasons.items():
+            yield _finding(stats, reading.reason, masks)
+    rest = {values: group for values, group in unknown.items() if values not in covered}
+    reasons = {values: _reason_of_few(stats, values, masks) for values, masks in rest.items()}
+    for values, reason in reasons.items():
         if reason is not None:
-            yield _about(tally, reason, left[codes])
-    for codes, masks in _together({codes: left[codes] for codes in left if reasons[codes] is None}, coding):
-        yield _about(tally, _unexplained(codes, coding, len(space)), masks)
-    if reading is None and not coding.by_color:
-        yield from _lone_habits(tally, tells_apart)
+            yield _finding(stats, reason, rest[values])
+    unexplained = {values: rest[values] for values in rest if reasons[values] is None}
+    for values, masks in _connected(unexplained, encoding):
+        yield _finding(stats, _unexplained(values, encoding, len(stats.dataset.label_space)), masks)
+    if reading is None and not encoding.by_color:
+        yield from _unlike_the_rest(stats, ignore_is_apart)
 
 
-def _reason_of_few(tally: SplitStats, codes: frozenset[int], masks: Sequence[int]) -> Explanation | None:
-    """Why masks hold these values, though most of the split do not have that fault."""
-    reason = explain_values(codes, tally.dataset.encoding, tally.dataset.label_space)
-    word = 0 if reason is None else agrees_with_street_prior(tally, reason.table, masks)
-    return None if word < 0 or (not word and reason is not None and reason.kind in _GUESSED) else reason
+def _reason_of_few(stats: SplitStats, values: frozenset[int], masks: Sequence[int]) -> Explanation | None:
+    """The cause of unknown values in masks that differ from most of the split."""
+    reason = explain_values(values, stats.dataset.encoding, stats.dataset.label_space)
+    verdict = 0 if reason is None else agrees_with_street_prior(stats, reason.table, masks)
+    return None if verdict < 0 or (not verdict and reason is not None and reason.kind in _GUESSES) else reason
 
 
-def _together(
-    groups: Mapping[frozenset[int], Sequence[int]], coding: MaskEncoding
+def _connected(
+    groups: Mapping[frozenset[int], Sequence[int]], encoding: MaskEncoding
 ) -> Iterator[tuple[frozenset[int], list[int]]]:
-    """Masks that share foreign values, be it through others, with all of these."""
+    """Groups of masks that share unknown values, directly or through other masks, with all unknown values of each."""
     found: list[tuple[frozenset[int], list[int]]] = []
-    for codes, group in groups.items():
-        values, masks = codes - coding.classes.keys(), list(group)
+    for all_values, group in groups.items():
+        values, masks = all_values - encoding.classes.keys(), list(group)
         for one in [one for one in found if one[0] & values]:
             found.remove(one)
             values, masks = values | one[0], [*one[1], *masks]
@@ -258,107 +227,114 @@ def _together(
     yield from found
 
 
-def _stays(codes: frozenset[int], table: Table) -> bool:
-    """Whether a table leaves these masks as they are, in which nothing is wrong then."""
-    return bool(table) and all(table[code] == code for code in codes)
+def _unlike_the_rest(stats: SplitStats, ignore_is_apart: bool) -> Iterator[Finding]:
+    """Single masks of known values that differ from all others: black and white, or train ids."""
+    encoding, space = stats.dataset.encoding, stats.dataset.label_space
+    plain = [values for values in stats.value_sets if black_and_white(values, encoding, space)]
+    suspects = sorted(index for values in plain if values == {0, IGNORE} for index in stats.value_sets[values])
+    others = [len(values) for values in stats.value_sets if values not in plain]
+    two = len(space) == 2 and not ignore_is_apart
+    few = len(suspects) <= max(2, stats.mask_count / 20)
+    many = len(space) > 2 and few and bool(others) and np.median(others) >= 4
+    reason = black_and_white(frozenset({0, IGNORE}), encoding, space)
+    if suspects and reason is not None and (two or many):
+        yield _finding(stats, reason, suspects)
+    road = _road_value(stats)
+    if road is None or not holds_label_ids(encoding) or (stats.middles == road).sum() <= stats.mask_count / 2:
+        return
+    for values, pairs in stats.value_sets.items():
+        reason = train_ids(values, encoding, space) if values <= encoding.classes.keys() else None
+        zero_at_road = [index for index in pairs if stats.middles[index] == 0]
+        if reason is not None and zero_at_road:
+            yield _finding(stats, reason, zero_at_road)
 
 
-def _foreign(tally: SplitStats) -> dict[frozenset[int], Sequence[int]]:
-    """The masks with values outside the table, by the set of their values."""
-    allowed = tally.dataset.encoding.classes.keys()
-    return {codes: pairs for codes, pairs in tally.codes.items() if not codes <= allowed}
+def _unexplained(values: frozenset[int], encoding: MaskEncoding, classes: int) -> Explanation:
+    unknown = sorted(values - encoding.classes.keys())
+    what = "color" if encoding.by_color else "value"
+    shown = ("  " if encoding.by_color else ", ").join(map(encoding.spell, unknown[:_MAX_SHOWN]))
+    more = f" and {len(unknown) - _MAX_SHOWN} more" if len(unknown) > _MAX_SHOWN else ""
+    text = f"the {what}{'s' * (len(unknown) > 1)} {shown}{more}"
+    fix = f"correct the masks; if the {what} has a meaning, add it under [mask_values] in dataset.toml"
+    if len(unknown) == 1 and not encoding.by_color:
+        ignored = [value for value, label in encoding.classes.items() if label == IGNORE and value != IGNORE]
+        advice = f"write {ignored[0]} in its place" if ignored else f"set ignore = {unknown[0]} in dataset.toml"
+        fix = f"correct the masks; if {unknown[0]} means no class, {advice}"
+        if unknown[0] == classes:
+            fix += f"; if 0 means no class and the classes count from 1 to {classes}, subtract 1"
+    return Explanation("unknown-values", text, fix)
 
 
-def _shares(tally: SplitStats, reading: _Reading | None) -> Any:
-    """The share of each class and, last, of ignored pixels, read in this way."""
-    coding, classes = tally.dataset.encoding, len(tally.dataset.label_space)
-    table = {} if reading is None else reading.reason.table
-    plain = _class_amounts(tally.amounts, table if reading and reading.everywhere else {}, coding, classes)
-    return _normalized(plain + _class_amounts(tally.foreign_amounts, table, coding, classes))
+def _finding(stats: SplitStats, reason: Explanation, indices: Sequence[int]) -> Finding:
+    expected = stats.dataset.encoding.spell_all()
+    return stats.mask_finding(reason.kind, indices, reason.found, expected, reason.fix, reason.table)
 
 
-def _class_shares(amounts: Mapping[int, int], table: Table, coding: MaskEncoding, classes: int) -> Any:
-    return _normalized(_class_amounts(amounts, table, coding, classes))
+# The street prior.
 
 
-def _class_amounts(amounts: Mapping[int, int], table: Table, coding: MaskEncoding, classes: int) -> Any:
-    found = np.zeros(classes + 1)
-    for code, amount in amounts.items():
-        found[min(coding.classes.get(table.get(code, code), IGNORE), classes)] += amount
-    return found
-
-
-def _normalized(amounts: Any) -> Any:
-    return amounts / max(1.0, float(amounts.sum()))
-
-
-def _likeness(one: Any, other: Any) -> float:
-    """0 for shares of which nothing agrees, 1 for equal ones (Bhattacharyya's coefficient)."""
-    return float(np.sqrt(one * other).sum())
-
-
-def _common_reason(tally: SplitStats, foreign: Mapping[frozenset[int], Sequence[int]]) -> Explanation | None:
-    """One reason for all masks with values outside the table, or for most of them."""
-    coding, space = tally.dataset.encoding, tally.dataset.label_space
-    together = frozenset[int]().union(*foreign)
-    if not together:
+def _explain_all(stats: SplitStats) -> Explanation | None:
+    """A cause that affects all masks, told by all values together or by the street prior."""
+    encoding, space, total = stats.dataset.encoding, stats.dataset.label_space, stats.mask_count
+    if encoding.by_color or not total:
         return None
-    reason = explain_values(together, coding, space)
-    if reason is None and 0 in together and not coding.by_color:
-        # Counted from 1, with 0 for pixels of no class; these are rarer than a class would be.
-        masks = sum(map(len, tally.codes.values()))
-        with_zero = sum(len(pairs) for codes, pairs in tally.codes.items() if 0 in codes)
-        rest = explain_values(together - {0}, coding, space)
-        if rest is not None and rest.kind == "off-by-one" and 2 * with_zero < masks:
-            return rest
-    return reason or _reason_of_most(foreign, coding, space)
+    plain = black_and_white(frozenset[int]().union(*stats.value_sets), encoding, space)
+    road = _road_value(stats) if _has_sky(stats) else None
+    if plain is not None or road is None or total < _MIN_MASKS or (stats.middles == road).sum() > total / 20:
+        return plain
+    causes = (
+        (0, train_ids(frozenset({0}), encoding, space)),
+        (road + 1, one_too_high(encoding, f"{road + 1} where streets have road, which is {road}")),
+        (road - 1, one_too_low(encoding, f"{road - 1} where streets have road, which is {road}")),
+    )
+    at_road = [cause for value, cause in causes if cause is not None and (stats.middles == value).sum() > total / 2]
+    if not at_road:
+        return None
+    explained = {0, IGNORE} | at_road[0].table.keys()
+    covered = sum(len(pairs) for values, pairs in stats.value_sets.items() if values <= explained)
+    if covered < _MIN_COVERED * total:
+        return None
+    # Images taken from the pavement have no road there, but sky and buildings where they belong. The values are wrong
+    # only if the upper middle, too, fits better once corrected.
+    masks = range(len(stats.tops))
+    as_it_is, once_corrected = _fits_above(stats, {}, masks), _fits_above(stats, at_road[0].table, masks)
+    return at_road[0] if once_corrected > as_it_is + total / 10 and once_corrected > total / 2 else None
 
 
-def _reason_of_most(
-    foreign: Mapping[frozenset[int], Sequence[int]], coding: MaskEncoding, space: LabelSpace
-) -> Explanation | None:
-    reasons = (explain_values(codes, coding, space) for codes in foreign)
-    tables = [reason for reason in reasons if reason is not None and reason.table]
+def agrees_with_street_prior(stats: SplitStats, table: Table, indices: Sequence[int]) -> int:
+    """Whether a table moves road, sky and buildings of some masks to where streets have them.
 
-    def covered(reason: Explanation) -> int:
-        return sum(len(pairs) for codes, pairs in foreign.items() if codes <= reason.table.keys())
-
-    best = max(tables, key=covered, default=None)
-    return best if best is not None and 2 * covered(best) > sum(map(len, foreign.values())) else None
-
-
-def _lone_habits(tally: SplitStats, tells_apart: bool) -> Iterator[Finding]:
-    """Masks of allowed values that are unlike all others."""
-    coding, space = tally.dataset.encoding, tally.dataset.label_space
-    total = sum(map(len, tally.codes.values()))
-    plain = [codes for codes in tally.codes if black_and_white(codes, coding, space)]
-    lone = sorted(index for codes in plain for index in tally.codes[codes] if {0, IGNORE} == codes)
-    others = [codes for codes in tally.codes if codes not in plain]
-    two = len(space) == 2 and not tells_apart
-    many = len(space) > 2 and len(lone) <= max(2, total / 20) and bool(others) and np.median([*map(len, others)]) >= 4
-    reason = black_and_white(frozenset({0, IGNORE}), coding, space)
-    if lone and reason is not None and (two or many):
-        yield _about(tally, reason, lone)
-    for reason, masks in train_ids_at_road(tally):
-        yield _about(tally, reason, masks)
+    Returns:
+        1 if more masks agree after the table, -1 if fewer do; 0 if undecided, or if the classes are not a street's.
+    """
+    road = _road_value(stats) if _has_sky(stats) else None
+    if road is None:
+        return 0
+    at_road = np.array([table.get(int(value), int(value)) == road for value in stats.middles[indices]], bool)
+    gain = int(at_road.sum()) - int((stats.middles[indices] == road).sum())
+    gain += _fits_above(stats, table, indices) - _fits_above(stats, {}, indices)
+    return -1 if gain < 0 else int(gain > len(indices) / 10)
 
 
-def _unexplained(codes: frozenset[int], coding: MaskEncoding, classes: int) -> Explanation:
-    foreign = sorted(codes - coding.classes.keys())
-    what = "color" if coding.by_color else "value"
-    spelled = ("  " if coding.by_color else ", ").join(map(coding.spell, foreign[:_SPELLED]))
-    more = f" and {len(foreign) - _SPELLED} more" if len(foreign) > _SPELLED else ""
-    text = f"the {what}{'s' * (len(foreign) > 1)} {spelled}{more}"
-    remedy = f"correct the masks; if the {what} has a meaning, give it under [mask_values] in dataset.toml"
-    if len(foreign) == 1 and not coding.by_color:
-        taken = [code for code, label in coding.classes.items() if label == IGNORE and code != IGNORE]
-        advice = f"write {taken[0]} in its place" if taken else f"say ignore = {foreign[0]} in dataset.toml"
-        remedy = f"correct the masks; if {foreign[0]} means no class, {advice}"
-        if foreign[0] == classes:
-            remedy += f"; if 0 means no class and the classes count from 1 to {classes}, subtract 1"
-    return Explanation("foreign-values", text, remedy)
+def _fits_above(stats: SplitStats, table: Table, indices: Sequence[int]) -> int:
+    """The number of masks that, after a table, have one of `_UPPER_CLASSES` at their upper middle."""
+    encoding, names, tops = stats.dataset.encoding, stats.dataset.label_space.names, stats.tops[indices]
+    fitting = {
+        value
+        for value in map(int, np.unique(tops))
+        if (label := encoding.classes.get(table.get(value, value), IGNORE)) != IGNORE
+        and names[label].lower() in _UPPER_CLASSES
+    }
+    return int(np.isin(tops, list(fitting)).sum())
 
 
-def _about(tally: SplitStats, reason: Explanation, pairs: Sequence[int]) -> Finding:
-    expected = tally.dataset.encoding.spell_all()
-    return about_masks(reason.kind, tally, pairs, reason.found, expected, reason.remedy, reason.table)
+def _has_sky(stats: SplitStats) -> bool:
+    """Whether sky is a class; without it, images may show the ground from the air, with roads anywhere."""
+    return any(name.lower() == "sky" for name in stats.dataset.label_space.names)
+
+
+def _road_value(stats: SplitStats) -> int | None:
+    """The mask value of road; None if there is none or more than one."""
+    encoding, names = stats.dataset.encoding, stats.dataset.label_space.names
+    roads = [value for value, label in encoding.classes.items() if label != IGNORE and names[label].lower() == "road"]
+    return roads[0] if len(roads) == 1 and not encoding.by_color else None

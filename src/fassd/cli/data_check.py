@@ -1,4 +1,4 @@
-"""`fassd data check`: what is wrong with a data set, and a corrected copy of it."""
+"""`fassd data check`: reports the problems of a data set, and writes a corrected copy."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from fassd.cli.bars import progress_bars
 _WORK = {
     "pair": "reading pairs",
     "masks": "comparing the masks of each split",
-    "copies": "comparing pictures across splits",
+    "copies": "comparing images across splits",
     "file": "writing the copy",
 }
-"""What a bar says for each kind of event."""
+"""The text of the progress bar for each kind of event."""
 
 
 @click.command("check")
 @click.argument("data", metavar="KIND:PATH")
-@click.option("--split", "splits", multiple=True, metavar="NAME", help="Only this part; may be repeated.")
+@click.option("--split", "splits", multiple=True, metavar="NAME", help="Only this split; may be repeated.")
 @click.option(
     "--fix", "out", type=click.Path(path_type=Path), metavar="OUT", help="Write a corrected copy to this new folder."
 )
@@ -31,23 +31,22 @@ _WORK = {
     "page",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the findings with their pictures as one page, overwritten.",
+    help="Write the findings with images as one HTML page; overwritten.",
 )
-@click.option("--workers", type=click.IntRange(min=1), default=None, help="Processes that read.  [default: all cores]")
+@click.option("--workers", type=click.IntRange(min=1), default=None, help="Reading processes.  [default: all cores]")
 @options.as_json
 def check_command(
     data: str, splits: tuple[str, ...], out: Path | None, page: Path | None, workers: int | None, as_json: bool
 ) -> int:
-    """Read every image and mask of KIND:PATH and say what is wrong.
+    """Read every image and mask of KIND:PATH and report what is wrong.
 
-    Faults spoil training or scores; notes are worth knowing. --fix leaves the originals as they are and corrects what
-    has one right answer. The exit code is 0 without faults, 1 with some, 2 where there is no data set.
+    Errors spoil training or scores; infos are worth knowing. --fix corrects problems that have one certain fix, in a
+    copy. The exit code is 0 without errors, 1 with errors, 2 if there is no data set.
     """
     from fassd.checks.page import write_page
     from fassd.checks.repair import check_out, repair
-    from fassd.checks.report import as_json as report_of
-    from fassd.checks.report import root_of
-    from fassd.cli.check_report import print_checked, print_repaired
+    from fassd.checks.report import report_as_json
+    from fassd.cli.check_tables import print_checked, print_repaired
     from fassd.core.files import check_writable, with_home
     from fassd.tasks.check import check
 
@@ -61,11 +60,11 @@ def check_command(
             write_page(page, checked)
         repaired = None if out is None else repair(checked, out, workers or os.cpu_count() or 1, watch)
     if as_json:
-        click.echo(json.dumps(report_of(checked, repaired), indent=2))
+        click.echo(json.dumps(report_as_json(checked, repaired), indent=2))
     else:
         print_checked(checked)
         if repaired is not None:
-            print_repaired(repaired, root_of(checked))
+            print_repaired(repaired, checked.root)
         if page is not None:
-            click.echo(f"{page}: the findings with their pictures")
-    return 1 if checked.faults else 0
+            click.echo(f"{page}: the findings with images")
+    return 1 if checked.errors else 0

@@ -27,7 +27,7 @@ class Stripes:
 
 
 IGNORED = Stripes((58, 61, 67), (104, 109, 118))
-FOREIGN = Stripes((255, 0, 255), (255, 255, 255))
+UNKNOWN = Stripes((255, 0, 255), (255, 255, 255))
 """Unknown values of a mask."""
 
 

@@ -1,4 +1,4 @@
-"""Contact sheets: labeled frames side by side as image, mask in color and overlay, over one legend."""
+"""Contact sheets: image, mask in color and overlay of some frames, with a legend."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFilter
+from PIL.Image import Image as PillowImage
 from PIL.Image import Resampling
 
 from fassd.core.arrays import IGNORE, Image, Labels
 from fassd.core.labels import LabelSpace
-from fassd.media.legend import BACKGROUND, FAINT, FOREIGN, IGNORED, TEXT, Entry, Font, font, hatching, legend, printable
+from fassd.media.legend import BACKGROUND, FAINT, IGNORED, TEXT, UNKNOWN, Entry, Font, font, hatching, legend, printable
 from fassd.media.paint import colorize, overlay
 
-Picture: TypeAlias = PIL.Image.Image
-Foreign: TypeAlias = "np.ndarray[tuple[int, int], np.dtype[np.bool_]]"
-"""(H, W) bool: the pixels whose value a mask may not hold."""
+Views: TypeAlias = tuple[PillowImage | None, PillowImage | None, PillowImage | None]
+"""Image, mask in color and overlay; None where it cannot be drawn."""
+UnknownPixels: TypeAlias = "np.ndarray[tuple[int, int], np.dtype[np.bool_]]"
+"""(H, W) bool: true at values outside the data set's table."""
 
 _VIEWS = ("image", "mask", "overlay")
 _WARNING = (255, 176, 84)
@@ -37,78 +39,82 @@ class Tile:
 
     Attributes:
         name: of the frame.
-        pictures: image, mask and overlay, small; None for what cannot be shown.
-        note: what else is to be known.
-        problem: why it is not whole.
+        views: at most `Grid.side` pixels wide and high.
+        note: below the name.
+        problem: what is wrong with the frame; shown in place of a missing view.
     """
 
     name: str
-    pictures: tuple[Picture | None, Picture | None, Picture | None]
+    views: Views
     note: str = ""
     problem: str = ""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """How a number of frames is set out: frames side by side, and the largest side of a picture in pixels."""
+    """The layout of a sheet: frames side by side, and the largest side of a view in pixels."""
 
     columns: int
     side: int
 
     @property
     def frame(self) -> int:
-        """The width of a frame's views together."""
+        """Width of a frame's three views, in pixels."""
         return len(_VIEWS) * self.side + (len(_VIEWS) - 1) * _GAP
 
     @property
     def width(self) -> int:
-        """Of the whole sheet."""
+        """Width of the sheet, in pixels."""
         return self.columns * self.frame + (self.columns - 1) * _GUTTER + 2 * _MARGIN
 
 
 def grid_for(frames: int) -> Grid:
-    """The grid for a number of frames: few are shown larger."""
+    """The grid for a number of frames; up to 3 are drawn larger."""
     return Grid(1, 500) if frames <= 3 else Grid(2, 320)
 
 
-def small_image(image: Image, side: int) -> Picture:
-    """A photo, fitted into a square."""
-    picture = PIL.Image.fromarray(image)
-    size = _fitted(picture.size, side)
-    return picture.resize(size, Resampling.LANCZOS if size < picture.size else Resampling.NEAREST)
+def small_image(image: Image, side: int) -> PillowImage:
+    """An image, fitted into a square of `side` pixels."""
+    full = PIL.Image.fromarray(image)
+    size = _fitted(full.size, side)
+    return full.resize(size, Resampling.LANCZOS if size < full.size else Resampling.NEAREST)
 
 
-def small_mask(labels: Labels, foreign: Foreign | None, space: LabelSpace, side: int) -> Picture:
-    """A mask in the colors of its classes, fitted into a square: ignored pixels hatched, foreign ones in magenta."""
+def small_mask(labels: Labels, unknown: UnknownPixels | None, space: LabelSpace, side: int) -> PillowImage:
+    """A mask in class colors, fitted into a square; ignored pixels are hatched, unknown values magenta."""
     full = PIL.Image.fromarray(colorize(labels, space))
     size = _fitted(full.size, side)
     painted = full.resize(size, Resampling.BOX if size < full.size else Resampling.NEAREST)
     ignored = PIL.Image.fromarray(labels == IGNORE).convert("L").resize(size, Resampling.BOX)
     painted.paste(hatching(IGNORED, *size, pitch=8), mask=ignored)
-    return _with_foreign(painted, foreign)
+    return _with_unknown(painted, unknown)
 
 
-def small_overlay(image: Image, labels: Labels, foreign: Foreign | None, space: LabelSpace, side: int) -> Picture:
-    """A photo under the colors of its mask, fitted into a square; both have one size."""
+def small_overlay(
+    image: Image, labels: Labels, unknown: UnknownPixels | None, space: LabelSpace, side: int
+) -> PillowImage:
+    """An image blended with its mask, which has the same size, fitted into a square."""
     photo = small_image(image, side)
-    few = np.array(PIL.Image.fromarray(labels).resize(photo.size, Resampling.NEAREST))
-    return _with_foreign(PIL.Image.fromarray(overlay(np.array(photo), few, space, {})), foreign)
+    reduced = np.array(PIL.Image.fromarray(labels).resize(photo.size, Resampling.NEAREST))
+    return _with_unknown(PIL.Image.fromarray(overlay(np.array(photo), reduced, space, {})), unknown)
 
 
-def contact_sheet(title: str, subtitle: str, tiles: Sequence[Tile], grid: Grid, entries: Sequence[Entry]) -> Picture:
-    """The sheet: title, frames row by row, legend.
+def contact_sheet(
+    title: str, subtitle: str, tiles: Sequence[Tile], grid: Grid, entries: Sequence[Entry]
+) -> PillowImage:
+    """Draws a sheet: title, subtitle, frames row by row, legend.
 
     Args:
-        title: in large letters.
+        title: the heading.
         subtitle: below it.
-        tiles: at least one, with pictures of at most `grid.side`.
+        tiles: at least one.
         grid: see `grid_for`.
         entries: of the legend; may be empty.
     """
     room = grid.width - 2 * _MARGIN
     rows = [tiles[start : start + grid.columns] for start in range(0, len(tiles), grid.columns)]
     heights = [max(_height(tile, grid) for tile in row) for row in rows]
-    # The legend has a margin of one em of its own.
+    # The legend includes a margin of one em.
     below = legend(entries, room + 2 * _EM, _EM) if entries else PIL.Image.new("RGB", (room, 0))
     top = _MARGIN + _TITLE + 14 + _SUBTITLE + 24
     height = top + _HEADING + sum(heights) + _CAPTIONS * len(rows) + below.height
@@ -128,7 +134,7 @@ def contact_sheet(title: str, subtitle: str, tiles: Sequence[Tile], grid: Grid, 
 
 
 def shortened(text: str, letters: Font, room: float) -> str:
-    """The text on one line, with an ellipsis in its middle where it is wider than the room in pixels."""
+    """The text on one line, with an ellipsis in the middle if it is wider than `room` pixels."""
     text = printable(text)
     if letters.getlength(text) <= room:
         return text
@@ -137,32 +143,32 @@ def shortened(text: str, letters: Font, room: float) -> str:
 
 
 def _keeping(text: str, count: int) -> str:
-    head = count * 2 // 5  # the end of a file's name tells more than its beginning
+    head = count * 2 // 5  # the end of a file name is more specific than its beginning
     return f"{text[:head]}…{text[len(text) - count + head :]}"
 
 
 def _draw_headings(pen: PIL.ImageDraw.ImageDraw, grid: Grid, columns: int, baseline: int) -> None:
     for column in range(columns):
-        for place, view in enumerate(_VIEWS):
+        for place, name in enumerate(_VIEWS):
             left = _MARGIN + column * (grid.frame + _GUTTER) + place * (grid.side + _GAP)
-            pen.text((left, baseline), view, FAINT, font(_CAPTION), "ls")
+            pen.text((left, baseline), name, FAINT, font(_CAPTION), "ls")
 
 
-def _draw_tile(sheet: Picture, tile: Tile, grid: Grid, corner: tuple[int, int]) -> None:
+def _draw_tile(sheet: PillowImage, tile: Tile, grid: Grid, corner: tuple[int, int]) -> None:
     left, top = corner
     pen = PIL.ImageDraw.Draw(sheet)
     letters = font(_CAPTION)
-    for place, picture in enumerate(tile.pictures):
-        if picture is not None:
-            sheet.paste(picture, (left + place * (grid.side + _GAP), top))
-    if None in tile.pictures:
-        gap = tile.pictures.index(None)
-        cells = next((n for n, picture in enumerate(tile.pictures[gap:]) if picture is not None), len(_VIEWS) - gap)
+    for place, view in enumerate(tile.views):
+        if view is not None:
+            sheet.paste(view, (left + place * (grid.side + _GAP), top))
+    if None in tile.views:
+        gap = tile.views.index(None)
+        cells = next((n for n, view in enumerate(tile.views[gap:]) if view is not None), len(_VIEWS) - gap)
         start = left + gap * (grid.side + _GAP)
         _draw_wrapped(pen, tile.problem, (start + 12, top + 12), cells * (grid.side + _GAP) - _GAP - 24)
     baseline = top + _height(tile, grid) + 22
     pen.text((left, baseline), shortened(tile.name, letters, grid.frame), TEXT, letters, "ls")
-    color = _WARNING if tile.problem and None not in tile.pictures else FAINT
+    color = _WARNING if tile.problem and None not in tile.views else FAINT
     pen.text((left, baseline + 20), shortened(tile.note, letters, grid.frame), color, letters, "ls")
 
 
@@ -175,8 +181,8 @@ def _draw_wrapped(pen: PIL.ImageDraw.ImageDraw, text: str, corner: tuple[int, in
 
 
 def _height(tile: Tile, grid: Grid) -> int:
-    least = grid.side // 2 if None in tile.pictures else 1  # room for the problem
-    return max(least, *(picture.height for picture in tile.pictures if picture is not None), 1)
+    least = grid.side // 2 if None in tile.views else 1  # space for the problem
+    return max(least, *(view.height for view in tile.views if view is not None), 1)
 
 
 def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -184,10 +190,10 @@ def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _with_foreign(painted: Picture, foreign: Foreign | None) -> Picture:
-    if foreign is not None and foreign.any():
-        # A single pixel of 2 million is to be seen, so it is enlarged rather than averaged away.
-        share = PIL.Image.fromarray(foreign).convert("F").resize(painted.size, Resampling.BOX)
-        seen = PIL.Image.fromarray(np.array(share) > 0).convert("L").filter(PIL.ImageFilter.MaxFilter(3))
-        painted.paste(hatching(FOREIGN, *painted.size, pitch=8), mask=seen)
+def _with_unknown(painted: PillowImage, unknown: UnknownPixels | None) -> PillowImage:
+    if unknown is not None and unknown.any():
+        # A single unknown pixel must stay visible, so it is dilated rather than averaged away.
+        share = PIL.Image.fromarray(unknown).convert("F").resize(painted.size, Resampling.BOX)
+        visible = PIL.Image.fromarray(np.array(share) > 0).convert("L").filter(PIL.ImageFilter.MaxFilter(3))
+        painted.paste(hatching(UNKNOWN, *painted.size, pitch=8), mask=visible)
     return painted

@@ -1,22 +1,24 @@
-"""Checking a data set, and what the report of it says."""
+"""Check: reads every pair of a data set and reports what is wrong with it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 
-from fassd.checks.check import Checked, check_dataset
+from fassd.checks.check import CheckResult, check_dataset
 from fassd.core.types import Watch, ignore_events
 
 
-def check(spec: str, splits: Sequence[str] = (), processes: int | None = None, watch: Watch = ignore_events) -> Checked:
-    """Reads every pair of a data set and tells what is wrong with it.
+def check(
+    spec: str, splits: Sequence[str] = (), processes: int | None = None, watch: Watch = ignore_events
+) -> CheckResult:
+    """Reads every pair of a data set and reports what is wrong with it.
 
     Args:
         spec: "kind:PATH".
-        splits: which; all there are by default.
-        processes: that read; one for each processor by default.
-        watch: gets "pair" as pairs are read.
+        splits: their names; all by default.
+        processes: number of reading processes; one for each processor by default.
+        watch: gets the events of `check_dataset`.
 
     Raises:
         UsageError, FileError, DataError: there is no data set to check, or its description is wrong.

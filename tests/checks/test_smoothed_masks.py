@@ -14,7 +14,7 @@ import pytest
 from PIL.Image import Resampling
 from tests.checks.scenes import painted, scene
 
-from fassd.checks.mixed_values import mixing_of
+from fassd.checks.smoothed_masks import smoothing_of
 from fassd.core.arrays import MaskValues
 from fassd.core.labels import CAMVID
 from fassd.data.mask_encoding import value_of_color
@@ -74,7 +74,7 @@ def test_real_masks_tell_how_they_were_mixed(data_root: Path, form: str, change:
     do, expected = CHANGES[change]
     masks = [read_values(path) for path in paths]
     told = Counter(
-        mixing_of(_codes(do(PIL.Image.fromarray(colors[one] if form == "colors" else one)))) for one in masks
+        smoothing_of(_codes(do(PIL.Image.fromarray(colors[one] if form == "colors" else one)))) for one in masks
     )
     assert told == {expected: len(paths)}
 
@@ -82,14 +82,14 @@ def test_real_masks_tell_how_they_were_mixed(data_root: Path, form: str, change:
 @pytest.mark.parametrize("change", ["none", "JPEG 75", "bilinear, there and back", "blurred"])
 def test_small_drawn_masks_tell_it_too(change: str) -> None:
     do, expected = CHANGES[change]
-    told = Counter(mixing_of(_codes(do(PIL.Image.fromarray(painted(scene(seed).labels))))) for seed in range(8))
+    told = Counter(smoothing_of(_codes(do(PIL.Image.fromarray(painted(scene(seed).labels))))) for seed in range(8))
     assert told.most_common(1)[0][0] == expected, told
 
 
 def test_noise_and_the_smallest_masks_are_no_mixtures() -> None:
     noise = np.random.default_rng(0).integers(0, 11, (96, 128)).astype(np.uint8)
-    assert mixing_of(noise) == "noise-mask"
+    assert smoothing_of(noise) == "noise-mask"
     for shape in ((1, 1), (1, 400), (400, 1), (7, 7), (8, 8), (16, 20)):
         small = np.zeros(shape, np.uint32)
         small[::2] = value_of_color((1, 2, 3))
-        assert mixing_of(small) == ""
+        assert smoothing_of(small) == ""
