@@ -123,6 +123,20 @@ def resolve(recipe: str | None, data: tuple[str, ...], data_form: str, given: di
     from fassd.networks.specs import NETWORKS
 
     command = click.get_current_context().info_name
+    overrides = {key: given[key] for key in ("network", "iterations", "batch_size", "seed") if given[key] is not None}
+    overrides |= parse_values(given["values"])
+    run_info: RunInfo | None = None
+    if not given["resume"]:
+        usage = f"fassd {command} RECIPE --data {data_form} --out FOLDER starts a run"
+        if recipe is None:
+            raise UsageError(f"RECIPE is missing: {usage}")
+        path = locate_recipe(recipe)
+        if "network" not in overrides and "network" not in read_values(path):
+            raise UsageError(f"the recipe {recipe} needs --network, one of {', '.join(NETWORKS)}")
+        values = read_recipe(path, overrides)
+        check_task(values, _TASKS[command], recipe)
+        if not data:
+            raise UsageError(f"--data is missing: {usage}")
     if given["out"] is None:
         if not given["dry_run"] or given["resume"]:
             raise click.MissingParameter(ctx=click.get_current_context(), param_hint="'--out'", param_type="option")
@@ -140,9 +154,6 @@ def resolve(recipe: str | None, data: tuple[str, ...], data_form: str, given: di
         if error.name not in ("torch", "accelerate"):
             raise
         raise MissingExtra(error.name, "train", f"fassd {command}") from None
-    overrides = {key: given[key] for key in ("network", "iterations", "batch_size", "seed") if given[key] is not None}
-    overrides |= parse_values(given["values"])
-    run_info: RunInfo | None = None
     if given["resume"]:
         from fassd.training.resume import continue_run
 
@@ -150,17 +161,6 @@ def resolve(recipe: str | None, data: tuple[str, ...], data_form: str, given: di
         continued = continue_run(given["out"], recipe, overrides, data, weights)
         values, data, run_info = continued.recipe, continued.data, continued.beginning
         recipe, overrides = run_info.recipe_name, run_info.overrides
-    else:
-        usage = f"fassd {command} RECIPE --data {data_form} --out FOLDER starts a run"
-        if recipe is None:
-            raise UsageError(f"RECIPE is missing: {usage}")
-        path = locate_recipe(recipe)
-        if "network" not in overrides and "network" not in read_values(path):
-            raise UsageError(f"the recipe {recipe} needs --network, one of {', '.join(NETWORKS)}")
-        values = read_recipe(path, overrides)
-        check_task(values, _TASKS[command], recipe)
-        if not data:
-            raise UsageError(f"--data is missing: {usage}")
     config = {
         "recipe": values,
         "out": given["out"],
