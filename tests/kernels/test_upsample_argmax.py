@@ -49,14 +49,14 @@ def _enlarged(logits: Array, size: tuple[int, int]) -> Array:
 
 @st.composite
 def _cases(draw: st.DrawFn) -> dict[str, Any]:
-    """Shapes, sizes, layouts, classes to choose among, threads; also smaller answers than the logits."""
+    """Shapes, sizes, layouts, allowed classes, threads; also smaller answers than the logits."""
     side, pixels = st.integers(1, 9), st.integers(1, 60)
     classes = draw(st.integers(1, 12))
     return {
         "shape": (draw(st.integers(1, 3)), classes, draw(side), draw(side)),
         "size": (draw(pixels), draw(pixels)),
         "layout": draw(st.sampled_from(["nchw", "nhwc"])),
-        "among": draw(st.none() | st.lists(st.integers(0, classes - 1), min_size=1, max_size=5)),
+        "classes": draw(st.none() | st.lists(st.integers(0, classes - 1), min_size=1, max_size=5)),
         "threads": draw(st.none() | st.integers(1, 5)),
         "seed": draw(st.integers(0, 2**32 - 1)),
     }
@@ -66,8 +66,8 @@ def _turned(logits: Array, layout: Layout) -> Array:
     return logits if layout == "nchw" else np.ascontiguousarray(np.moveaxis(logits, 1, 3))
 
 
-def _best(large: Array, among: list[int] | None) -> Array:
-    allowed = np.arange(large.shape[1]) if among is None else np.unique(among)
+def _best(large: Array, classes: list[int] | None) -> Array:
+    allowed = np.arange(large.shape[1]) if classes is None else np.unique(classes)
     best: Array = allowed[large[:, allowed].argmax(1)]
     return best
 
@@ -77,9 +77,11 @@ def _best(large: Array, among: list[int] | None) -> Array:
 def test_small_whole_numbers_are_answered_exactly_ties_included(case: dict[str, Any], values: int) -> None:
     whole = np.random.default_rng(case["seed"]).integers(-values, values + 1, case["shape"])
     given_ = _turned(whole.astype(np.float32), case["layout"])
-    found = upsample_argmax(given_, case["size"], layout=case["layout"], among=case["among"], threads=case["threads"])
+    found = upsample_argmax(
+        given_, case["size"], layout=case["layout"], classes=case["classes"], threads=case["threads"]
+    )
     assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found, _best(_enlarged(whole, case["size"]), case["among"]))
+    np.testing.assert_array_equal(found, _best(_enlarged(whole, case["size"]), case["classes"]))
 
 
 @settings(max_examples=100, deadline=None)
@@ -89,11 +91,13 @@ def test_equals_float64_wherever_the_best_two_differ(case: dict[str, Any], power
     logits = (rng.standard_normal(case["shape"]) * 10**power).astype(np.float32)
     if smooth:  # large settled regions
         logits += (rng.standard_normal((*case["shape"][:2], 1, 1)) * 10**power).astype(np.float32)
-    found = upsample_argmax(_turned(logits, case["layout"]), case["size"], layout=case["layout"], among=case["among"])
+    found = upsample_argmax(
+        _turned(logits, case["layout"]), case["size"], layout=case["layout"], classes=case["classes"]
+    )
     large = _enlarged(logits.astype(np.float64), case["size"])
     scale = (case["size"][0] or 1) * (case["size"][1] or 1)
     chosen = np.take_along_axis(large, found[:, None].astype(np.int64), 1)[:, 0]
-    allowed = np.arange(large.shape[1]) if case["among"] is None else np.unique(case["among"])
+    allowed = np.arange(large.shape[1]) if case["classes"] is None else np.unique(case["classes"])
     assert np.isin(found, allowed).all()
     lost = large[:, allowed].max(1) - chosen
     assert lost.max() <= 1e-14 * scale * np.abs(logits).max()
@@ -192,11 +196,11 @@ _READ_ONLY.flags.writeable = False
         (_LOGITS.astype(bool), (8, 8), {}, "logits are bool"),
         (_LOGITS.astype(np.complex64), (8, 8), {}, "logits are complex64"),
         (_LOGITS.astype("U4"), (8, 8), {}, "logits are <U4"),
-        (_LOGITS, (8.5, 8), {}, r"size is \(8\.5, 8\); expected height and width in whole pixels"),
-        (_LOGITS, (8, 8, 3), {}, "expected height and width"),
-        (_LOGITS, 8, {}, "size is 8; expected height and width"),
-        (_LOGITS, (8, 8), {"among": [0.5]}, r"among \[0\.5\]; expected numbers of classes"),
-        (_LOGITS, (8, 8), {"among": 3}, "among 3; expected numbers of classes"),
+        (_LOGITS, (8.5, 8), {}, r"size is \(8\.5, 8\); expected \(height, width\) as integers"),
+        (_LOGITS, (8, 8, 3), {}, r"expected \(height, width\)"),
+        (_LOGITS, 8, {}, r"size is 8; expected \(height, width\)"),
+        (_LOGITS, (8, 8), {"classes": [0.5]}, r"classes is \[0\.5\]; expected class numbers"),
+        (_LOGITS, (8, 8), {"classes": 3}, "classes is 3; expected class numbers"),
         (_LOGITS, (8, 8), {"out": [[[0]]]}, "out is of type list"),
         (_LOGITS.astype(">f4"), (8, 8), {}, "logits are >f4"),
         (_LOGITS.astype(np.uint16), (8, 8), {}, "logits are uint16; expected"),
@@ -206,10 +210,10 @@ _READ_ONLY.flags.writeable = False
         (np.zeros((1, 257, 2, 2), np.float32), (8, 8), {}, "c at most 256"),
         (_LOGITS, (8, 8), {"layout": "chwn"}, "no layout 'chwn'"),
         (_LOGITS, (0, 8), {}, "size is 0x8; expected at least 1x1"),
-        (_LOGITS, (8, 8), {"among": []}, r"among \[\], but the classes are 0 to 2"),
-        (_LOGITS, (8, 8), {"among": [1, 3]}, r"among \[1, 3\]"),
-        (_LOGITS, (8, 8), {"among": [-1]}, r"among \[-1\]"),
-        (_LOGITS, (8, 8), {"threads": 0}, "0 threads"),
+        (_LOGITS, (8, 8), {"classes": []}, r"classes is \[\], but the classes are 0 to 2"),
+        (_LOGITS, (8, 8), {"classes": [1, 3]}, r"classes is \[1, 3\]"),
+        (_LOGITS, (8, 8), {"classes": [-1]}, r"classes is \[-1\]"),
+        (_LOGITS, (8, 8), {"threads": 0}, "threads is 0"),
         (_LOGITS, (8, 8), {"out": np.zeros((1, 8, 9), np.uint8)}, "out is uint8"),
         (_LOGITS, (8, 8), {"out": np.zeros((1, 8, 8), np.int8)}, "out is int8"),
         (_LOGITS, (8, 8), {"out": np.zeros((1, 8, 16), np.uint8)[..., ::2]}, "out is uint8"),
@@ -235,17 +239,17 @@ def test_what_is_not_finite_is_refused_with_its_place(layout: Layout, value: flo
     bits = turned.astype(ml_dtypes.bfloat16).view(np.uint16)
     with pytest.raises(UsageError, match=place):
         upsample_argmax(bits, size, layout=layout, bfloat16_bits=True)
-    assert not upsample_argmax(turned, size, layout=layout, among=[0, 1, 3]).any()
+    assert not upsample_argmax(turned, size, layout=layout, classes=[0, 1, 3]).any()
 
 
 @settings(max_examples=60, deadline=None)
 @given(case=_cases())
 def test_confidence_is_the_softmax_of_the_best_and_its_lead(case: dict[str, Any]) -> None:
     logits = np.random.default_rng(case["seed"]).standard_normal(case["shape"]).astype(np.float32) * 5
-    options = {name: case[name] for name in ("layout", "among", "threads")}
+    options = {name: case[name] for name in ("layout", "classes", "threads")}
     turned = _turned(logits, case["layout"])
     found = upsample_confidence(turned, case["size"], **options)
-    allowed = np.arange(case["shape"][1]) if case["among"] is None else np.unique(case["among"])
+    allowed = np.arange(case["shape"][1]) if case["classes"] is None else np.unique(case["classes"])
     scale = max(case["size"][0] - 1, 1) * max(case["size"][1] - 1, 1)
     large = np.sort(_enlarged(logits[:, allowed].astype(np.float64), case["size"]) / scale, axis=1)
     np.testing.assert_array_equal(found.class_maps, upsample_argmax(turned, case["size"], **options))

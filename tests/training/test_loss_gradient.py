@@ -223,7 +223,7 @@ def test_kernel_and_strips_are_one_definition(monkeypatch: pytest.MonkeyPatch) -
     kernel = PixelLosses([one.numpy() for one in planes], labels.numpy(), places.numpy(), weights.numpy(), 2)
     by_strips = Strips(planes, labels, places, weights)
     rules = [Rule(0.0, 0.25), Rule(1.5, 0.0)]
-    for one, other in zip(kernel.lose([1, 0], rules), by_strips.lose([1, 0], rules), strict=True):
+    for one, other in zip(kernel.compute([1, 0], rules), by_strips.compute([1, 0], rules), strict=True):
         assert one == pytest.approx(other, rel=1e-6)
     torch.testing.assert_close(torch.from_numpy(kernel.losses), by_strips.losses, rtol=0, atol=2e-6)
     for found, expected in zip(kernel.gradient, by_strips.gradient, strict=True):

@@ -1,4 +1,4 @@
-"""What training does to every pixel of a crop, compiled: resizing a window, picking labels, changing colors."""
+"""Augmentation of crops, compiled: resizing a window of an image, picking labels, changing colors."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import numpy as np
 from fassd.kernels.compiled import kept
 
 WEIGHT_BITS = 14
-"""Weights of `resize_window` add up to 1 << WEIGHT_BITS."""
+"""The weights of `resize_window` have the sum 1 << WEIGHT_BITS."""
 
 COLOR_BITS = 14
 """`own` + 3 * `rest` of `change_colors` is 1 << COLOR_BITS."""
 
 LEVEL_BITS = 7
-"""Levels in the tables of `change_colors` count 1 / (1 << LEVEL_BITS)."""
+"""The levels in the tables of `change_colors` are multiples of 1 / (1 << LEVEL_BITS)."""
 
 
 @kept
 def resize_window(image: Any, rows: Any, columns: Any, mirrored: bool, out: Any, top: int, left: int) -> None:
-    """Fills a part of `out` with weighted means of pixels of an image. Down first, then across, rounded once.
+    """Fills a part of `out` with weighted means of an image's pixels: first vertically, then horizontally.
 
     Args:
         image: (H, W, 3) uint8.
-        rows: for each row that is filled where it begins to read, (h,) int64, and the weights, (h, n) int32.
-        columns: the same for each column, starts ascending.
+        rows: of every row to fill the first source row, (h,) int64, and the weights, (h, n) int32.
+        columns: the same of every column; first source columns ascending.
         mirrored: whether the columns are filled from the right.
         out: (.., .., 3) uint8.
-        top, left: where in it the part begins.
+        top, left: the corner of the part in `out`.
     """
-    # Unsigned places spare the question whether they count from the end: a third of the time.
+    # Unsigned indices are not checked for being negative, which saves a third of the time.
     row_starts, row_weights = rows
     column_starts, column_weights = columns
     height, width, taps = len(row_starts), len(column_starts), column_weights.shape[1]
@@ -66,7 +66,7 @@ def resize_window(image: Any, rows: Any, columns: Any, mirrored: bool, out: Any,
 
 @kept
 def pick_window(labels: Any, rows: Any, columns: Any, out: Any, top: int, left: int) -> None:
-    """Fills a part of `out` with the labels at the given rows and columns, int64 each."""
+    """Fills a part of `out` with the labels at the given rows and columns, both int64."""
     for y in range(len(rows)):
         row = labels[rows[y]]
         for x in range(len(columns)):
@@ -75,13 +75,13 @@ def pick_window(labels: Any, rows: Any, columns: Any, out: Any, top: int, left: 
 
 @kept
 def change_colors(image: Any, tables: Any, own: int, rest: int, out: Any) -> None:
-    """Each channel through its table, then `own` of itself and `rest` of all three added up, rounded.
+    """Maps channels by tables, then adds `own` of the channel and `rest` of the sum of all three, rounded.
 
     Args:
         image: (H, W, 3) uint8.
-        tables: (3, 256) int32, levels of 0 to 255, in parts; see `LEVEL_BITS`.
-        own, rest: how much of each; see `COLOR_BITS`.
-        out: as the image, may be it.
+        tables: (3, 256) int32, levels 0 to 255 in fixed point; see `LEVEL_BITS`.
+        own, rest: the factors; see `COLOR_BITS`.
+        out: as the image, may be the same array.
     """
     half = 1 << COLOR_BITS + LEVEL_BITS - 1
     for y in range(image.shape[0]):

@@ -1,6 +1,6 @@
-"""Two maps compared: the pixels of each pair of values, and which lie where the values' classes meet.
+"""Compares two class maps, compiled: counts pixels by pair of values, and finds the borders between classes.
 
-Label files have long runs of one value, so that eight pixels at once are mostly like the last one.
+Class maps have long runs of one value, so eight pixels are compared at once with the value of the run.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from fassd.core.arrays import IGNORE
 from fassd.kernels.compiled import WORD, compiled, kept, ones, set_word, word_at, zeros_below
 
 BITS = 64
-"""Pixels in a word of a picture of bits, the first in the lowest."""
+"""Pixels in a word of a bit mask, the first in the lowest bit."""
 
 _EACH_BYTE, _EACH_PAIR = 0x0101010101010101, 0x0001000100010001
-_GATHER = 0x0102040810204080  # brings the lowest bits of eight bytes together, in the highest byte
+_GATHER = 0x0102040810204080  # gathers the lowest bits of eight bytes in the highest byte
 
 
 @kept
-def count_runs(truth: Any, answer: Any, instances: Any, above: int, regions: Any, counted: Any) -> tuple[Any, Any]:
-    """Counts pixels by pair of values, and an instance's by answer.
+def count_runs(truth: Any, predicted: Any, instances: Any, above: int, regions: Any, counted: Any) -> tuple[Any, Any]:
+    """Counts pixels by (true value, predicted value), and the pixels of every instance by predicted value.
 
     Args:
-        truth, answer: (H, W) uint8, contiguous.
+        truth, predicted: (H, W) uint8, contiguous.
         instances: (H, W) uint16, contiguous; (0, 0) if there are none.
-        above: instances begin above this id.
-        regions: (R, H, words) int64, sets of pixels, as bits.
-        counted: (values of truth, values of answers, 1 + R) int64, added to: all pixels, and those in each region.
+        above: larger ids are instances.
+        regions: (R, H, words) int64, bit masks.
+        counted: (true values, predicted values, 1 + R) int64, added to: all pixels, and those in every region.
 
     Returns:
-        The instances that occur, int64, in the order in which they are met; their pixels by answer, int64.
+        The instances that occur, int64, in reading order; their pixels by predicted value, int64.
     """
     (height, width), told_apart = truth.shape, instances.size > 0
     rows = np.full(1 << 16, -1, np.int32)
@@ -40,39 +40,39 @@ def count_runs(truth: Any, answer: Any, instances: Any, above: int, regions: Any
     for y in range(height):
         x = 0
         while x < width:
-            begin, true, said, instance = x, truth[y, x], answer[y, x], 0
-            x = _end_of_run(truth[y], answer[y], x)
+            begin, true, guess, instance = x, truth[y, x], predicted[y, x], 0
+            x = _end_of_run(truth[y], predicted[y], x)
             if told_apart:
                 instance = instances[y, begin]
                 x = _end_of_instance(instances[y], begin, x)
-            _add_run(regions[:, y], begin, x, counted[true, said])
+            _add_run(regions[:, y], begin, x, counted[true, guess])
             if instance > above:
                 if rows[instance] < 0:
                     if known == len(pixels):
                         pixels = np.concatenate((pixels, np.zeros_like(pixels)))
                     rows[instance], found[known] = known, instance
                     known += 1
-                pixels[rows[instance], said] += x - begin
+                pixels[rows[instance], guess] += x - begin
     return found[:known], pixels[:known]
 
 
 @compiled
-def _end_of_run(truth: Any, answer: Any, x: int) -> int:
-    """Where the pair of values at a place changes."""
-    true, said = truth[x] * _EACH_BYTE, answer[x] * _EACH_BYTE
+def _end_of_run(truth: Any, predicted: Any, x: int) -> int:
+    """The end of the run of the pair of values at `x`."""
+    true, guess = truth[x] * _EACH_BYTE, predicted[x] * _EACH_BYTE
     while x + WORD <= truth.size:
-        differing = (word_at(truth, x) ^ true) | (word_at(answer, x) ^ said)
+        differing = (word_at(truth, x) ^ true) | (word_at(predicted, x) ^ guess)
         if differing:
             return x + (zeros_below(differing) >> 3)
         x += WORD
-    while x < truth.size and truth[x] == true & 255 and answer[x] == said & 255:
+    while x < truth.size and truth[x] == true & 255 and predicted[x] == guess & 255:
         x += 1
     return x
 
 
 @compiled
 def _end_of_instance(instances: Any, x: int, end: int) -> int:
-    """Where the instance at a place changes, not beyond an end."""
+    """The end of the run of the instance at `x`, at most `end`."""
     value = instances[x] * _EACH_PAIR
     while x < end and x + WORD // 2 <= instances.size:
         differing = word_at(instances, 2 * x) ^ value
@@ -98,17 +98,17 @@ def _add_run(regions: Any, begin: int, end: int, counted: Any) -> None:
 
 @kept
 def mark_borders(values: Any, classes: Any, truth: Any, hidden: Any, bits: Any) -> None:
-    """Marks the pixels of a class that touch one of another class, be it at a corner.
+    """Marks the pixels that touch a pixel of another class, also at a corner.
 
     Args:
         values: (H, W) uint8, contiguous.
         classes: (256,) uint8, the class of each value, or IGNORE.
         truth: (H, W) uint8, contiguous.
-        hidden: (256,) uint8, IGNORE for the values of truth where nothing is looked at, else 0.
+        hidden: (256,) uint8, IGNORE for true values that are ignored, else 0.
         bits: (H, words) int64, zeros; set.
     """
     height, width = values.shape
-    # Above, at and below a row; outside the picture all is ignored.
+    # Above, at and below a row; outside the image everything is ignored.
     rows = np.full((3, width + 2), IGNORE, np.uint8)
     marks = np.zeros(bits.shape[1] * BITS, np.uint8)
     _translate(values[0], classes, truth[0], hidden, rows[1])
@@ -128,10 +128,11 @@ def mark_borders(values: Any, classes: Any, truth: Any, hidden: Any, bits: Any) 
 
 @kept
 def grow(bits: Any, step: int, wide: Any, grown: Any) -> None:
-    """Spreads every set bit to the places `step` away, below a word, and keeps it.
+    """Copies every set bit to the eight pixels that lie `step` rows, columns or both away.
 
     Args:
-        bits, wide, grown: (H, words) uint64: what is given, what it becomes in its rows, and the result.
+        step: less than the bits of a word.
+        bits, wide, grown: (H, words) uint64: the mask, the mask spread along its rows, and the result.
     """
     height, words = bits.shape
     here, over = np.uint64(step), np.uint64(BITS - step)
@@ -154,7 +155,7 @@ def grow(bits: Any, step: int, wide: Any, grown: Any) -> None:
 
 @compiled
 def _translate(values: Any, classes: Any, truth: Any, hidden: Any, row: Any) -> None:
-    """A row's classes, between two places outside the picture."""
+    """The classes of a row, between two positions outside the image."""
     x, last, last_true, made = 0, -1, -1, 0
     while x + WORD <= values.size:
         word, true = word_at(values, x), word_at(truth, x)

@@ -1,16 +1,13 @@
-"""The compiled loops of `pixel_losses`: bands of coarse rows, and in them stretches of a row of pixels.
+"""Cross entropy of upsampled logits at every pixel and its gradient at the hard pixels, without the upsampled logits.
 
-Nothing here holds Python's lock or starts a thread.
+In training the logits have 1/4 to 1/8 of the size of the labels. Upsampling them (bilinear, corners aligned), the
+softmax and its gradient would each write and read gigabytes. Here a stretch of pixels is upsampled, its losses and its
+gradient computed while it is in the nearest cache. Upsampling along the row is the same for all pixels between two
+coarse rows and done once for them; so is its transpose for the gradient.
 
-Cross entropy of enlarged logits at every pixel, and its gradient at the hard ones, without the enlarged logits.
-
-While training, the logits are at 1/4 to 1/8 of the labels. Enlarging them (bilinear, corners aligned), the softmax and
-its gradient would each write and read gigabytes. Here a stretch of pixels is enlarged, lost and derived while it lies
-in the nearest cache. Enlarging along the row is the same for all pixels between two coarse rows, and is done once for
-them; so is its transpose for the gradient.
-
-Bands of coarse rows are independent: each writes its own rows of the gradient, and what it adds to the first row of the
-next band goes aside, to be added in order. The shape alone decides on the bands: the number of threads changes no bit.
+Bands of coarse rows are independent: each writes its own rows of the gradient. What a band adds to the first row of the
+next band is returned separately and added in order. Bands depend only on the shape, so the number of threads changes no
+bit of the result. The loops release the GIL.
 """
 
 from __future__ import annotations
@@ -28,16 +25,114 @@ from fassd.kernels.upsample_argmax import axis
 _Array: TypeAlias = np.ndarray[Any, Any]
 
 IGNORED, RULED_OUT, UNKNOWN = -1, -2, -3
-"""Labels without a logit: one that loses nothing; one that cannot be (an infinite loss); a mistake (nothing)."""
+"""Labels without a logit: ignored (no loss), excluded (infinite loss), and invalid (no loss, but counted)."""
 
-# So many pixels of a row are handled at once; rows are filled up to a multiple of it.
+_PIXELS_PER_BAND = 1 << 17
+
+
+class Rule(NamedTuple):
+    """The hard pixels of an image: those with a loss above `level`; a loss of just `level` counts `tied`."""
+
+    level: float
+    tied: float
+
+
+class LossSums(NamedTuple):
+    """Sums over the hard pixels of an image.
+
+    Attributes:
+        lost: the weighted losses.
+        weight: the weights.
+        hard: the number of pixels with a loss above the level.
+        unknown: the number of labels that are UNKNOWN.
+    """
+
+    lost: float
+    weight: float
+    hard: int
+    unknown: int
+
+    def plus(self, other: LossSums) -> LossSums:
+        """The sums of both."""
+        hard, unknown = self.hard + other.hard, self.unknown + other.unknown
+        return LossSums(self.lost + other.lost, self.weight + other.weight, hard, unknown)
+
+
+class PixelLosses:
+    """Losses of a batch and their gradient, on the CPU.
+
+    Args:
+        logits: (C, h, w) of every image, float32, contiguous, finite; C may differ.
+        labels: (N, H, W) uint8.
+        channels: (N, 256) int32, the logit of every label, or IGNORED, RULED_OUT or UNKNOWN.
+        weights: (256,) float32, of every label.
+        threads: the maximum number.
+
+    Attributes:
+        losses: (N, H, W) float32, of the last call of `compute`.
+        gradient: (C, h, w) float32 for every image, that of `LossSums.lost`, likewise.
+    """
+
+    def __init__(
+        self, logits: Sequence[_Array], labels: _Array, channels: _Array, weights: _Array, threads: int
+    ) -> None:
+        self.losses = np.empty(labels.shape, np.float32)
+        self.gradient = [np.zeros_like(one) for one in logits]
+        self._given, self._weights, self._threads = (logits, labels, channels), weights, threads
+        height, width = logits[0].shape[1:]
+        self._axes = (_axis_shares(height, labels.shape[1]), _axis_shares(width, labels.shape[2]))
+        cells = max(height - 1, 1)
+        bands = max(1, min(cells, labels[0].size // _PIXELS_PER_BAND))
+        cuts = [cells * band // bands for band in range(bands + 1)]
+        self._bands = list(itertools.pairwise(cuts))
+
+    def compute(self, images: Sequence[int], rules: Sequence[Rule]) -> list[LossSums]:
+        """Losses, gradient and sums of the given images, with a rule for each."""
+        for image in images:
+            self.gradient[image][:] = 0
+        tasks = [(image, rule, band) for image, rule in zip(images, rules, strict=True) for band in self._bands]
+        # Threads end with the call, so that none is lost in a forked process.
+        with ThreadPoolExecutor(self._threads) as pool:
+            done = list(pool.map(self._compute_band, *zip(*tasks, strict=True)))
+        sums = dict.fromkeys(images, LossSums(0.0, 0.0, 0, 0))
+        for (image, _, band), (part, edge) in zip(tasks, done, strict=True):
+            sums[image] = sums[image].plus(part)
+            gradient = self.gradient[image]
+            gradient[:, min(band[1], gradient.shape[1] - 1)] += edge
+        return list(sums.values())
+
+    def _compute_band(self, image: int, rule: Rule, band: tuple[int, int]) -> tuple[LossSums, _Array]:
+        """Sums of a band, and its gradient of the coarse row after it."""
+        logits, labels, channels = (given[image] for given in self._given)
+        level, tied = np.float32(rule.level), np.float32(rule.tied)
+        gradient = self.gradient[image]
+        edge = np.zeros_like(gradient[:, 0])
+        pixels = Pixels(labels, channels, self._weights, *self._axes)
+        counts = compute_band(logits, pixels, (level, tied), band, self.losses[image], gradient, edge)
+        return LossSums(*counts), edge
+
+
+def _axis_shares(positions: int, pixels: int) -> AxisShares:
+    aligned = axis(positions, pixels)
+    after = np.minimum(aligned.cell + 1, positions - 1).astype(np.uint32)
+    share = (aligned.far / (aligned.near + aligned.far)).astype(np.float32)
+    return AxisShares(aligned.cell, after, share, aligned.first)
+
+
+# The number of pixels of a row that are computed at once; rows are padded to a multiple of it.
 _STRETCH = 128
 
 _ONE = np.float32(1)
 
 
-class Line(NamedTuple):
-    """Pixels of one axis: the coarse places around each, the share of the second, the first pixel of each place."""
+class AxisShares(NamedTuple):
+    """The pixels of one axis.
+
+    Attributes:
+        before, after: (pixels,) uint32, the coarse positions around every pixel.
+        share: (pixels,) float32, the weight of the second.
+        first: (cells + 1,) int64, the first pixel of every position, then the number of pixels.
+    """
 
     before: _Array
     after: _Array
@@ -46,21 +141,24 @@ class Line(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """An image's labels, (H, W); the logit and the weight of each label, (256,); where the pixels lie."""
+    """An image's labels, (H, W); the logit and the weight of every label, (256,); both axes."""
 
     labels: _Array
-    places: _Array
+    channels: _Array
     weights: _Array
-    rows: Line
-    columns: Line
+    rows: AxisShares
+    columns: AxisShares
 
 
 class _Work(NamedTuple):
-    """Room for a band.
+    """The workspace of a band; W' is the padded width, S the length of a stretch.
 
-    By place in `wide` and `slope`, (2, C, W'): a coarse row enlarged along the row, and its gradient; even rows first.
-    For a row, (W',): `line`, the logits that the labels stand for, and `weigh`, their weights. For a stretch: `values`,
-    (C, stretch), and numbers for each pixel.
+    Attributes:
+        wide, slope: (2, C, W'), a coarse row upsampled along the row, and its gradient; even rows first.
+        line, weigh: (W',), the logits of a row's labels and their weights.
+        values: (C, S), the logits of a stretch, then the softmax's numerators.
+        top, total, truth, chosen: (S,), the largest logit of every pixel, the softmax's denominator, the logit of the
+            label, and the pixel's weight in the sum.
     """
 
     wide: _Array
@@ -75,7 +173,7 @@ class _Work(NamedTuple):
 
 
 @kept
-def lose_band(
+def compute_band(
     logits: _Array,
     pixels: Pixels,
     rule: tuple[np.float32, np.float32],
@@ -84,37 +182,39 @@ def lose_band(
     gradient: _Array,
     edge: _Array,
 ) -> tuple[float, float, int, int]:
-    """Losses of the pixels from one coarse row to another.
+    """Losses and gradient of the pixels between two coarse rows.
 
     Args:
         logits: (C, h, w) float32, contiguous, finite.
-        pixels: what is known of them.
-        rule: pixels that lose more than the first number are hard, and the second's share of each that loses just that.
+        pixels: their labels and positions.
+        rule: (level, tied), see `Rule`.
         band: the two coarse rows.
-        losses: (H, W) float32, filled in.
-        gradient: (C, h, w) float32; that of the weighted sum of the hard pixels' losses is added for the band's rows.
-        edge: (C, w), likewise for the row after the band.
+        losses: (H, W) float32, filled.
+        gradient: (C, h, w) float32; the gradient of the weighted sum of the hard pixels' losses is added to the rows of
+            the band.
+        edge: (C, w), the same for the row after the band.
 
     Returns:
-        The weighted sum, the sum of the weights, how many pixels lose more than the level, how many labels are UNKNOWN.
+        The weighted sum, the sum of the weights, and the numbers of pixels with a loss above the level and of UNKNOWN
+        labels.
     """
     work = _work(logits.shape[0], losses.shape[1])
     lost, weight, hard, unknown = 0.0, 0.0, 0, 0
-    _widen(logits[:, band[0]], pixels.columns, work.wide[band[0] % 2])
+    _upsample_row(logits[:, band[0]], pixels.columns, work.wide[band[0] % 2])
     for cell in range(band[0], band[1]):
         near, far = cell % 2, 1 - cell % 2
-        _widen(logits[:, min(cell + 1, logits.shape[1] - 1)], pixels.columns, work.wide[far])
+        _upsample_row(logits[:, min(cell + 1, logits.shape[1] - 1)], pixels.columns, work.wide[far])
         for y in range(pixels.rows.first[cell], pixels.rows.first[cell + 1]):
             unknown += _look_up(pixels, y, work)
             for start in range(0, losses.shape[1], _STRETCH):
-                _enlarge(work, near, pixels.rows.share[y], start)
-                part = _lose(work, start, rule, losses[y, start : start + _STRETCH])
+                _upsample(work, near, pixels.rows.share[y], start)
+                part = _loss(work, start, rule, losses[y, start : start + _STRETCH])
                 lost, weight, hard = lost + part[0], weight + part[1], hard + part[2]
                 if part[1] > 0:
-                    _derive(work, near, pixels.rows.share[y], start)
-        _narrow(work.slope[near], pixels.columns, gradient[:, cell])
+                    _add_gradient(work, near, pixels.rows.share[y], start)
+        _add_transposed(work.slope[near], pixels.columns, gradient[:, cell])
         work.slope[near] = 0
-    _narrow(work.slope[band[1] % 2], pixels.columns, edge)
+    _add_transposed(work.slope[band[1] % 2], pixels.columns, edge)
     return lost, weight, hard, unknown
 
 
@@ -136,45 +236,45 @@ def _work(classes: int, width: int) -> _Work:
 
 @compiled
 def _look_up(pixels: Pixels, y: int, work: _Work) -> int:
-    """What the labels of a row stand for; answers how many stand for nothing."""
+    """The logits and weights of a row's labels; returns the number of UNKNOWN labels."""
     unknown = 0
     for x in range(pixels.labels.shape[1]):
         label = pixels.labels[y, x]
-        work.line[x] = pixels.places[label]
+        work.line[x] = pixels.channels[label]
         work.weigh[x] = pixels.weights[label]
-        unknown += pixels.places[label] == UNKNOWN
+        unknown += pixels.channels[label] == UNKNOWN
     return unknown
 
 
 @compiled
-def _widen(places: _Array, columns: Line, wide: _Array) -> None:
-    """Enlarges a coarse row, (C, w), along the row."""
-    for channel in range(places.shape[0]):
-        row, into = places[channel], wide[channel]
+def _upsample_row(logits: _Array, columns: AxisShares, wide: _Array) -> None:
+    """Upsamples a coarse row, (C, w), along the row."""
+    for channel in range(logits.shape[0]):
+        row, into = logits[channel], wide[channel]
         for x in range(columns.share.size):
             share = columns.share[x]
             into[x] = row[columns.before[x]] * (_ONE - share) + row[columns.after[x]] * share
 
 
 @compiled
-def _narrow(slope: _Array, columns: Line, gradient: _Array) -> None:
-    """The transpose of `_widen`: adds to (C, w)."""
+def _add_transposed(slope: _Array, columns: AxisShares, gradient: _Array) -> None:
+    """The transpose of `_upsample_row`: adds to (C, w)."""
     last = gradient.shape[1] - 1
     for channel in range(gradient.shape[0]):
         row, into = slope[channel], gradient[channel]
-        for place in range(columns.first.size - 1):
+        for position in range(columns.first.size - 1):
             both, after = np.float32(0), np.float32(0)
-            # Unsigned, so that no index is looked at twice for counting from the end.
-            for x in range(np.uint32(columns.first[place]), np.uint32(columns.first[place + 1])):
+            # Unsigned, so that indices are not checked for being negative.
+            for x in range(np.uint32(columns.first[position]), np.uint32(columns.first[position + 1])):
                 both += row[x]
                 after += row[x] * columns.share[x]
-            into[place] += both - after
-            into[min(place + 1, last)] += after
+            into[position] += both - after
+            into[min(position + 1, last)] += after
 
 
 @compiled
-def _enlarge(work: _Work, near: int, share: np.float32, start: int) -> None:
-    """The logits of a stretch, and the largest of each pixel."""
+def _upsample(work: _Work, near: int, share: np.float32, start: int) -> None:
+    """The logits of a stretch, and the largest logit of every pixel."""
     top, keep = work.top, _ONE - share
     top[:] = -np.inf
     for channel in range(work.values.shape[0]):
@@ -188,8 +288,8 @@ def _enlarge(work: _Work, near: int, share: np.float32, start: int) -> None:
 
 
 @compiled
-def _lose(work: _Work, start: int, rule: tuple[np.float32, np.float32], losses: _Array) -> tuple[float, float, int]:
-    """Losses of a stretch and their tally; leaves behind the softmax's numerators, and how much each pixel counts."""
+def _loss(work: _Work, start: int, rule: tuple[np.float32, np.float32], losses: _Array) -> tuple[float, float, int]:
+    """Losses of a stretch and their sums; also sets the softmax's numerators and the weight of every pixel."""
     line, weigh = work.line[start : start + _STRETCH], work.weigh[start : start + _STRETCH]
     top, total, truth, chosen = work.top, work.total, work.truth, work.chosen
     for x in range(_STRETCH):
@@ -223,8 +323,8 @@ def _lose(work: _Work, start: int, rule: tuple[np.float32, np.float32], losses: 
 
 
 @compiled
-def _derive(work: _Work, near: int, share: np.float32, start: int) -> None:
-    """Adds the gradient of a stretch: the softmax less 1 for the true class, times how much the pixel counts."""
+def _add_gradient(work: _Work, near: int, share: np.float32, start: int) -> None:
+    """Adds the gradient of a stretch: (softmax - 1 for the true class) times the weight of the pixel."""
     line, chosen = work.line[start : start + _STRETCH], work.chosen
     factor, keep = work.top, _ONE - share
     for x in range(_STRETCH):
@@ -243,92 +343,3 @@ def _derive(work: _Work, near: int, share: np.float32, start: int) -> None:
         if line[x] >= 0:
             work.slope[near, line[x], start + x] -= chosen[x] * keep
             work.slope[1 - near, line[x], start + x] -= chosen[x] * share
-
-
-_PIXELS_PER_BAND = 1 << 17
-
-
-class Rule(NamedTuple):
-    """Which pixels of an image are hard: those that lose more than `level`, and `tied` of each that loses just that."""
-
-    level: float
-    tied: float
-
-
-class LossSums(NamedTuple):
-    """An image's hard pixels.
-
-    Attributes:
-        lost: sum of their weighted losses.
-        weight: sum of their weights.
-        hard: how many lose more than the level.
-        unknown: how many labels are UNKNOWN.
-    """
-
-    lost: float
-    weight: float
-    hard: int
-    unknown: int
-
-    def plus(self, other: LossSums) -> LossSums:
-        """Both together."""
-        hard, unknown = self.hard + other.hard, self.unknown + other.unknown
-        return LossSums(self.lost + other.lost, self.weight + other.weight, hard, unknown)
-
-
-class PixelLosses:
-    """Losses of a batch on the CPU.
-
-    Args:
-        logits: (C, h, w) of each image, float32, contiguous, finite; C may differ.
-        labels: (N, H, W) uint8.
-        places: (N, 256) int32, which of the image's logits each label stands for, or a constant of `loss_bands`.
-        weights: (256,) float32, of each label.
-        threads: at most so many.
-
-    Attributes:
-        losses: (N, H, W) float32, by the latest `lose`.
-        gradient: for each image (C, h, w) float32, of `LossSums.lost` with the weights as they are, likewise.
-    """
-
-    def __init__(self, logits: Sequence[_Array], labels: _Array, places: _Array, weights: _Array, threads: int) -> None:
-        self.losses = np.empty(labels.shape, np.float32)
-        self.gradient = [np.zeros_like(one) for one in logits]
-        self._given, self._weights, self._threads = (logits, labels, places), weights, threads
-        height, width = logits[0].shape[1:]
-        self._lines = (_line(height, labels.shape[1]), _line(width, labels.shape[2]))
-        cells = max(height - 1, 1)
-        bands = max(1, min(cells, labels[0].size // _PIXELS_PER_BAND))
-        cuts = [cells * band // bands for band in range(bands + 1)]
-        self._bands = list(itertools.pairwise(cuts))
-
-    def lose(self, images: Sequence[int], rules: Sequence[Rule]) -> list[LossSums]:
-        """Losses, gradient and tally of the named images, by a rule for each."""
-        for image in images:
-            self.gradient[image][:] = 0
-        tasks = [(image, rule, band) for image, rule in zip(images, rules, strict=True) for band in self._bands]
-        # Threads live for one call: none is left to be lost in a forked process.
-        with ThreadPoolExecutor(self._threads) as pool:
-            done = list(pool.map(self._lose_band, *zip(*tasks, strict=True)))
-        tallies = dict.fromkeys(images, LossSums(0.0, 0.0, 0, 0))
-        for (image, _, band), (part, edge) in zip(tasks, done, strict=True):
-            tallies[image] = tallies[image].plus(part)
-            gradient = self.gradient[image]
-            gradient[:, min(band[1], gradient.shape[1] - 1)] += edge
-        return list(tallies.values())
-
-    def _lose_band(self, image: int, rule: Rule, band: tuple[int, int]) -> tuple[LossSums, _Array]:
-        """Tally of a band, and its gradient of the coarse row after it."""
-        logits, labels, places = (given[image] for given in self._given)
-        level, tied = np.float32(rule.level), np.float32(rule.tied)
-        gradient = self.gradient[image]
-        edge = np.zeros_like(gradient[:, 0])
-        pixels = Pixels(labels, places, self._weights, *self._lines)
-        counts = lose_band(logits, pixels, (level, tied), band, self.losses[image], gradient, edge)
-        return LossSums(*counts), edge
-
-
-def _line(places: int, pixels: int) -> Line:
-    lain = axis(places, pixels)
-    after = np.minimum(lain.cell + 1, places - 1).astype(np.uint32)
-    return Line(lain.cell, after, (lain.far / (lain.near + lain.far)).astype(np.float32), lain.first)

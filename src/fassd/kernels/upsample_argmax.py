@@ -1,26 +1,28 @@
-"""Where the pixels of an answer lie between the places of coarse logits.
+"""The argmax class at every pixel of upsampled logits, computed without the upsampled logits.
 
-The compiled loops of `upsample_argmax`: cells of the coarse grid, row by row.
+Networks return logits at 1/4 to 1/8 of the image's size. Upsampling them (bilinear, corners aligned) before the argmax
+would write and read hundreds of megabytes; these kernels read the small logits and write the class map.
 
-Four neighboring coarse places bound a *cell*; every pixel of the answer lies in one. Nothing here holds Python's lock
-or starts a thread, so that neither PyTorch's nor OpenVINO's threads can be in the way.
+Four neighboring positions of the coarse grid, the corners i, bound a *cell*, and every output pixel lies in one. Its
+logit of class k is the sum over corners of w_i k_i, where k_i is the logit of k at corner i; the weights w_i >= 0 have
+the sum 1 and are the same for all classes.
 
-The best class at every pixel of enlarged logits, without making the enlarged logits.
+**Equal corners settle a cell.** Let class k be the argmax of all four corners; of equal logits the lowest class wins.
+Then k_i >= m_i for any class m, and k_i > m_i for m < k. Hence sum(w_i k_i) >= sum(w_i m_i), with > for m < k because
+some w_i > 0: class k is the argmax of every pixel of the cell, by the same rule. This compares only given numbers, so
+it is exact, where interpolation in float64 may round two sums to a tie and take the lower class.
 
-Logits leave the network at 1/4 to 1/8 of the picture. Enlarging them (bilinear, corners aligned) and taking the
-argmax would write and read hundreds of megabytes; this reads the small logits and writes the class map.
+**In other cells few classes can win.** Let K be the argmax classes of the four corners. With
 
-**Equal corners settle a cell.** A pixel between four coarse places a, b, c, d has weights w >= 0 with sum 1, the same
-for every class. Let class k be the answer at all four, by the rule "the lowest of the best": there, k is at least any
-class m, and above any m < k. Then sum(w_i k_i) >= sum(w_i m_i), and > for m < k, because some w_i > 0. So k is the
-answer at the pixel, by the same rule. Only given numbers were compared, so nothing was rounded: where float64
-interpolation rounds two sums to a tie and takes the lower class, this is the exact answer and that is not.
+    floor = max over k in K of min over i of k_i
 
-**In other cells few classes can win.** With `floor` the largest of the four corners' winners' smallest corner values, a
-class whose largest corner value is below it is beaten everywhere in the cell. The others are interpolated in float64
-with whole-numbered weights, which are the true ones times (H - 1)(W - 1): the factor is positive, so it moves no
-argmax. Products of float32 values and weights below 2^29 are exact in float64, and so are their sums, ties included,
-while the four corners are of like size or have few digits (bfloat16); else the error is 2^-51 of the largest corner.
+the largest logit of any pixel is at least `floor`, so a class m with max over i of m_i < floor wins at no pixel.
+The other classes are interpolated in float64 with integer weights, the true ones times (H - 1)(W - 1): the factor is
+positive and changes no argmax. Products of float32 logits and weights below 2^29 are exact in float64, and so are their
+sums, ties included, if the four corners have similar magnitudes or few digits (bfloat16); otherwise the error is at
+most 2^-51 of the largest corner.
+
+The loops release the GIL, and threads end with the call, so PyTorch's and OpenVINO's threads are not disturbed.
 """
 
 from __future__ import annotations
@@ -42,14 +44,208 @@ from fassd.kernels.compiled import compiled, exp_of_negative, kept
 _Array: TypeAlias = np.ndarray[Any, Any]
 
 
-class Axis(NamedTuple):
-    """How the pixels of one axis of the answer lie in the cells.
+Layout: TypeAlias = Literal["nchw", "nhwc"]
+
+_INFINITY_BITS = 0x7F800000
+# Starting a thread takes as long as this many pixels.
+_PIXELS_PER_THREAD = 1 << 17
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """Class maps with the confidence at every pixel.
 
     Attributes:
-        cell: (pixels,) uint32, the cell of each pixel.
-        near, far: (pixels,) float64 whole numbers, the weights of the cell's first and second coarse place. They add
-            up to `pixels - 1` and are not divided by it: that would round, and no argmax depends on it.
-        first: (cells + 1,) int64, the first pixel of each cell, then the number of pixels.
+        class_maps: (N, H, W) uint8.
+        probability: softmax of the argmax class, above 0 and at most 1, accurate to 1e-6.
+        margin: the largest upsampled logit minus the second largest; infinite if there is only one class.
+    """
+
+    class_maps: ClassMaps
+    probability: Float32[_Array, "n height width"]
+    margin: Float32[_Array, "n height width"]
+
+
+def upsample_argmax(
+    logits: _Array,
+    size: tuple[int, int],
+    *,
+    layout: Layout = "nchw",
+    classes: Sequence[int] | None = None,
+    threads: int | None = None,
+    out: ClassMaps | None = None,
+    bfloat16_bits: bool = False,
+) -> ClassMaps:
+    """The argmax class at every pixel of the logits upsampled (bilinear, corners aligned) to `size`.
+
+    Thread-safe. The result does not depend on the number of threads.
+
+    Args:
+        logits: (N, C, h, w), or (N, h, w, C) with layout "nhwc"; float32, float16 or bfloat16; 1 to 256 classes; all
+            finite. Not copied if contiguous in either order.
+        size: (H, W) of the class maps; may be smaller than (h, w).
+        layout: the order of the axes of `logits`.
+        classes: the classes that may be predicted; only their logits are read. None means all.
+        threads: the maximum number; None means one for each usable core. Small maps use fewer.
+        out: (N, H, W) uint8, contiguous; filled and returned. None allocates a new array.
+        bfloat16_bits: whether `logits` is uint16 with the bit patterns of bfloat16.
+
+    Returns:
+        (N, H, W) uint8 class numbers; of equal logits the lowest class wins.
+
+    Raises:
+        UsageError: not an array; wrong dtype, shape, size or `out`; `classes` is empty or names an unknown class; a
+            logit is infinite or NaN (to exclude a class, omit it from `classes`).
+    """
+    channels = _check_logits(logits, layout, bfloat16_bits)
+    maps = _room((len(logits), *_checked_size(size)), out)
+    _fill(logits, channels, classes, threads, maps)
+    return maps
+
+
+def upsample_confidence(
+    logits: _Array,
+    size: tuple[int, int],
+    *,
+    layout: Layout = "nchw",
+    classes: Sequence[int] | None = None,
+    threads: int | None = None,
+    bfloat16_bits: bool = False,
+) -> Confidence:
+    """The class maps of `upsample_argmax` with their softmax probability and margin, in one pass.
+
+    Slower, because every class counts at every pixel. With `classes`, the softmax is over those classes only.
+
+    Raises:
+        UsageError: as `upsample_argmax`.
+    """
+    channels = _check_logits(logits, layout, bfloat16_bits)
+    shape = (len(logits), *_checked_size(size))
+    confidence = Confidence(np.empty(shape, np.uint8), np.empty(shape, np.float32), np.empty(shape, np.float32))
+    _fill(logits, channels, classes, threads, confidence.class_maps, confidence.probability, confidence.margin)
+    return confidence
+
+
+def _fill(
+    logits: _Array,
+    channels: int,
+    classes: Sequence[int] | None,
+    threads: int | None,
+    maps: ClassMaps,
+    probability: _Array | None = None,
+    margin: _Array | None = None,
+) -> None:
+    chosen, labels = logits, np.arange(logits.shape[channels])
+    if classes is not None:
+        labels = _checked_classes(classes, logits.shape[channels])
+        chosen = logits.take(labels, channels)
+    bits, planar = _bit_patterns(chosen, channels == 1)
+    height, width = bits.shape[2:] if planar else bits.shape[1:3]
+    plan = Plan(axis(height, maps.shape[1]), axis(width, maps.shape[2]), labels.astype(np.uint8))
+    parts = _parts(threads, maps.size)
+
+    def label(part: int) -> int:
+        return label_bands(bits, planar, plan, maps, probability, margin, part, parts)
+
+    if max(_in_threads(label, parts)) >= _INFINITY_BITS:
+        raise UsageError(_where_not_finite(logits, channels, labels))
+
+
+def _check_logits(logits: _Array, layout: str, bfloat16_bits: bool) -> int:
+    """Checks type, dtype and shape; returns the axis of the classes."""
+    if layout not in ("nchw", "nhwc"):
+        raise UsageError(f"there is no layout '{layout}' of logits; use nchw or nhwc")
+    axes = ", ".join(layout)
+    known = ("uint16",) if bfloat16_bits else ("float32", "float16", "bfloat16")
+    if not isinstance(logits, np.ndarray):
+        raise UsageError(
+            f"logits are of type {type(logits).__name__}; expected a NumPy array ({axes}) of {' or '.join(known)}"
+        )
+    if logits.dtype.name not in known or not logits.dtype.isnative:
+        raise UsageError(f"logits are {logits.dtype}; expected {' or '.join(known)}")
+    channels = layout.index("c")
+    if logits.ndim != 4 or 0 in logits.shape or logits.shape[channels] > 256:
+        raise UsageError(f"logits are {tuple(logits.shape)}; expected ({axes}), each at least 1, c at most 256")
+    return channels
+
+
+def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    try:
+        height, width = (operator.index(side) for side in size)
+    except (TypeError, ValueError):
+        raise UsageError(f"size is {size}; expected (height, width) as integers") from None
+    if min(height, width) < 1:
+        raise UsageError(f"size is {height}x{width}; expected at least 1x1")
+    return height, width
+
+
+def _checked_classes(classes: Sequence[int], count: int) -> _Array:
+    try:
+        chosen = sorted({operator.index(one) for one in classes})
+    except TypeError:
+        raise UsageError(f"classes is {classes}; expected class numbers") from None
+    if not chosen or chosen[0] < 0 or chosen[-1] >= count:
+        raise UsageError(f"classes is {chosen}, but the classes are 0 to {count - 1}")
+    return np.array(chosen)
+
+
+def _bit_patterns(logits: _Array, planar: bool) -> tuple[_Array, bool]:
+    """The bits of the logits in their memory order, and whether it is (N, C, h, w), planar, or (N, h, w, C)."""
+    if logits.dtype == np.float16:
+        logits = logits.astype(np.float32)
+    turned = logits.transpose(0, 2, 3, 1) if planar else logits.transpose(0, 3, 1, 2)
+    if turned.flags.c_contiguous and not logits.flags.c_contiguous:
+        logits, planar = turned, not planar
+    bits = np.require(logits, requirements=["C", "A"]).view(np.uint32 if logits.itemsize == 4 else np.uint16)
+    bits.flags.writeable = False  # one array type for all inputs, so one compiled version
+    return bits, planar
+
+
+def _room(shape: tuple[int, int, int], out: ClassMaps | None) -> ClassMaps:
+    if out is None:
+        return np.empty(shape, np.uint8)
+    if not isinstance(out, np.ndarray):
+        raise UsageError(f"out is of type {type(out).__name__}; expected contiguous, writable uint8 {shape}")
+    if out.dtype != np.uint8 or out.shape != shape or not (out.flags.c_contiguous and out.flags.writeable):
+        raise UsageError(f"out is {out.dtype} {out.shape}; expected contiguous, writable uint8 {shape}")
+    return out
+
+
+def _parts(threads: int | None, pixels: int) -> int:
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads is {threads}; expected at least 1")
+    return max(1, min(threads or usable_cores(), pixels // _PIXELS_PER_THREAD))
+
+
+def _in_threads(label: Callable[[int], int], parts: int) -> list[int]:
+    """Runs all parts, the first in this thread. Threads end with the call, so that none is lost in a forked process."""
+    if parts == 1:
+        return [label(0)]
+    with ThreadPoolExecutor(parts - 1) as others:
+        running = [others.submit(label, part) for part in range(1, parts)]
+        return [label(0), *(one.result() for one in running)]
+
+
+def _where_not_finite(logits: _Array, channels: int, classes: _Array) -> str:
+    if logits.dtype == np.uint16:
+        logits = (logits.astype(np.uint32) << 16).view(np.float32)
+    planar = np.moveaxis(logits, channels, 1)
+    image, channel, row, column = np.argwhere(~np.isfinite(planar[:, classes]))[0]
+    found = float(planar[image, classes[channel], row, column])
+    return (
+        f"a logit is {found} (image {image}, class {classes[channel]}, row {row}, column {column}), expected finite "
+        "numbers: the weights are damaged, or the precision is too low for them; try float32"
+    )
+
+
+class Axis(NamedTuple):
+    """The output pixels of one axis and the cells they lie in.
+
+    Attributes:
+        cell: (pixels,) uint32, the cell of every pixel.
+        near, far: (pixels,) float64 integers, the weights of the first and second coarse position of the cell. Their
+            sum is `pixels - 1`; dividing by it would round, and no argmax depends on it.
+        first: (cells + 1,) int64, the first pixel of every cell, then the number of pixels.
     """
 
     cell: _Array
@@ -59,33 +255,33 @@ class Axis(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is asked: both axes of the answer, and (C,) uint8 the class that each channel stands for, ascending."""
+    """Both axes of the output, and (C,) uint8, the class of every channel, ascending."""
 
     rows: Axis
     columns: Axis
     classes: _Array
 
 
-def axis(places: int, pixels: int) -> Axis:
-    """Lays `pixels` over coarse `places`, the first on the first and the last on the last."""
-    span, cells = max(pixels - 1, 1), max(places - 1, 1)
-    along = np.arange(pixels, dtype=np.int64) * (places - 1)
+def axis(positions: int, pixels: int) -> Axis:
+    """Aligns `pixels` with coarse `positions`: the first with the first, the last with the last."""
+    span, cells = max(pixels - 1, 1), max(positions - 1, 1)
+    along = np.arange(pixels, dtype=np.int64) * (positions - 1)
     cell = np.minimum(along // span, cells - 1)
     far = along - cell * span
     first = np.searchsorted(cell, np.arange(cells + 1)).astype(np.int64)
     return Axis(cell.astype(np.uint32), (span - far).astype(np.float64), far.astype(np.float64), first)
 
 
-# A tile is the part of a cell that is interpolated at once: at most so many pixels a side, packed row by row.
+# A tile is the part of a cell that is interpolated at once: at most `_SIDE` pixels high and wide, stored row by row.
 _SIDE = 8
 _TILE = _SIDE * _SIDE
-# The parts of a tile's workspace: the weights of its four corners, then two numbers for each pixel. They share one
-# array, which shows the compiler that they do not overlap: only then does it use vectors.
+# The parts of a tile's workspace: the weights of the four corners, then two numbers for every pixel. They share one
+# array, so that the compiler knows they do not overlap: only then does it vectorize.
 _RIGHT, _LOWER, _LOWER_RIGHT, _FIRST, _SECOND, _WORKSPACE = (part * _TILE for part in range(1, 7))
 
 
 class _Sides(NamedTuple):
-    """A row of cells: (C, w) float32 logits above and below it, and (w,) the best channel at each place there."""
+    """A row of cells: (C, w) float32, the logits above and below it, and (w,), the argmax channels there."""
 
     above: _Array
     below: _Array
@@ -104,24 +300,24 @@ def label_bands(
     part: int,
     parts: int,
 ) -> int:
-    """Answers every `parts`-th band of cell rows, from band `part` on; bands so that busy regions are shared out.
+    """Computes every `parts`-th band of cell rows, from band `part` on; busy regions are spread over the parts.
 
     Args:
         bits: the logits' bit patterns, uint32 (float32) or uint16 (bfloat16); (N, C, h, w) if planar else (N, h, w, C).
-        planar: which of the two.
-        plan: what is asked.
-        maps: (N, H, W) uint8, filled in.
-        probability, margin: both (N, H, W) float32 and filled in, or both None.
+        planar: the order of the axes.
+        plan: the output axes and the classes.
+        maps: (N, H, W) uint8, filled.
+        probability, margin: both (N, H, W) float32, filled; or both None.
         part, parts: which bands.
 
     Returns:
-        The largest bit pattern met, sign aside: from 0x7F800000 on, an infinity or a NaN was among the logits.
+        The largest bit pattern without its sign: from 0x7F800000 on, a logit is infinite or NaN.
     """
     count, height, width = bits.shape[1:] if planar else (bits.shape[3], bits.shape[1], bits.shape[2])
-    # An odd multiple of a cache line: rows of a power of two would all compete for the same few places in the cache.
+    # An odd multiple of a cache line: rows of a power of two would compete for the same cache sets.
     patterns = np.zeros((2, count, (width + 31) // 32 * 32 + 16), np.uint32)
     values = patterns.view(np.float32)
-    best = np.zeros((2, max(width, 2)), np.int32)  # a single place has zeros beside it, which weigh nothing
+    best = np.zeros((2, max(width, 2)), np.int32)  # a single position has zeros beside it, of weight 0
     cells = plan.rows.first.size - 1
     band = max((cells + 4 * parts - 1) // (4 * parts), 1)
     bands = (cells + band - 1) // band
@@ -132,7 +328,7 @@ def label_bands(
             new, old = row % 2, 1 - row % 2
             _load_row(bits, planar, image, min(row, height - 1), patterns[new])
             largest = max(largest, _largest(patterns[new]))
-            _best_of_row(values[new], best[new])
+            _argmax_of_row(values[new], best[new])
             if row > begin:
                 sides = _Sides(values[old], values[new], best[old], best[new])
                 _label_cells(sides, plan, row - 1, maps[image])
@@ -143,7 +339,7 @@ def label_bands(
 
 @compiled
 def _load_row(bits: _Array, planar: bool, image: int, row: int, patterns: _Array) -> None:
-    """One coarse row, class by class, as float32 bit patterns."""
+    """A coarse row as float32 bit patterns, (C, w)."""
     shift = np.uint32(32 - 8 * bits.itemsize)
     if planar:
         for channel in range(bits.shape[1]):
@@ -165,8 +361,8 @@ def _largest(patterns: _Array) -> np.uint32:
 
 
 @compiled
-def _best_of_row(values: _Array, best: _Array) -> None:
-    """The best channel at every coarse place of a row; of equal ones the first."""
+def _argmax_of_row(values: _Array, best: _Array) -> None:
+    """The argmax channel at every position of a coarse row; of equal ones the first."""
     top = values[0].copy()
     best[:] = 0
     for channel in range(1, values.shape[0]):
@@ -179,7 +375,7 @@ def _best_of_row(values: _Array, best: _Array) -> None:
 
 @compiled
 def _label_cells(sides: _Sides, plan: Plan, cell_row: int, maps: _Array) -> None:
-    """Answers a row of cells: all of it as if settled, then the cells that are not."""
+    """Fills a row of cells: first as if all were settled, then the cells that are not."""
     columns = plan.columns
     top, bottom = plan.rows.first[cell_row], plan.rows.first[cell_row + 1]
     if top == bottom:
@@ -210,7 +406,7 @@ def _label_cells(sides: _Sides, plan: Plan, cell_row: int, maps: _Array) -> None
 
 @compiled
 def _settle(best: _Array, cell: _Array, classes: _Array, maps: _Array) -> None:
-    """Fills a row of cells with the class of each cell's first corner: right wherever all four corners agree."""
+    """Fills a row of cells with the class of the first corner of every cell: right where all four corners agree."""
     for x in range(cell.size):
         maps[0, x] = classes[best[cell[x]]]
     for y in range(1, maps.shape[0]):
@@ -226,7 +422,7 @@ def _corners(sides: _Sides, channel: int, cell: int) -> tuple[np.float32, np.flo
 
 @compiled
 def _weigh(plan: Plan, top: int, bottom: int, left: int, right: int, workspace: _Array) -> int:
-    """The weights of the four corners for every pixel of a tile; answers how many pixels there are."""
+    """The weights of the four corners for every pixel of a tile; returns the number of pixels."""
     ups, downs = plan.rows.near[top:bottom], plan.rows.far[top:bottom]
     lefts, rights = plan.columns.near[left:right], plan.columns.far[left:right]
     wide = lefts.size
@@ -242,7 +438,7 @@ def _weigh(plan: Plan, top: int, bottom: int, left: int, right: int, workspace: 
 
 @compiled
 def _solve(sides: _Sides, classes: _Array, cell: int, floor: np.float32, pixels: int, workspace: _Array) -> None:
-    """The best class of every pixel of a tile; classes that stay below `floor` are beaten without a look."""
+    """The argmax class of every pixel of a tile; classes that stay below `floor` are skipped."""
     workspace[_FIRST : _FIRST + pixels] = -np.inf
     for channel in range(classes.size):
         a, b, c, d = _corners(sides, channel, cell)
@@ -272,7 +468,7 @@ def _put(workspace: _Array, maps: _Array) -> None:
 
 @compiled
 def _rate_cells(sides: _Sides, plan: Plan, cell_row: int, probability: _Array, margin: _Array) -> None:
-    """Softmax of the best and its lead over the second for a row of cells: every class counts, no cell is settled."""
+    """Probability and margin for a row of cells: every class counts, so no cell is settled."""
     columns = plan.columns
     scale = 1.0 / ((plan.rows.near[0] + plan.rows.far[0]) * (columns.near[0] + columns.far[0]))
     top, bottom = plan.rows.first[cell_row], plan.rows.first[cell_row + 1]
@@ -290,7 +486,7 @@ def _rate_cells(sides: _Sides, plan: Plan, cell_row: int, probability: _Array, m
 
 @compiled
 def _rank(sides: _Sides, cell: int, scale: float, pixels: int, workspace: _Array, logits: _Array) -> None:
-    """The enlarged logits of a tile, class by class, and into the workspace the best two of each pixel."""
+    """The upsampled logits of a tile, class by class; the two largest of every pixel go into the workspace."""
     workspace[_FIRST : _FIRST + pixels] = -np.inf
     workspace[_SECOND : _SECOND + pixels] = -np.inf
     for channel in range(logits.shape[0]):
@@ -321,197 +517,3 @@ def _rate(logits: _Array, pixels: int, workspace: _Array, probability: _Array, m
             pixel = y * wide + x
             probability[y, x] = np.float32(1) / total[pixel]
             margin[y, x] = workspace[_FIRST + pixel] - workspace[_SECOND + pixel]
-
-
-Layout: TypeAlias = Literal["nchw", "nhwc"]
-
-_INFINITY_BITS = 0x7F800000
-# Starting a thread costs as much as answering so many pixels.
-_PIXELS_PER_THREAD = 1 << 17
-
-
-@dataclass(frozen=True)
-class Confidence:
-    """Class maps and how sure they are.
-
-    Attributes:
-        class_maps: (N, H, W) uint8.
-        probability: the softmax of the best class, above 0 and at most 1, to 1e-6.
-        margin: the best of the enlarged logits minus the second best; infinite where there is but one class.
-    """
-
-    class_maps: ClassMaps
-    probability: Float32[_Array, "n height width"]
-    margin: Float32[_Array, "n height width"]
-
-
-def upsample_argmax(
-    logits: _Array,
-    size: tuple[int, int],
-    *,
-    layout: Layout = "nchw",
-    among: Sequence[int] | None = None,
-    threads: int | None = None,
-    out: ClassMaps | None = None,
-    bfloat16_bits: bool = False,
-) -> ClassMaps:
-    """The best class at every pixel of the logits enlarged (bilinear, corners aligned) to `size`.
-
-    May be called from several threads at once. The answer does not depend on the number of threads.
-
-    Args:
-        logits: (N, C, h, w), or (N, h, w, C) with layout "nhwc"; float32, float16 or bfloat16; 1 to 256 classes; all
-            finite. Read in place if contiguous in either order.
-        size: (H, W) of the answer, any, also smaller than (h, w).
-        layout: the order of the axes of `logits`.
-        among: only these classes may be the answer, and only their logits are read; None means all.
-        threads: at most so many; None means one for each core that this process may use. Small maps take fewer.
-        out: filled in and returned; (N, H, W) uint8, contiguous. None means a new array.
-        bfloat16_bits: `logits` is uint16 and holds the bit patterns of bfloat16.
-
-    Returns:
-        (N, H, W) uint8 class numbers; of equal logits the lowest class wins.
-
-    Raises:
-        UsageError: no array; wrong dtype, shape, size or `out`; `among` is empty or names no class; a logit
-            is infinite or NaN (to rule a class out, leave it out of `among`).
-    """
-    channels = _check_logits(logits, layout, bfloat16_bits)
-    maps = _room((len(logits), *_checked_size(size)), out)
-    _fill(logits, channels, among, threads, maps)
-    return maps
-
-
-def upsample_confidence(
-    logits: _Array,
-    size: tuple[int, int],
-    *,
-    layout: Layout = "nchw",
-    among: Sequence[int] | None = None,
-    threads: int | None = None,
-    bfloat16_bits: bool = False,
-) -> Confidence:
-    """Class maps as `upsample_argmax` gives them, with the softmax of the best and its lead, in one pass.
-
-    Takes longer: every class counts at every pixel. With `among`, the softmax is over those classes alone.
-
-    Raises:
-        UsageError: as `upsample_argmax`.
-    """
-    channels = _check_logits(logits, layout, bfloat16_bits)
-    shape = (len(logits), *_checked_size(size))
-    confidence = Confidence(np.empty(shape, np.uint8), np.empty(shape, np.float32), np.empty(shape, np.float32))
-    _fill(logits, channels, among, threads, confidence.class_maps, confidence.probability, confidence.margin)
-    return confidence
-
-
-def _fill(
-    logits: _Array,
-    channels: int,
-    among: Sequence[int] | None,
-    threads: int | None,
-    maps: ClassMaps,
-    probability: _Array | None = None,
-    margin: _Array | None = None,
-) -> None:
-    chosen, classes = logits, np.arange(logits.shape[channels])
-    if among is not None:
-        classes = _checked_among(among, logits.shape[channels])
-        chosen = logits.take(classes, channels)
-    bits, planar = _bit_patterns(chosen, channels == 1)
-    height, width = bits.shape[2:] if planar else bits.shape[1:3]
-    plan = Plan(axis(height, maps.shape[1]), axis(width, maps.shape[2]), classes.astype(np.uint8))
-    parts = _parts(threads, maps.size)
-
-    def label(part: int) -> int:
-        return label_bands(bits, planar, plan, maps, probability, margin, part, parts)
-
-    if max(_in_threads(label, parts)) >= _INFINITY_BITS:
-        raise UsageError(_where_not_finite(logits, channels, classes))
-
-
-def _check_logits(logits: _Array, layout: str, bfloat16_bits: bool) -> int:
-    """Refuses what are no logits; answers which axis the classes are on."""
-    if layout not in ("nchw", "nhwc"):
-        raise UsageError(f"there is no layout '{layout}' of logits; use nchw or nhwc")
-    axes = ", ".join(layout)
-    known = ("uint16",) if bfloat16_bits else ("float32", "float16", "bfloat16")
-    if not isinstance(logits, np.ndarray):
-        raise UsageError(
-            f"logits are of type {type(logits).__name__}; expected a NumPy array ({axes}) of {' or '.join(known)}"
-        )
-    if logits.dtype.name not in known or not logits.dtype.isnative:
-        raise UsageError(f"logits are {logits.dtype}; expected {' or '.join(known)}")
-    channels = layout.index("c")
-    if logits.ndim != 4 or 0 in logits.shape or logits.shape[channels] > 256:
-        raise UsageError(f"logits are {tuple(logits.shape)}; expected ({axes}), each at least 1, c at most 256")
-    return channels
-
-
-def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    try:
-        height, width = (operator.index(side) for side in size)
-    except (TypeError, ValueError):
-        raise UsageError(f"the answer's size is {size}; expected height and width in whole pixels") from None
-    if min(height, width) < 1:
-        raise UsageError(f"the answer's size is {height}x{width}; expected at least 1x1")
-    return height, width
-
-
-def _checked_among(among: Sequence[int], count: int) -> _Array:
-    try:
-        chosen = sorted({operator.index(one) for one in among})
-    except TypeError:
-        raise UsageError(f"the answer is to be among {among}; expected numbers of classes") from None
-    if not chosen or chosen[0] < 0 or chosen[-1] >= count:
-        raise UsageError(f"the answer is to be among {chosen}, but the classes are 0 to {count - 1}")
-    return np.array(chosen)
-
-
-def _bit_patterns(logits: _Array, planar: bool) -> tuple[_Array, bool]:
-    """The logits' bits in the memory order they have, (N, C, h, w) if planar else (N, h, w, C), and which it is."""
-    if logits.dtype == np.float16:
-        logits = logits.astype(np.float32)
-    turned = logits.transpose(0, 2, 3, 1) if planar else logits.transpose(0, 3, 1, 2)
-    if turned.flags.c_contiguous and not logits.flags.c_contiguous:
-        logits, planar = turned, not planar
-    bits = np.require(logits, requirements=["C", "A"]).view(np.uint32 if logits.itemsize == 4 else np.uint16)
-    bits.flags.writeable = False  # one type for all that comes, so one compiled form
-    return bits, planar
-
-
-def _room(shape: tuple[int, int, int], out: ClassMaps | None) -> ClassMaps:
-    if out is None:
-        return np.empty(shape, np.uint8)
-    if not isinstance(out, np.ndarray):
-        raise UsageError(f"out is of type {type(out).__name__}; expected contiguous, writable uint8 {shape}")
-    if out.dtype != np.uint8 or out.shape != shape or not (out.flags.c_contiguous and out.flags.writeable):
-        raise UsageError(f"out is {out.dtype} {out.shape}; expected contiguous, writable uint8 {shape}")
-    return out
-
-
-def _parts(threads: int | None, pixels: int) -> int:
-    if threads is not None and threads < 1:
-        raise UsageError(f"{threads} threads cannot answer; use at least 1")
-    return max(1, min(threads or usable_cores(), pixels // _PIXELS_PER_THREAD))
-
-
-def _in_threads(label: Callable[[int], int], parts: int) -> list[int]:
-    """Runs all parts, the first here. Threads live for one call: none is left to be lost in a forked process."""
-    if parts == 1:
-        return [label(0)]
-    with ThreadPoolExecutor(parts - 1) as others:
-        running = [others.submit(label, part) for part in range(1, parts)]
-        return [label(0), *(one.result() for one in running)]
-
-
-def _where_not_finite(logits: _Array, channels: int, classes: _Array) -> str:
-    if logits.dtype == np.uint16:
-        logits = (logits.astype(np.uint32) << 16).view(np.float32)
-    planar = np.moveaxis(logits, channels, 1)
-    image, channel, row, column = np.argwhere(~np.isfinite(planar[:, classes]))[0]
-    found = float(planar[image, classes[channel], row, column])
-    return (
-        f"a logit is {found} (image {image}, class {classes[channel]}, row {row}, column {column}), expected finite "
-        "numbers: the weights are damaged, or the precision is too low for them; try float32"
-    )

@@ -63,7 +63,7 @@ class FusedRuntime(OpenedNetwork, ABC):
 
             shape = images.shape[1:3] if size is None else size
             with stages.timed(CLASS_MAP):
-                return upsample_argmax(logits, shape, layout=self.layout, among=classes, threads=self._threads)
+                return upsample_argmax(logits, shape, layout=self.layout, classes=classes, threads=self._threads)
 
     def logits(self, images: Images) -> Logits:
         """See `Runtime.logits`."""

@@ -83,12 +83,12 @@ class _HardMean(torch.autograd.Function):
         """A scalar; remembers its gradient by the logits."""
         passes = _passes(logits.detach(), labels, annotated, weights)
         everyone = range(len(labels))
-        tallies = passes.lose(everyone, [above] * len(labels))
+        tallies = passes.compute(everyone, [above] * len(labels))
         if any(one.unknown for one in tallies):
             raise UsageError(_unknown_labels(labels, logits.shape[1]))
         # "The (K+1)-th largest is above the threshold" is "more than K are above it": no image needs to be sorted.
         few = [image for image in everyone if tallies[image].hard <= min_kept]
-        worst = passes.lose(few, [_worst(torch.as_tensor(passes.losses[image]), min_kept) for image in few])
+        worst = passes.compute(few, [_worst(torch.as_tensor(passes.losses[image]), min_kept) for image in few])
         for image, tally in zip(few, worst, strict=True):
             tallies[image] = tally
         gradient = torch.zeros_like(logits)

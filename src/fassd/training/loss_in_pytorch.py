@@ -23,7 +23,7 @@ class Strips:
     Args:
         logits: (C, h, w) of each image, float32 or float64; C may differ.
         labels: (N, H, W) uint8.
-        places: (N, 256) int32, which of the image's logits each label stands for, or a constant of `loss_bands`.
+        places: (N, 256) int32, which of the image's logits each label stands for, or IGNORED, RULED_OUT or UNKNOWN.
         weights: (256,) of each label.
 
     Attributes:
@@ -42,7 +42,7 @@ class Strips:
         rows = max(1, _PIXELS // labels.shape[2])
         self._strips = [slice(top, top + rows) for top in range(0, labels.shape[1], rows)]
 
-    def lose(self, images: Iterable[int], rules: Iterable[Rule]) -> list[LossSums]:
+    def compute(self, images: Iterable[int], rules: Iterable[Rule]) -> list[LossSums]:
         """Losses, gradient and tally of the named images, by a rule for each."""
         with torch.autocast(self.losses.device.type, enabled=False):
             return [self._lose_image(image, rule) for image, rule in zip(images, rules, strict=True)]
