@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fassd.cli.main import _answer_to
+from fassd.cli.main import _exit_code_and_message
 
 Fassd = Callable[..., tuple[int, str, str]]
 
@@ -185,7 +185,7 @@ def test_debug_shows_where_an_error_came_from_and_keeps_the_exit_code(fassd: Fas
 
 
 def test_too_little_memory_is_no_bug() -> None:
-    assert _answer_to(MemoryError()) == (2, "fassd: needs more memory than there is; give less at once")
+    assert _exit_code_and_message(MemoryError()) == (2, "fassd: needs more memory than there is; give less at once")
 
 
 @pytest.mark.parametrize("words", [["data", "check", "camvid:~nobody-here"], ["predict", "camvid:~nobody-here"]])

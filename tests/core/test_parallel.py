@@ -10,7 +10,7 @@ from fassd.core.parallel import parallel_map
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_answers_come_in_order_whoever_finishes_first(workers: int) -> None:
+def test_results_come_in_order_whoever_finishes_first(workers: int) -> None:
     def work(number: int) -> int:
         time.sleep(0.002 * (number % 3))
         return number * number
@@ -32,7 +32,7 @@ def test_several_are_worked_on_at_once() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_comes_in_its_place_and_ends_it(workers: int) -> None:
-    answers = parallel_map(lambda number: 6 // (2 - number), range(1000), workers)
-    assert [next(answers), next(answers)] == [3, 6]
+    results = parallel_map(lambda number: 6 // (2 - number), range(1000), workers)
+    assert [next(results), next(results)] == [3, 6]
     with pytest.raises(ZeroDivisionError):
-        next(answers)
+        next(results)

@@ -18,7 +18,8 @@ import sys, time
 from fassd.core.processes import worker_processes
 
 if __name__ != "__main__":
-    print("importing", flush=True)
+    sys.stdout.write("importing\\n")  # at once, or the lines of two processes may mix
+    sys.stdout.flush()
     time.sleep(0.2)
 
 def work(seconds):

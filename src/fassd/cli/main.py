@@ -1,6 +1,6 @@
-"""The command `fassd`: its verbs, and what the process answers to whoever called it.
+"""The command `fassd`: its verbs, and the exit code of the process.
 
-Exit codes: 0 done; 1 done in part; 2 bad input; 70 a bug of ours; 130 and 143 after Ctrl-C and SIGTERM.
+Exit codes: 0 done; 1 done in part, or findings; 2 bad input; 70 a bug of ours; 130 and 143 after Ctrl-C and SIGTERM.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def cli(debug: bool) -> None:
     """Label every pixel of a street photo: road, pavement, person, car ...
 
     \b
-    fassd predict street.jpg          writes the labeled picture to predictions/
+    fassd predict street.jpg          writes the labeled image to predictions/
     fassd evaluate WEIGHTS --data camvid:PATH
     fassd train camvid --data camvid:PATH --out runs/first
     """
@@ -59,7 +59,7 @@ for command in (
 
 
 class _Terminated(BaseException):
-    """SIGTERM, raised where the main thread stands so that open files are put right on the way out."""
+    """SIGTERM, raised in the main thread so that open files are cleaned up on the way out."""
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
@@ -82,17 +82,17 @@ def run(arguments: list[str]) -> int:
         result = cli.main(arguments, prog_name="fassd", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except BaseException as error:
-        # Ctrl-C and SIGTERM are no exceptions to Python, but answers to the caller all the same.
+        # Ctrl-C and SIGTERM are no `Exception`s in Python, but the caller gets an exit code for them too.
         if "--debug" in arguments and not isinstance(error, click.ClickException):
             traceback.print_exception(error)
-        code, message = _answer_to(error)
+        code, message = _exit_code_and_message(error)
         if message:
             click.echo(message, err=True)
         return code
 
 
-def _answer_to(error: BaseException) -> tuple[int, str]:
-    """Exit code and message for whatever ended a command."""
+def _exit_code_and_message(error: BaseException) -> tuple[int, str]:
+    """For whatever ended a command."""
     match error:
         case click.ClickException():
             error.show()

@@ -1,4 +1,4 @@
-"""Work on several things at once, answers in order, memory bounded."""
+"""Work shared by threads: results in order, memory bounded. For processes see `processes.py`."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def parallel_map(work: Callable[[T], R], things: Iterable[T], workers: int) -> Generator[R]:
-    """`work` of each thing, in the order of the things; what it raises is raised in its place.
+def parallel_map(work: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R]:
+    """`work` of each item, in the order of the items; an error is raised in the place of its result.
 
     Args:
         work: is called from several threads at once.
-        things: may be endless; at most two for each worker are taken ahead.
-        workers: threads; with one, everything happens in the caller's.
+        items: may be endless; at most two for each worker are taken ahead.
+        workers: threads; with one, everything runs in the caller's.
     """
     if workers == 1:
-        yield from map(work, things)
+        yield from map(work, items)
         return
     with ThreadPoolExecutor(workers, "fassd") as threads:
         waiting: deque[Future[R]] = deque()
         try:
-            for thing in things:
-                waiting.append(threads.submit(work, thing))
+            for item in items:
+                waiting.append(threads.submit(work, item))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
             while waiting:

@@ -1,4 +1,7 @@
-"""Work shared by several processes, in order, with bounded memory; Ctrl-C ends it without a word from them."""
+"""Work shared by processes: results in order, memory bounded; Ctrl-C ends it without messages from them.
+
+Apart from `parallel.py`, because importing multiprocessing costs time that prediction need not spend.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class Spread(Protocol):
 
 
 _AHEAD = 3
-"""Tasks that wait for each process, so that none idles and none piles up."""
+"""Tasks queued for each process: enough that none idles, few enough to bound memory."""
 
 
 @contextmanager
@@ -41,13 +44,13 @@ def blocked_signals(*signals: signal.Signals) -> Iterator[None]:
 
 @contextmanager
 def worker_processes(count: int) -> Iterator[Spread]:
-    """Yields what spreads work over processes; with `count` 1 it works in this one.
+    """Yields a map over processes; with `count` 1 it runs in this process.
 
-    With more, functions, items and results travel between processes, and the caller's main module must be importable
-    (`if __name__ == "__main__"`). Ctrl-C reaches this process alone, which waits for what has begun.
+    With more, functions, items and results are pickled, and the caller's main module must be importable
+    (`if __name__ == "__main__"`). Ctrl-C reaches this process alone, which waits for running tasks.
     """
     if count <= 1:
-        yield _here
+        yield lambda work, items: (work(item) for item in items)
         return
     # Spawned, not forked: a fork of a process that has threads may hang.
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_leave_interrupts)
@@ -68,10 +71,6 @@ def worker_processes(count: int) -> Iterator[Spread]:
         yield spread
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _here(work: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-    return (work(item) for item in items)
 
 
 def _leave_interrupts() -> None:
