@@ -46,8 +46,8 @@ def counted_one_by_one(
     pairs: Counter[tuple[int, int]] = Counter()
     for frame in frames:
         sample = dataset[frame]
-        answer = runtime.segment(sample.image[None], classes=among)[0]
-        pairs.update(zip(sample.labels.ravel().tolist(), answer.ravel().tolist(), strict=True))
+        prediction = runtime.segment(sample.image[None], classes=among)[0]
+        pairs.update(zip(sample.labels.ravel().tolist(), prediction.ravel().tolist(), strict=True))
     return [[pairs[true, found] for found in range(11)] for true in range(11)]
 
 

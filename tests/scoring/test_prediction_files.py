@@ -8,6 +8,7 @@ import importlib
 import io
 import json
 import math
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,11 @@ from fassd.core.errors import DataError, FileError, ImageError
 from fassd.core.labels import CITYSCAPES, CITYSCAPES_CLASSES
 from fassd.data.dataset import Dataset
 from fassd.data.open_dataset import open_dataset
+from fassd.runtimes.runtime import Runtime
 from fassd.scoring.count import Report, encode_prediction
-from fassd.scoring.prediction_files import SavedPredictions, score_predictions
+from fassd.scoring.evaluate import NetworkPredictions, evaluate, score_network
+from fassd.scoring.prediction_files import SavedPredictions, prediction_facts, score_predictions
+from fassd.scoring.tta import TestTimeAugmentation as Augmented
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -77,7 +81,7 @@ def scored(root: Path, **options: Any) -> Report:
 
 
 def official(root: Path) -> dict[str, Any]:
-    """What the owners' program writes as JSON when it looks for the predictions itself."""
+    """What the owners' program writes as JSON when it searches the predictions itself."""
     truth = sorted(str(path) for path in root.glob("gtFine/val/*/*_labelIds.png"))
     options = copy.copy(owners.args)
     options.predictionPath, options.predictionWalk = str(root / "predicted"), None
@@ -121,7 +125,7 @@ def test_threads_change_nothing_not_even_the_last_bit(city: Path) -> None:
     assert seen == [1, 2, 3, 4, 5, 6]
 
 
-def test_an_answer_that_is_no_scored_class_is_a_miss_and_nobodys_false_alarm(city: Path) -> None:
+def test_a_prediction_that_is_no_scored_class_is_a_miss_and_nobodys_false_positive(city: Path) -> None:
     for path in city.glob("predicted/*/*.png"):
         Pillow.fromarray(np.full(SIZE, 29, np.uint8)).save(path)  # caravan
     values = scored(city).as_json(None)
@@ -199,7 +203,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], type[FileError], str]] = {
     ),
     "half the size": (paint(lambda values: values[::2, ::2]), DataError, "is 36x20 but the labels .* are 72x40"),
     "a value beyond the table": (paint(with_value(34)), DataError, "holds the value 34; label ids .* 0-33"),
-    "255 for no answer": (paint(with_value(255)), DataError, "holds the value 255; .*--ids train"),
+    "255 for no class": (paint(with_value(255)), DataError, "holds the value 255; .*--ids train"),
     "colors": (
         paint(lambda values: values[..., None].repeat(3, 2)),
         DataError,
@@ -259,7 +263,7 @@ def test_predictions_for_other_data_are_class_indices_named_by_stem(
         score_predictions(folder, dataset)
 
 
-def test_saved_answers_are_what_the_owners_program_takes(city: Path) -> None:
+def test_saved_predictions_are_what_the_owners_program_takes(city: Path) -> None:
     dataset = opened(city)
     saved = SavedPredictions(city / "written", dataset, {"weights": "mine"})
     for index, sample in enumerate(dataset):
@@ -287,3 +291,45 @@ def test_a_folder_with_other_things_is_not_written_into(city: Path) -> None:
     (city / "a file").touch()
     with pytest.raises(FileError, match="a file"):
         SavedPredictions(city / "a file", opened(city), {})
+
+
+class Counting:
+    """A runtime that counts how often it is asked."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime, self.asked = runtime, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runtime, name)
+
+    def segment(self, *arguments: Any, **options: Any) -> Any:
+        self.asked += 1
+        return self._runtime.segment(*arguments, **options)
+
+
+def test_an_interrupted_evaluation_resumes_where_its_predictions_end(
+    tmp_path: Path, tiny_runtime: Runtime, tiny_weights: Path, dataset: Dataset
+) -> None:
+    facts = prediction_facts(str(tiny_weights), tiny_runtime, Augmented())
+    plain = evaluate(tiny_runtime, dataset).as_json("x")
+    for expected in (2, 0):
+        runtime: Any = Counting(tiny_runtime)
+        saved = SavedPredictions(tmp_path / "kept", dataset, facts)
+        assert score_network(NetworkPredictions(runtime, dataset, saved=saved)).as_json("x") == plain
+        assert runtime.asked == expected
+    kept = sorted((tmp_path / "kept").glob("*.png"))
+    spoilt: list[Callable[[], Any]] = [
+        kept[0].unlink,
+        lambda: kept[0].write_bytes(kept[0].read_bytes()[:99]),
+        lambda: Pillow.new("L", (5, 5)).save(kept[1]),
+        lambda: os.utime(dataset.pairs[1].image, ns=(0, 1)),
+    ]
+    for spoil in spoilt:
+        spoil()
+        runtime = Counting(tiny_runtime)
+        score_network(NetworkPredictions(runtime, dataset, saved=SavedPredictions(tmp_path / "kept", dataset, facts)))
+        assert runtime.asked == 1
+    folder = score_predictions(tmp_path / "kept", dataset)[0].as_json("x")
+    assert {key: folder[key] for key in ("iou", "confusion", "trimap")} == {
+        key: plain[key] for key in ("iou", "confusion", "trimap")
+    }
