@@ -106,8 +106,9 @@ def test_an_earlier_run_is_resumed_and_ends_like_an_uninterrupted_one(
 
 def test_an_earlier_run_may_be_told_again_how_it_was_begun(earlier: Run, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE.replace("lr = 0.02", "lr = 0.5").replace("aux_weight = 0.4", ""), encoding="utf-8")
-    # The run's own overrides, noted under their earlier keys, are applied to the recipe first.
+    without = RECIPE.replace('network = "baseline"', "").replace("lr = 0.02", "").replace("aux_weight = 0.4", "")
+    recipe.write_text(without, encoding="utf-8")
+    # Its overrides, noted under their earlier keys, apply to the recipe first. That has no network: the run's is kept.
     continued = continue_run(earlier.folder, str(recipe), {"batch_size": 2}, [], ("begin.safetensors", None))
     assert continued.recipe == earlier.recipe()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fassd.core.errors import UsageError
-from fassd.core.recipe import Recipe, differences, locate_recipe, override_recipe, read_recipe
+from fassd.core.recipe import Recipe, differences, locate_recipe, override_recipe, read_recipe, read_values
 from fassd.core.types import Event, Watch
 from fassd.training.distributed import Distributed
 from fassd.training.run import Run, RunInfo
@@ -49,7 +49,10 @@ def continue_run(
     if recipe_name is None:
         wanted = override_recipe(own, given)
     else:
-        wanted = read_recipe(locate_recipe(recipe_name), {**beginning.overrides, **given})
+        path = locate_recipe(recipe_name)
+        # A recipe without a network had it from an option, or from an earlier version of the recipe.
+        network = {} if "network" in read_values(path) else {"network": own.network}
+        wanted = read_recipe(path, {**network, **beginning.overrides, **given})
     changed = differences(own, wanted)
     if changed:
         spelled = ", ".join(f"{key} {_value(wanted, key)} instead of {_value(own, key)}" for key in changed)
