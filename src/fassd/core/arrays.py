@@ -1,4 +1,4 @@
-"""The arrays that travel between layers, named once with shape, type and range."""
+"""Array types that several layers share, with shape, dtype and range."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ Images: TypeAlias = UInt8[np.ndarray[Any, Any], "n height width 3"]
 """A batch of images of one size."""
 
 ClassMap: TypeAlias = UInt8[np.ndarray[Any, Any], "height width"]
-"""The answer for one image: a class at every pixel, 0..number of classes - 1."""
+"""The prediction for an image: a class at every pixel, 0..number of classes - 1."""
 
 ClassMaps: TypeAlias = UInt8[np.ndarray[Any, Any], "n height width"]
-"""The answer for a batch."""
+"""The predictions for a batch."""
 
 Logits: TypeAlias = Float32[np.ndarray[Any, Any], "n classes height width"]
-"""A network's coarse answer: one number for each class at every pixel of a smaller map; the largest wins."""
+"""The output of a network: a number for every class at every pixel of a smaller map; the largest wins."""
 
 Labels: TypeAlias = UInt8[np.ndarray[Any, Any], "height width"]
-"""Ground truth: a class at every pixel, or IGNORE."""
+"""Ground truth: a class, or IGNORE, at every pixel."""
 
 MaskValues: TypeAlias = UInt[np.ndarray[Any, Any], "height width"]
-"""A label file as it is stored: a value at every pixel, or a color as red * 65536 + green * 256 + blue."""
+"""A label file as stored: a number at every pixel, or a color as red * 65536 + green * 256 + blue."""
 
 Confusion: TypeAlias = Int64[np.ndarray[Any, Any], "classes classes"]
 """Pixels counted by (true class, predicted class)."""
 
 LookupTable: TypeAlias = UInt8[np.ndarray[Any, Any], "256"]
-"""The class, or IGNORE, that each 8-bit value becomes."""
+"""8-bit value -> class or IGNORE."""
 
 IGNORE = 255
-"""The label of pixels that are neither learned from nor scored, whatever value a file uses for it."""
+"""The label of pixels that are neither trained on nor scored, whatever value a file uses for them."""

@@ -1,4 +1,4 @@
-"""The weights that ship with the package, one row each. What a file says of itself is in its own header."""
+"""The table of weights that ship with the package. Details are in the header of each file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class ShippedWeights:
     """A checkpoint inside the package.
 
     Attributes:
-        name: what users type; also the file's name.
+        name: what users type; also the name of the file.
         digest: SHA-256 of the file.
-        summary: what it is good for, in a few words.
+        summary: its purpose in a few words.
     """
 
     name: str
@@ -32,7 +32,7 @@ class ShippedWeights:
 
     @property
     def int8(self) -> Path:
-        """Its form in int8: the .xml of a pair of OpenVINO files."""
+        """The .xml of its int8 version, a pair of OpenVINO files."""
         return self.path.with_name(f"{self.name}-int8.xml")
 
 
@@ -40,12 +40,12 @@ _ROWS = (
     ShippedWeights(
         "fassd-net-l2-street",
         "3a97d3145234f23ece7ac2c712af324fb4aa91c11dfa6f5192555e456823908a",
-        "anybody's street in CamVid's 11 classes; trained on CamVid and street19",
+        "any street, in CamVid's 11 classes; trained on CamVid and street19",
     ),
     ShippedWeights(
         "fassd-net-l2-camvid",
         "d8f994c90d14167d806d62e9b15e82c7234dc2e90724b580f1d14b1fdd499e25",
-        "the line that papers report; CamVid train alone, from scratch",
+        "trained on CamVid train only, as papers do; from scratch",
     ),
 )
 
@@ -63,12 +63,12 @@ def locate_weights(name_or_file: str | Path) -> Path:
 
 
 def shipped_or_file(kind: str, name_or_file: str | Path, shipped: Mapping[str, Path]) -> Path:
-    """What ships by name, or the given file, which need not be there.
+    """The shipped file of a name, or the given file, which need not exist.
 
     Args:
-        kind: what ships, for messages.
-        name_or_file: as it was typed.
-        shipped: the files that ship, by name.
+        kind: of the shipped files, for messages.
+        name_or_file: as the user typed it.
+        shipped: the shipped files by name.
 
     Raises:
         UnknownName: neither a shipped name nor the path of a file; the nearest names are offered.
@@ -77,7 +77,7 @@ def shipped_or_file(kind: str, name_or_file: str | Path, shipped: Mapping[str, P
     if text in shipped:
         return shipped[text]
     path = with_home(text)
-    # A name has neither a folder nor a suffix; anything else was meant as a file.
+    # A name has neither a folder nor a suffix; anything else means a file.
     if path.exists() or path.suffix or len(path.parts) > 1:
         return path
     raise UnknownName(kind, text, shipped)

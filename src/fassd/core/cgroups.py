@@ -1,7 +1,7 @@
-"""What a container or a service may use of a machine: Linux's control groups, version 1 and version 2.
+"""Memory and CPU limits of containers and services: Linux control groups, versions 1 and 2.
 
-A group's limits hold for the groups inside it, so that the tightest on the way up counts. Inside most containers the
-own group looks like the root; what a process is told of its place then names folders that are not there.
+The limits of a group also hold for the groups inside it, so the tightest on the path to the root counts. Inside most
+containers the process's group looks like the root, and the path that the process is told does not exist.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 
 PROC, SYS = Path("/proc"), Path("/sys")
 
-# The files that tell limit and use, and the lines of memory.stat that name what is given back when it is needed:
-# contents of files, kept in case they are read again. Version 2, then version 1.
+# The files with the limit and the usage, and the lines of memory.stat that count reclaimable memory, the file cache:
+# version 2, then version 1.
 _MEMORY_FILES = (
     ("memory.max", "memory.current", ("active_file", "inactive_file")),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_active_file", "total_inactive_file")),
@@ -23,25 +23,25 @@ _MEMORY_FILES = (
 
 @dataclass(frozen=True)
 class MemoryLimit:
-    """A group's memory in bytes: how much it gets, and how much of that it cannot give back."""
+    """A group's memory in bytes: its limit, and the part in use that cannot be reclaimed."""
 
     limit: int
     held: int
 
 
 def memory_limits() -> list[MemoryLimit]:
-    """Of this process's group and of those around it; empty where there are none, or none that are told."""
+    """The limits of this process's group and of the groups around it; empty if none are known."""
     return [found for group in _groups("memory") for found in _limits_in(group)]
 
 
 def core_limit() -> float | None:
-    """How many cores' time this process's group gets; None where nothing limits it."""
+    """The CPU time of this process's group, in cores; None if it is not limited."""
     shares = [share for group in _groups("cpu") for share in _shares_in(group)]
     return min(shares, default=None)
 
 
 def system_text(path: Path) -> str:
-    """A file of the system, empty where there is none."""
+    """The content of a system file; empty if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -49,7 +49,7 @@ def system_text(path: Path) -> str:
 
 
 def _groups(controller: str) -> Iterator[Path]:
-    """The folders that would tell of this process's group and of all around it, the innermost first."""
+    """The folders of this process's group and of the groups around it, innermost first; they may not exist."""
     for line in (system_text(PROC / "self/cgroup") or "0::/").splitlines():
         _, controllers, place = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
@@ -79,6 +79,6 @@ def _shares_in(group: Path) -> Iterator[float]:
 
 
 def _number(path: Path) -> int | None:
-    """The number in a file; None where there is no file, or it says "max" or -1: unlimited."""
+    """The number in a file; None if the file is missing or says "max" or -1, unlimited."""
     text = system_text(path).strip()
     return int(text) if text.isdigit() else None

@@ -1,6 +1,6 @@
 """A checkpoint: weights and the header that explains them, in one safetensors file. No PyTorch, no code inside.
 
-The file states the digest of all that it holds, so that nobody gets answers from damaged weights.
+The file contains a digest of its content, so that damaged weights are refused.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from fassd.core.renamed import HEADER_KEYS, recipe_with_new_keys, with_new_keys
 
 METADATA_KEY = "fassd"
 STATE_KEY = "fassd-training-state"
-"""Where a training state, which is no checkpoint, says how far its run is."""
+"""Metadata key of training states, which are not checkpoints: the progress of the run."""
 _DIGEST_KEY = "sha256"
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 class Normalization(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How 8-bit pixels become a network's input: (value / 255 - mean) / std, channel by channel.
+    """The normalization of 8-bit pixels: (value / 255 - mean) / std, channel by channel.
 
     Attributes:
         channel_order: order of the network's input planes; mean and std follow it.
@@ -48,9 +48,7 @@ BGR_NORMALIZATION = Normalization("bgr", RGB_NORMALIZATION.mean[::-1], RGB_NORMA
 
 
 class Score(msgspec.Struct, frozen=True):
-    """One measured result: what was scored on which data, as fractions 0..1, the command that repeats it, and how the
-    mean IoU is meant.
-    """
+    """A measured score as fractions 0..1: on which data, the command that repeats it, and its conventions."""
 
     data: str
     split: str
@@ -63,21 +61,21 @@ class Score(msgspec.Struct, frozen=True):
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a checkpoint says of itself, stored as JSON under the metadata key `fassd`, beside the file's digest.
+    """The metadata of a checkpoint, JSON under the key `fassd`, together with the digest of the file.
 
     Attributes:
-        content: a whole network, or the encoder alone (for `--encoder-weights`).
+        content: a network, or only its encoder (for `--encoder-weights`).
         network: name of the row.
         alpha: the DAPF's divisor.
         label_space: classes in the order of the outputs; None in an encoder-only file.
         normalization: of its input.
-        input_side: longer image side, pixels, to which prediction shrinks larger pictures; None leaves them alone.
-        recipe: the values it was trained with; None where unknown.
-        data: the data sets it was trained on, each with its counts.
-        scores: results measured with exactly these weights.
-        terms: what the data's owners allow to be done with the weights.
-        origin: where the weights come from, in a sentence.
-        version: of fassd, that wrote the file.
+        input_side: prediction shrinks images with a longer side to this many pixels; None: no limit.
+        recipe: the values it was trained with; None if unknown.
+        data: the data sets it was trained on, with their counts.
+        scores: measured with exactly these weights.
+        terms: what the owners of the data allow for the weights.
+        origin: of the weights, in a sentence.
+        version: of the fassd that wrote the file.
     """
 
     content: Literal["network", "encoder"] = "network"
@@ -98,7 +96,7 @@ def header_from(values: Any) -> Header:
     """A header from its JSON values, as this or an earlier version wrote them.
 
     Raises:
-        msgspec.ValidationError: they are no header.
+        msgspec.ValidationError: they are not a header.
     """
     renamed = with_new_keys(values, HEADER_KEYS)
     if isinstance(renamed, dict) and isinstance(renamed.get("recipe"), dict):
@@ -115,27 +113,27 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint whole or not at all, with its digest.
+    """Writes a checkpoint with its digest, atomically.
 
     Raises:
         FileError: the folder cannot be written.
     """
-    # The digest comes first, so that no other text can be taken for its place.
-    said = {_DIGEST_KEY: NO_DIGEST} | msgspec.to_builtins(checkpoint.header)
-    metadata = {METADATA_KEY: msgspec.json.encode(said).decode()}
+    # The digest comes first, so that no other text can be mistaken for its placeholder.
+    values = {_DIGEST_KEY: NO_DIGEST} | msgspec.to_builtins(checkpoint.header)
+    metadata = {METADATA_KEY: msgspec.json.encode(values).decode()}
     contiguous = {name: np.ascontiguousarray(array) for name, array in checkpoint.arrays.items()}
     with written_whole(path) as temporary:
-        # safetensors' own file writing ignores the user's file mode.
+        # safetensors' own writer ignores the user's file mode.
         temporary.write_bytes(with_digest(save(contiguous, metadata)))
 
 
 def read_header(path: Path) -> Header:
-    """The header alone; see `read_checkpoint`."""
+    """Only the header; see `read_checkpoint`."""
     return _decode_header(path, _checked(path, _open_safetensors(path)))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Header and weights. Files that state no digest, as the first versions of fassd wrote them, are taken as they are.
+    """Header and weights. Files without a digest, from the first versions of fassd, are read unchecked.
 
     Raises:
         CheckpointError: missing, damaged, or not written by fassd.
@@ -145,12 +143,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         return Checkpoint(header, {name: opened.get_tensor(name) for name in opened.keys()})
     except (SafetensorError, AttributeError, TypeError, ValueError) as error:
-        # AttributeError: a type such as bfloat16 or float8, which numpy lacks.
+        # AttributeError: a dtype that NumPy lacks, such as bfloat16 or float8.
         raise CheckpointError(path, f"its weights cannot be read ({error}); get the file again") from None
 
 
 def read_digest(path: Path) -> str | None:
-    """The digest that a sound checkpoint states, 64 hexadecimal digits; None where it states none.
+    """The digest of an intact checkpoint, 64 hexadecimal digits; None if it has none.
 
     Raises:
         CheckpointError: missing, damaged, or not written by fassd.
@@ -160,7 +158,7 @@ def read_digest(path: Path) -> str | None:
 
 
 def is_training_state(path: Path) -> bool:
-    """Whether a safetensors file is what a run goes on from.
+    """Whether a safetensors file is a training state.
 
     Raises:
         CheckpointError: missing, damaged or of another format.
@@ -182,7 +180,7 @@ def _open_safetensors(path: Path) -> Any:
 
 
 def _checked(path: Path, opened: Any) -> dict[str, Any]:
-    """What the file says of itself, its digest included and found to be right."""
+    """The values of a checkpoint's header, its digest included and verified."""
     metadata = opened.metadata() or {}
     if STATE_KEY in metadata:
         raise CheckpointError(path, "is a training state, for 'fassd train --resume'; name best.safetensors of its run")

@@ -1,32 +1,32 @@
-"""Files that state their own digest, so that any damage to them is noticed."""
+"""Files that contain their own digest, so that damage is detected."""
 
 from __future__ import annotations
 
 import hashlib
 
 NO_DIGEST = "0" * 64
-"""Stands where the digest will, in content that has none yet."""
+"""Placeholder for the digest in content that has none yet."""
 
 
 def with_digest(content: bytes, *others: bytes) -> bytes:
-    """The content of a file with its digest in place of `NO_DIGEST`, which it must hold.
+    """The content of a file with its digest in place of `NO_DIGEST`, which it must contain.
 
     Args:
-        content: of the file that states the digest.
-        others: files that belong to it.
+        content: of the file that contains the digest.
+        others: contents of files that belong to it.
     """
     before, empty, after = content.partition(NO_DIGEST.encode())
-    assert empty, "somewhere for the digest to stand"
+    assert empty, "no place for the digest"
     return before + _digest((before, after, *others)).encode() + after
 
 
 def has_digest(content: bytes, stated: str, *others: bytes) -> bool:
-    """Whether the digest that a file states is that of its content, its own 64 digits left out."""
-    place = content.find(stated.encode())
-    if place < 0 or len(stated) != len(NO_DIGEST):
+    """Whether the digest in a file is that of its content without the 64 digits of the digest."""
+    start = content.find(stated.encode())
+    if start < 0 or len(stated) != len(NO_DIGEST):
         return False
-    view = memoryview(content)  # large, and not to be copied
-    return _digest((view[:place], view[place + len(stated) :], *others)) == stated
+    view = memoryview(content)  # large, so not copied
+    return _digest((view[:start], view[start + len(stated) :], *others)) == stated
 
 
 def _digest(parts: tuple[bytes | memoryview, ...]) -> str:

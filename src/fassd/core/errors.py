@@ -1,14 +1,14 @@
 """Every error that a user can cause, as one family.
 
 FassdError                     one sentence: what was found, what was expected, what to do; exit code 2
-├── UsageError                 an option, a name or an argument that cannot be
+├── UsageError                 an invalid option, name or argument
 │   └── UnknownName            a name that is in no table; offers the nearest ones
 ├── FileError                  a file or folder that cannot be used as asked; names it
-│   ├── ImageError           not a picture, damaged, too large or too small
+│   ├── ImageError             not an image, damaged, too large or too small
 │   ├── CheckpointError        not a checkpoint, damaged, or made for another network
 │   └── DataError              a data set whose files contradict its description
 │       └── MissingSplit       a split that a data set does not have
-└── MissingExtra               a package that only one extra of this project installs
+└── MissingExtra               a package that is installed only by an extra of this project
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any
 
 
 class FassdError(Exception):
-    """A user's mistake or a damaged input, said in one sentence."""
+    """A user's mistake or a damaged input, explained in one sentence."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Lets an error leave a worker process: the family's constructors take other arguments than `args`."""
+        """Makes errors picklable, to leave worker processes: the constructors take other arguments than `args`."""
         return _rebuilt, (type(self), self.args, self.__dict__)
 
 
@@ -35,16 +35,16 @@ def _rebuilt(kind: type[FassdError], arguments: tuple[Any, ...], facts: dict[str
 
 
 class UsageError(FassdError, ValueError):
-    """An option, a name or an argument that cannot be."""
+    """An invalid option, name or argument."""
 
 
 class UnknownName(UsageError):
     """A name that is in no table; the message offers the nearest ones.
 
     Args:
-        kind: what the name should have named, for example "network".
-        name: what was given.
-        known: every name that would have been right.
+        kind: what was to be named, for example "network".
+        name: as given.
+        known: all valid names.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
@@ -58,8 +58,8 @@ class FileError(FassdError):
     """A file or folder that cannot be used as asked.
 
     Args:
-        path: the file, which opens the sentence.
-        problem: what was found and what was expected instead.
+        path: the file; the message begins with it.
+        problem: what was found and what was expected.
     """
 
     def __init__(self, path: str | Path, problem: str) -> None:
@@ -69,7 +69,7 @@ class FileError(FassdError):
 
 
 class ImageError(FileError):
-    """A file that is not a picture, is damaged, or is too large or too small."""
+    """A file that is not an image, is damaged, or is too large or too small."""
 
 
 class CheckpointError(FileError):
@@ -85,12 +85,12 @@ class MissingSplit(DataError):
 
 
 class MissingExtra(FassdError, ImportError):
-    """A package that only one extra of this project installs.
+    """A missing package that an extra of this project installs.
 
     Args:
         package: the module that could not be imported.
-        extra: the extra of this project that brings it.
-        purpose: what needs it, as the subject of the sentence.
+        extra: the extra of this project that installs it.
+        purpose: what needs it; the subject of the message.
     """
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:

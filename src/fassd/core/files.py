@@ -1,4 +1,4 @@
-"""Files: writing them whole or not at all, and finding those that lie at home."""
+"""Atomic writing of files, and paths in the home folder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from fassd.core.errors import FileError
 
 
 def with_home(path: str | Path) -> Path:
-    """A path with the "~" or "~name" that it begins with spelled out; as it was given where they have no home."""
+    """A path with a leading "~" or "~name" expanded; unchanged if there is no such home folder."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 (`Path.expanduser` raises where there is no home)
 
 
 def user_cache_folder() -> Path | None:
-    """$XDG_CACHE_HOME/fassd, else ~/.cache/fassd; None for those who have no home.
+    """$XDG_CACHE_HOME/fassd, else ~/.cache/fassd; None if there is no home folder.
 
-    They have no cache: in a folder that all can write, others could leave files for us.
+    There is no other choice: in a folder that all users can write, others could leave files for us.
     """
     if base := os.environ.get("XDG_CACHE_HOME"):
         return Path(base) / "fassd"
@@ -28,20 +28,20 @@ def user_cache_folder() -> Path | None:
 
 
 def cannot_be_written(path: Path, reason: str) -> FileError:
-    """What to say of a file that was to be written."""
+    """The error of a file that cannot be written."""
     return FileError(path, f"cannot be written ({reason}); choose another folder or make room")
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`, and renames it to `path` once the block has succeeded.
+    """Yields a temporary path beside `path`, and renames it to `path` once the block has succeeded.
 
-    The data is flushed to the disk before the rename, so that a crash leaves either the old file or the new one.
+    The data is flushed to disk before the rename, so a crash leaves either the old file or the new one, intact.
 
     Raises:
         FileError: the folder cannot be made or written.
     """
-    # Named before it exists, so that Ctrl-C at any moment finds something to remove.
+    # Named before it exists, so that it can be removed after Ctrl-C at any moment.
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,13 +53,13 @@ def written_whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise cannot_be_written(path, error.strerror or str(error)) from None
     finally:
-        # Where the folder that was asked for is a file, nothing was made in it.
+        # If the parent is a file, nothing was created in it.
         with suppress(NotADirectoryError):
             temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: Path) -> None:
-    """Refuses, before hours are spent, a file that could not be written afterwards; leaves nothing behind.
+    """Checks that a file could be written, before hours of work are lost; leaves nothing behind.
 
     Raises:
         FileError: the folder cannot be made or written.

@@ -1,4 +1,4 @@
-"""Label spaces: the classes a network answers with, their colors, and the tables that lead into them."""
+"""Label spaces: the classes that a network predicts, their colors, and tables between label spaces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fassd.core.errors import UnknownName, UsageError
 
 @dataclass(frozen=True)
 class LabelClass:
-    """One class: its name, its color (red, green, blue) and its id in the original label files."""
+    """A class: its name, its color (red, green, blue) and its id in the original label files."""
 
     name: str
     color: tuple[int, int, int]
@@ -22,15 +22,15 @@ class LabelClass:
 
 @dataclass(frozen=True)
 class CityscapesClass:
-    """One of the 35 classes that Cityscapes' annotators drew; `CITYSCAPES` keeps the 19 that are learned and scored.
+    """One of the 35 classes that Cityscapes annotates; the 19 in `CITYSCAPES` are trained and scored.
 
     Attributes:
-        name: as the owners write it.
-        label_id: its value in labelIds files, and a thousandth of its values in instanceIds files; -1: never written.
-        train_id: its place in `CITYSCAPES`; 255, or -1 of the class that is never written, where it has none.
-        category: the coarser class that it belongs to, one of 8.
-        has_instances: single objects are told apart.
-        ignored: pixels of this true class are not scored.
+        name: as in Cityscapes.
+        label_id: its value in labelIds files; instanceIds files hold 1000 times that plus a number. -1: never written.
+        train_id: its index in `CITYSCAPES`; 255 if it has none, or -1 if it is never written.
+        category: the coarser class it belongs to, one of 8.
+        has_instances: whether single objects are annotated.
+        ignored: whether pixels of this class are excluded from scores.
         color: red, green, blue; several classes may share one.
     """
 
@@ -45,7 +45,7 @@ class CityscapesClass:
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """The classes in the order of a network's outputs: class i is train id i."""
+    """Classes in the order of a network's outputs: class i has the train id i."""
 
     name: str
     classes: tuple[LabelClass, ...]
@@ -76,19 +76,19 @@ class LabelSpace:
         return self.names.index(name)
 
     def color_table(self) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-        """(256, 3) uint8: the color of each value; black beyond the classes, so also for IGNORE."""
+        """(256, 3) uint8: the color of every train id; black for other values, IGNORE among them."""
         table = np.zeros((256, 3), np.uint8)
         table[: len(self)] = [label.color for label in self.classes]
         return table
 
     def identity_table(self) -> LookupTable:
-        """The table for files that hold train ids already."""
+        """The table of files that hold train ids."""
         table = np.full(256, IGNORE, np.uint8)
         table[: len(self)] = np.arange(len(self))
         return table
 
     def label_id_table(self) -> LookupTable:
-        """The table for files that hold the original (raw) ids."""
+        """The table of files that hold label ids."""
         table = np.full(256, IGNORE, np.uint8)
         for train_id, label in enumerate(self.classes):
             table[label.label_id] = train_id
@@ -98,8 +98,8 @@ class LabelSpace:
         """The table from this space's train ids to another's.
 
         Args:
-            other: the space to arrive in.
-            names: for every class of this space a class of the other, or "ignore".
+            other: the target.
+            names: every class of this space -> a class of the other, or "ignore".
 
         Raises:
             UsageError: a class is missing or unknown on either side.
@@ -169,7 +169,7 @@ CITYSCAPES = LabelSpace(
     ),
 )
 
-# CamVid (Brostow et al., 2009) in the grouping into 11 classes that the SegNet authors made and papers report.
+# CamVid (Brostow et al., 2009), grouped into 11 classes by the SegNet authors, as papers report it.
 CAMVID = _space(
     "camvid",
     [
@@ -187,8 +187,8 @@ CAMVID = _space(
     ],
 )
 
-# The 32 classes that CamVid's annotators drew, by the color that stands for each in their files, and the class of
-# `CAMVID` that the literature merges it into. What the literature gives no home is ignored.
+# The 32 annotated classes of CamVid, their colors in label files, and the class of `CAMVID` that the literature merges
+# them into, or "ignore".
 CAMVID_RAW: tuple[tuple[str, tuple[int, int, int], str], ...] = (
     ("Animal", (64, 128, 64), "ignore"),
     ("Archway", (192, 0, 128), "Building"),
@@ -224,7 +224,7 @@ CAMVID_RAW: tuple[tuple[str, tuple[int, int, int], str], ...] = (
     ("Wall", (64, 192, 0), "Building"),
 )
 
-# What each class of Cityscapes is called in CamVid; motorcycles have no class there.
+# The CamVid class of every Cityscapes class; motorcycles have none.
 CITYSCAPES_TO_CAMVID = {
     "road": "Road",
     "sidewalk": "Pavement",

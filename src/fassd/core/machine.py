@@ -1,7 +1,7 @@
-"""The machine that figures were measured on, and what else it did meanwhile.
+"""Describes the machine that measurements run on, and what disturbed them.
 
-Linux tells all of it under /proc and /sys. Elsewhere each figure is asked for in the system's own way, and is None
-where that knows nothing: a description is never a reason to fail.
+Linux has all values under /proc and /sys. Other systems are queried in their own way, and a value is None where it is
+unknown: describing the machine never fails.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ import msgspec
 from fassd.core.cgroups import PROC, SYS, core_limit, memory_limits, system_text
 
 PACKAGES = ("fassd", "numpy", "openvino", "numba", "torch", "onnxruntime", "nncf")
-"""Those whose version changes how fast a network answers."""
+"""The packages whose versions affect the speed of a network."""
 
-# Instruction sets that decide it too, as Linux spells them: x86 first, then Arm.
+# Instruction sets that affect it, in Linux's spelling: x86, then Arm.
 INSTRUCTIONS = (
     *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8", "amx_fp16"),
     *("asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve", "sve2"),
 )
 
-# What macOS and Windows call some of the above.
+# The names of some of them on macOS and Windows.
 _SYSCTL = {
     **{"hw.optional.avx2_0": "avx2", "hw.optional.avx512f": "avx512f", "hw.optional.neon": "asimd"},
     **{"hw.optional.arm.FEAT_FP16": "asimdhp", "hw.optional.arm.FEAT_DotProd": "asimddp"},
@@ -40,18 +40,18 @@ _WINDOWS_FEATURES = {40: "avx2", 41: "avx512f", 19: "asimd", 43: "asimddp"}
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What decides how fast a network answers here.
+    """What affects the speed of a network on this machine.
 
     Attributes:
-        processor: its maker's name for it.
-        cores: how many this process may use, by affinity and container.
-        threads_per_core: 2 where two of these share one core; None where unknown.
-        instructions: those of INSTRUCTIONS that it has.
-        memory_gib: of the machine, or of the container if that gets less; None where unknown.
+        processor: name given by its maker.
+        cores: the number this process may use, by affinity and container.
+        threads_per_core: 2 if two of these share a physical core; None if unknown.
+        instructions: those of INSTRUCTIONS that it supports.
+        memory_gib: of the machine, or of the container if that has less; None if unknown.
         system: operating system and architecture.
         python: version.
-        packages: versions of those of PACKAGES that are installed.
-        accelerator: the GPU that was used; None on a CPU.
+        packages: versions of the installed ones of PACKAGES.
+        accelerator: the GPU in use; None on a CPU.
     """
 
     processor: str
@@ -69,7 +69,7 @@ def describe_machine(accelerator: str | None = None) -> Machine:
     """This machine.
 
     Args:
-        accelerator: the name of the GPU that is used, if one is.
+        accelerator: the name of the GPU in use, if any.
     """
     memory = memory_bytes()
     return Machine(
@@ -86,13 +86,13 @@ def describe_machine(accelerator: str | None = None) -> Machine:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: by affinity, and by the share that a container gets."""
+    """The cores that this process may use, by affinity and by the limit of the container."""
     allowed, limit = len(_allowed_cores()), core_limit()
     return allowed if limit is None else max(1, min(allowed, int(limit)))
 
 
 def memory_bytes() -> int | None:
-    """Memory of the machine, or of the container if that gets less; None where unknown."""
+    """Memory of the machine, or of the container if that has less; None if unknown."""
     if sys.platform == "win32":
         return _windows_memory()
     try:
@@ -103,17 +103,17 @@ def memory_bytes() -> int | None:
 
 
 def free_memory() -> int | None:
-    """Bytes that can be had without taking them from others, in the container if that gets less; None where unknown."""
+    """Available memory in bytes, of the container if that has less; None if unknown."""
     available = re.search(r"^MemAvailable:\s+(\d+) kB", system_text(PROC / "meminfo"), re.MULTILINE)
     free = [max(0, one.limit - one.held) for one in memory_limits()]
     return min([int(available[1]) * 1024, *free]) if available else None
 
 
 def peak_memory_bytes() -> int | None:
-    """The most physical memory that this process held at any moment so far; None where unknown."""
+    """The peak of this process's physical memory so far; None if unknown."""
     if sys.platform == "win32":
         return _windows_peak()
-    # Linux hands the parent's peak in getrusage down to a new program; VmHWM is this program's own.
+    # On Linux getrusage inherits the parent's peak; VmHWM is that of this program.
     own = re.search(r"VmHWM:\s+(\d+) kB", system_text(PROC / "self/status"))
     if own:
         return int(own[1]) * 1024
@@ -125,15 +125,15 @@ def peak_memory_bytes() -> int | None:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the machine had done up to a moment; None where the system does not tell.
+    """Counters of the machine at a point in time; None where unknown.
 
     Attributes:
-        at: the moment, seconds of a clock.
-        own: processor seconds of this process.
-        busy: processor seconds of all programs, on the cores that this process may use.
-        stolen: processor seconds that the host of a virtual machine gave to others.
+        at: seconds of a monotonic clock.
+        own: CPU seconds of this process.
+        busy: CPU seconds of all programs, on the cores that this process may use.
+        stolen: CPU seconds that the host of a virtual machine gave to others.
         throttled: how often a core was slowed because of heat.
-        megahertz: clock rate of the cores, on average.
+        megahertz: mean clock rate of the cores.
     """
 
     at: float
@@ -145,11 +145,11 @@ class Reading:
 
 
 def read_machine() -> Reading:
-    """What the machine has done up to now."""
+    """The counters now."""
     own = os.times()
     ticks = _core_ticks(system_text(PROC / "stat"), _allowed_cores())
     second = os.sysconf("SC_CLK_TCK") if ticks else 1
-    # user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in user already.
+    # user, nice, system, idle, iowait, irq, softirq, steal; later columns are included in user.
     busy = sum(sum(core[:3]) + sum(core[5:7]) for core in ticks) / second if ticks else None
     stolen = sum(core[7] for core in ticks) / second if ticks else None
     counters = SYS.glob("devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count")
@@ -166,7 +166,7 @@ def read_machine() -> Reading:
 
 
 def load_before(cores: int) -> str | None:
-    """A sentence if the machine was busy in the last minute; None if it was idle or does not tell."""
+    """A sentence if the machine was busy during the last minute; None if it was idle or that is unknown."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load <= 0.25 * cores:
         return None
@@ -174,11 +174,11 @@ def load_before(cores: int) -> str | None:
 
 
 def disturbances(before: Reading, after: Reading, cores: int) -> list[str]:
-    """Sentences on whatever disturbed a measurement, empty if nothing did.
+    """Sentences about what disturbed a measurement; empty if nothing did.
 
     Args:
-        before, after: readings while the measured program was working.
-        cores: how many it might use.
+        before, after: readings at the start and the end of the measurement.
+        cores: the number that the program could use.
     """
     elapsed = max(after.at - before.at, 1e-3)
     found = []
@@ -251,7 +251,7 @@ def _packages() -> dict[str, str]:
 
 
 def _sysctl(key: str) -> str:
-    """What macOS answers; the bare value for a key, lines of "key: value" for the head of several."""
+    """The output of macOS's sysctl: the value of a key, or lines of "key: value" below a prefix."""
     options = [] if key == "hw.optional" else ["-n"]
     try:
         return subprocess.run(["/usr/sbin/sysctl", *options, key], capture_output=True, text=True, check=False).stdout

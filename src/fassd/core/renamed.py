@@ -57,7 +57,7 @@ DESCRIPTION_KEYS = {
 
 
 def with_new_keys(value: Any, names: Mapping[str, str]) -> Any:
-    """JSON or TOML values with keys replaced at every depth; anything else stays as it is."""
+    """JSON or TOML values with keys replaced at every depth; other values are unchanged."""
     if isinstance(value, dict):
         return {names.get(key, key): with_new_keys(one, names) for key, one in value.items()}
     if isinstance(value, list):
