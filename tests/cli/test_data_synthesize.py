@@ -20,7 +20,7 @@ def test_writes_images_and_says_what_is_in_them(tmp_path: Path, capsys: pytest.C
     assert "road" in printed
 
     assert run(arguments) == 0
-    assert "1 image of 64x128, split val; already there: 1" in capsys.readouterr().out
+    assert "1 image of 64x128, split val; already rendered: 1" in capsys.readouterr().out
 
     assert run([*arguments, "--seed", "4"]) == 2
     message = capsys.readouterr().err

@@ -26,16 +26,16 @@ def test_images_of_a_split_without_masks_are_not_called_lacking(lay: Callable[..
     pairs = pairs_of("{split}/images/{n}.jpg", "{split}/labels/{n}.png", ("train",))
     draft = draft_description(lay(pairs | {f"test/images/t{number}.jpg": "" for number in range(4)}))
     assert [doubt for doubt in draft.unsure if "images" in doubt] == [
-        "4 images of splits without any mask were left out"
+        "4 images of splits without any mask were omitted"
     ]
 
 
 def test_only_what_is_named_like_cityscapes_is_called_so(lay: Callable[..., Path]) -> None:
     image, mask = "leftImg8bit/{split}/a/{n}_leftImg8bit.png", "gtFine/{split}/a/{n}_gtFine_labelIds.png"
     other = draft_description(lay(pairs_of(image, mask.replace("labelIds", "labelLevel3Ids"))))
-    assert not any("looks like the layout of Cityscapes" in doubt for doubt in other.unsure)
+    assert not any("looks like Cityscapes" in doubt for doubt in other.unsure)
     theirs = draft_description(lay(pairs_of(image, mask)))
-    assert any("looks like the layout of Cityscapes" in doubt for doubt in theirs.unsure)
+    assert any("looks like Cityscapes" in doubt for doubt in theirs.unsure)
 
 
 def test_class_masks_come_before_instance_masks(lay: Callable[..., Path], blocks: Blocks) -> None:
@@ -85,13 +85,13 @@ def unusable(root: Path, case: str, photo: Pillow.Image) -> None:
     ("case", "message"),
     [
         ("nothing", "there is no such folder"),
-        ("no pictures", "holds no pictures"),
+        ("no pictures", "holds no images"),
         ("no masks", "no masks were found"),
-        ("GIF masks", r"no masks were found; a_mask\.gif is no picture that can be read as a mask: save it .* as PNG"),
+        ("GIF masks", r"no masks were found; a_mask\.gif cannot be read as a mask: save such files as PNG"),
         ("outlines", r"no masks were found; a\.json may hold outlines: export them as masks"),
         ("no images", "no images were found"),
-        ("JPEG masks", "masks/a.jpg: stands where a mask was expected"),
-        ("strangers", "no rule leads from one to the other"),
+        ("JPEG masks", "masks/a.jpg: is where a mask was expected"),
+        ("strangers", "no rule relates their names"),
     ],
 )
 def test_a_folder_without_pairs_is_refused(

@@ -229,4 +229,4 @@ def test_a_street_in_cityscapes_numbers_is_known_and_unsure(
     written = tomllib.loads(draft.text)
     assert written["label_space"] == "cityscapes"
     assert len(written.get("mask_values", {})) == codes
-    assert any("look at a contact sheet" in doubt for doubt in draft.unsure)
+    assert any("verify with a contact sheet" in doubt for doubt in draft.unsure)

@@ -20,6 +20,7 @@ from fassd.drafts.tables import class_tables
         ("classes.csv", "Name;Id\nroad;3", [("road", 3, None)]),
         ("meta.json", '{"classes": [{"title": "road", "color": "#010203"}]}', [("road", None, (1, 2, 3))]),
         ("config.json", '{"labels": [{"name": "a--b", "color": [1, 2, 3]}]}', [("a--b", None, (1, 2, 3))]),
+        ("british_labels.json", '[{"name": "road", "colour": [1, 2, 3], "grey": 4}]', [("road", 4, (1, 2, 3))]),
         ("label2id.json", '{"road": 0, "wall": 1}', [("road", 0, None), ("wall", 1, None)]),
         ("classes.json", '["road", "wall"]', [("road", 0, None), ("wall", 1, None)]),
         ("classes.json", "[" * 100_000, []),

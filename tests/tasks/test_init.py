@@ -33,7 +33,7 @@ def test_nothing_is_replaced_and_nothing_left_half_done(tmp_path: Path, make_pai
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
     before = everything(tmp_path)
-    with pytest.raises(FileError, match=f"{path.name}: exists already"):
+    with pytest.raises(FileError, match=f"{path.name}: already exists"):
         init(tmp_path)
     assert everything(tmp_path) == before
     init(tmp_path, force=True)

@@ -1,4 +1,4 @@
-"""`fassd data`: everything about data sets."""
+"""`fassd data`: checks, draws, describes and renders data sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fassd.core.errors import UsageError
 
 @click.group("data")
 def data_command() -> None:
-    """Make and look after labeled images."""
+    """Check, draw, describe and render labeled images."""
 
 
 data_command.add_command(check_command)
@@ -23,16 +23,16 @@ data_command.add_command(check_command)
 
 @data_command.command("synthesize", short_help="Render street scenes with perfect labels.")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--images", type=int, default=50, show_default=True, help="How many.")
-@click.option("--size", default="512x1024", show_default=True, metavar="HxW", help="Height x width, pixels.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Image i depends on seed, size and i alone.")
-@click.option("--split", default="train", show_default=True, help="Folder for the images, as train, val, test.")
+@click.option("--images", type=int, default=50, show_default=True, help="Number of images.")
+@click.option("--size", default="512x1024", show_default=True, metavar="HxW", help="Height x width in pixels.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Image i depends only on seed, size and i.")
+@click.option("--split", default="train", show_default=True, help="Folder of the images: train, val or test.")
 def synthesize_command(out: Path, images: int, size: str, seed: int, split: str) -> None:
     """Render street scenes with perfect labels into OUT, in the layout of Cityscapes.
 
     OUT/leftImg8bit/SPLIT/rendered holds the images, OUT/gtFine/SPLIT/rendered their labels: label ids, train ids,
-    instance ids, colors. OUT must be new, empty, or hold other splits of rendered streets. Where a run was
-    interrupted, the same command goes on with what is missing.
+    instance ids, colors. OUT must be new, empty, or hold other splits of rendered streets. After an interruption,
+    the same command renders the missing images.
     """
     from fassd.synthesis.write import Streets
     from fassd.tasks.synthesize import synthesize
@@ -40,27 +40,27 @@ def synthesize_command(out: Path, images: int, size: str, seed: int, split: str)
     streets = Streets(images, _parse_size(size), seed, split)
     with progress_bars({"written": "streets"}) as advance:
         made = synthesize(out, streets, advance)
-    kept = f"; already there: {made.kept}" if made.kept else ""
+    kept = f"; already rendered: {made.kept}" if made.kept else ""
     click.echo(f"{out}: {images} image{'s' * (images != 1)} of {size.lower()}, split {split}{kept}")
     click.echo("  ".join(f"{name} {share:.1%}" for name, share in made.shares.items()))
 
 
 @data_command.command("show", short_help="Draw a contact sheet of a data set.")
 @click.argument("data", metavar="KIND:PATH")
-@click.option("--split", help="Which part; the first there is by default.")
-@click.option("--images", type=int, default=8, show_default=True, help="How many frames.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Which frames; one seed shows the same again.")
+@click.option("--split", help="Split to draw.  [default: the first]")
+@click.option("--images", type=int, default=8, show_default=True, help="Number of frames.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the choice of frames.")
 @click.option(
     "--out",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="PNG or JPEG, overwritten.  [default: NAME_SPLIT.png in this folder]",
+    help="PNG or JPEG, overwritten.  [default: NAME_SPLIT.png]",
 )
 def show_command(data: str, split: str | None, images: int, seed: int, out: Path | None) -> int:
-    """Draw a contact sheet: image, mask in color and overlay of some frames, over a legend.
+    """Draw a contact sheet: image, mask in color and overlay of some frames, with a legend.
 
-    Ignored pixels are hatched in gray, values that mean nothing in magenta. Damaged frames are shown as far as they can
-    be read; then the exit code is 1.
+    Ignored pixels are hatched in gray, unknown values in magenta. Damaged frames are drawn as far as they can be read;
+    then the exit code is 1.
     """
     from fassd.tasks.show import show
 
@@ -74,7 +74,7 @@ def show_command(data: str, split: str | None, images: int, seed: int, out: Path
 
 @data_command.command("init", short_help="Draft the description of a folder of images and masks.")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--force", is_flag=True, help="Replace a description that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing description.")
 def init_command(path: Path, force: bool) -> None:
     """Draft PATH/dataset.toml from the images and masks in PATH, and say what is unsure about it.
 

@@ -1,11 +1,11 @@
-"""What lies in an unknown folder: pictures grouped by place and name, and whether a group is of photos or of masks."""
+"""Groups the image files of an unknown folder by place and name, and tells photos from masks."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -14,10 +14,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from fassd.core.errors import FassdError
+from fassd.core.numbers import evenly_spaced
 from fassd.media.formats import SUFFIXES, opened
 
 Folder: TypeAlias = tuple[str, ...]
-"""The parts of a path below the root; SPLIT stands where a split is named."""
+"""The parts of a path below the root, with SPLIT in place of the name of a split."""
 
 SPLIT = "{split}"
 USUAL_SPLITS = {
@@ -29,7 +30,7 @@ USUAL_SPLITS = {
     "testing": "test",
     "test": "test",
 }
-"""What people call splits, and their names here."""
+"""Common names of splits, and their names here."""
 _SPLIT_PART = re.compile(
     rf"(?P<before>|.*[_\-. ])(?P<split>{'|'.join(USUAL_SPLITS)})"
     r"(?P<after>|[_\-. \d].*|(?:annot|annotation|mask|label|gt|img|image)s?\d*)",
@@ -38,33 +39,33 @@ _SPLIT_PART = re.compile(
 _MASK_WORDS = re.findall(
     r"\w+",
     "mask masks label labels lbl annot annots annotation annotations ann anns gt groundtruth truth seg segs "
-    "segmentation target targets l labelids labeltrainids trainids gtfine gtcoarse classes color color colored "
-    "colored instanceids instances semantic overlay",
+    "segmentation target targets l labelids labeltrainids trainids gtfine gtcoarse classes color colour colored "
+    "coloured instanceids instances semantic overlay",
 )
 _IMAGE_WORDS = re.findall(r"\w+", "image images img imgs leftimg8bit photo photos rgb frame frames input inputs sat")
 _WORD = "|".join(sorted(_MASK_WORDS + _IMAGE_WORDS, key=len, reverse=True))
-# A word stands off by a separator, or by a digit before or after it: a_mask, 0017gt, mask_3, img12.
+# A separator or a digit sets a word apart: a_mask, 0017gt, mask_3, img12.
 _ENDING = re.compile(rf"(?:(?:[_\-. ]|(?<=\d))(?:{_WORD}))+$", re.IGNORECASE)
 _BEGINNING = re.compile(rf"^(?:(?:{_WORD})(?:[_\-. ]|(?=\d)))+", re.IGNORECASE)
 _MASK_PLACE = re.compile(r"mask|label|annot|^anns?$|^gt|_gt|truth|seg|target|lbl", re.IGNORECASE)
-_DEEPEST, _OPENED = 8, 4
+_MAX_DEPTH, _OPENED = 8, 4
 _FLAT = 0.75
-_MOST_CODES = 400
+_MAX_CODES = 400
 
 Content = Literal["photos", "masks", "unknown"]
 
 
 @dataclass(frozen=True)
 class Item:
-    """A picture file.
+    """An image file.
 
     Attributes:
         path: below the root.
         folder: of the path, with SPLIT in place of a split's name.
-        split: that name as it is written; "" where there is none.
-        beginning: what the stem's group begins with, such as "mask_".
+        split: that name as written; "" where there is none.
+        beginning: the common start of the stems of its group, such as "mask_".
         middle: the stem without beginning and ending.
-        ending: what the stem's group ends with, such as "_mask".
+        ending: the common end of the stems of its group, such as "_mask".
     """
 
     path: PurePosixPath
@@ -77,14 +78,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures of one folder, or of the folders of several splits, that are named alike."""
+    """Files named alike in one folder, or in the folders of several splits."""
 
     items: tuple[Item, ...]
     content: Content
 
 
 def groups_below(root: Path) -> list[Group]:
-    """Every picture below a folder, hidden ones left out, in groups; at most 8 folders deep."""
+    """All image files below a folder in groups, without hidden ones; at most 8 folders deep."""
     found: dict[tuple[Folder, str, str, str], list[Item]] = defaultdict(list)
     for folder, names in _folders(root):
         template, split = _template(folder)
@@ -99,7 +100,7 @@ def groups_below(root: Path) -> list[Group]:
     contents: dict[tuple[Folder, str, str, str], Content] = {}
     groups = []
     for (folder, beginning, ending, suffix), items in found.items():
-        # Folders that differ in numbers alone, as of drives, hold the same kind of files; there may be thousands.
+        # Folders that differ only in numbers, such as those of drives, have the same content; there may be thousands.
         place = (tuple(re.sub(r"\d+", "#", part) for part in folder), beginning, ending, suffix)
         if place not in contents:
             contents[place] = _content(root, items)
@@ -108,37 +109,32 @@ def groups_below(root: Path) -> list[Group]:
 
 
 def split_in(name: str) -> tuple[str, str]:
-    """A name with SPLIT in place of the split it names, and that split; the name and "" if it names none."""
+    """A name with SPLIT in place of the split in it, and that split; the name and "" without one."""
     match = _SPLIT_PART.fullmatch(name)
     if not match:
         return name, ""
     return f"{match['before']}{SPLIT}{match['after']}", match["split"]
 
 
-def spread(things: Sequence[Item], count: int) -> list[Item]:
-    """At most so many of the things, evenly from beginning to end."""
-    return [things[place] for place in sorted({len(things) * step // count for step in range(count)} - {len(things)})]
-
-
 def _folders(root: Path) -> Iterator[tuple[Folder, list[str]]]:
-    """Each folder with the pictures in it, in order. Links to folders are followed once."""
+    """Each folder with the image files in it, in order. Links to folders are followed once."""
     seen = set()
     for place, below, names in os.walk(root, followlinks=True):
         folder = Path(place).relative_to(root).parts
         real = Path(place).resolve()
-        if real in seen or len(folder) >= _DEEPEST:
+        if real in seen or len(folder) >= _MAX_DEPTH:
             below.clear()
         if real in seen:
             continue
         seen.add(real)
         below[:] = sorted(name for name in below if not name.startswith("."))
-        pictures = sorted(name for name in names if Path(name).suffix.lower() in SUFFIXES and name[0] != ".")
-        if pictures:
-            yield folder, pictures
+        images = sorted(name for name in names if Path(name).suffix.lower() in SUFFIXES and name[0] != ".")
+        if images:
+            yield folder, images
 
 
 def _template(folder: Folder) -> tuple[Folder, str]:
-    """The folder with SPLIT for the first split that it names, and that split."""
+    """A folder with SPLIT in place of the first split in its name, and that split."""
     split = next((found for _, found in map(split_in, folder) if found), "")
     if not split:
         return folder, ""
@@ -164,7 +160,7 @@ def _affixes(stems: list[str]) -> list[tuple[str, str, str]]:
 
 
 def _shared_ending(stems: list[str]) -> str:
-    """What all stems end with, from a separator on: "_final" of a_final, b_final. It is no number, as those vary."""
+    """The common end of all stems from a separator on, such as "_final"; "" if there is none or it is a number."""
     if len(stems) < 3:
         return ""
     backwards = zip(*(reversed(stem) for stem in stems), strict=False)
@@ -174,8 +170,12 @@ def _shared_ending(stems: list[str]) -> str:
 
 
 def _content(root: Path, items: list[Item]) -> Content:
-    """What most of a few files look like; names decide where pixels do not."""
-    votes = [vote for item in spread(items, _OPENED) if (vote := _looks_like(root / item.path)) != "unknown"]
+    """The content of most of a few files; names decide where pixels do not."""
+    votes = [
+        vote
+        for place in evenly_spaced(len(items), _OPENED)
+        if (vote := _looks_like(root / items[place].path)) != "unknown"
+    ]
     first = items[0]
     named_mask = bool(_MASK_PLACE.search("/".join(first.folder)) or _is_mask_word(first.beginning + first.ending))
     if not votes or (votes.count("masks") > 0 and named_mask):
@@ -188,7 +188,7 @@ def _is_mask_word(affix: str) -> bool:
 
 
 def _looks_like(path: Path) -> Content:
-    """Masks have few codes, and neighboring pixels mostly have the same."""
+    """The content of a file by its pixels: masks have few values, mostly equal among neighbors."""
     try:
         with opened(path) as header:
             if header.format.name == "JPEG":
@@ -198,8 +198,8 @@ def _looks_like(path: Path) -> Content:
         return "unknown"
     pixels = pixels[..., :3] if pixels.ndim == 3 else pixels[..., None]
     pixels = pixels[:: max(1, len(pixels) // 256)].astype(np.int64)
-    codes = (pixels * [1 << 16 * place for place in range(pixels.shape[2])]).sum(-1)
-    if codes.shape[1] < 2:
+    values = (pixels * [1 << 16 * place for place in range(pixels.shape[2])]).sum(-1)
+    if values.shape[1] < 2:
         return "unknown"
-    flat = float(np.mean(codes[:, 1:] == codes[:, :-1]))
-    return "masks" if flat > _FLAT and len(np.unique(codes)) <= _MOST_CODES else "photos"
+    flat = float(np.mean(values[:, 1:] == values[:, :-1]))
+    return "masks" if flat > _FLAT and len(np.unique(values)) <= _MAX_CODES else "photos"

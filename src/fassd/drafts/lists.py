@@ -1,4 +1,4 @@
-"""Text files of an unknown folder that list its pairs, or say which image belongs to which split."""
+"""Finds text files of an unknown folder that list its pairs, or the images of its splits."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fassd.drafts.groups import split_in
-from fassd.drafts.pairs import Files
+from fassd.drafts.pairs import PairPaths
 from fassd.media.formats import SUFFIXES
 
 DRAFTED = "# Drafted by fassd data init"
-"""How every file begins that a draft writes."""
+"""The first words of every drafted file."""
 
-_DEEPEST, _MOST_BYTES, _ENOUGH = 4, 50_000_000, 0.8
+_MAX_DEPTH, _MAX_BYTES, _ENOUGH = 4, 50_000_000, 0.8
 
 
 @dataclass(frozen=True)
 class _List:
-    """A text file whose lines name files: where it lies, the split in its name, and its lines as fields."""
+    """A text file whose lines name files: its place, the split in its name, and the fields of its lines."""
 
     place: PurePosixPath
     split: str
@@ -30,23 +30,23 @@ class _List:
 
 @dataclass(frozen=True)
 class Listed:
-    """Pairs as the lists give them.
+    """The pairs of some lists.
 
     Attributes:
         pairs: in the order of the lists.
-        lists: which they are.
-        lost: lines that name no pair.
-        pattern: for `pairs` in `dataset.toml`, if the lists can be used as they are.
+        lists: their places.
+        lost: number of lines that name no pair.
+        pattern: the value of `pairs` in `dataset.toml`, if the lists can be used unchanged; otherwise "".
     """
 
-    pairs: tuple[Files, ...]
+    pairs: tuple[PairPaths, ...]
     lists: tuple[PurePosixPath, ...]
     lost: int
     pattern: str = ""
 
 
 def listed_pairs(root: Path) -> Listed | None:
-    """The pairs that lists of two files a line give; None where there are no such lists."""
+    """The pairs of lists with two files a line; None without such lists."""
     best: Listed | None = None
     for alike in _alike(root).values():
         pairs, lost, plain = [], 0, True
@@ -67,28 +67,28 @@ def listed_pairs(root: Path) -> Listed | None:
     return best
 
 
-def listed_splits(root: Path, pairs: tuple[Files, ...]) -> Listed | None:
-    """The pairs with the splits that lists of names put them in; None where there are no such lists."""
-    behind: dict[str, list[Files]] = defaultdict(list)
+def listed_splits(root: Path, pairs: tuple[PairPaths, ...]) -> Listed | None:
+    """The pairs with their splits by lists of names; None without such lists."""
+    by_stem: dict[str, list[PairPaths]] = defaultdict(list)
     for pair in pairs:
         image = pair[1]
         for name in {image.stem, image.with_suffix("").as_posix()}:
-            behind[name].append(pair)
+            by_stem[name].append(pair)
     found = []
     for alike in _alike(root).values():
-        sorted_out, lost = [], 0
+        sorted_pairs, lost = [], 0
         for one in alike:
             for row in one.rows:
-                matches = behind.get(_name(row[0]), []) or behind.get(PurePosixPath(_name(row[0])).name, [])
+                matches = by_stem.get(_name(row[0]), []) or by_stem.get(PurePosixPath(_name(row[0])).name, [])
                 lost += len(matches) != 1
-                sorted_out += [(one.split, image, mask) for _, image, mask in matches[:1] if len(matches) == 1]
-        if all(one.split for one in alike) and len(sorted_out) >= _ENOUGH * (len(sorted_out) + lost) > 0:
-            found.append(Listed(tuple(sorted_out), tuple(one.place for one in alike), lost))
+                sorted_pairs += [(one.split, image, mask) for _, image, mask in matches[:1] if len(matches) == 1]
+        if all(one.split for one in alike) and len(sorted_pairs) >= _ENOUGH * (len(sorted_pairs) + lost) > 0:
+            found.append(Listed(tuple(sorted_pairs), tuple(one.place for one in alike), lost))
     return max(found, key=lambda listed: (len(listed.pairs), "seg" in str(listed.lists[0]).lower()), default=None)
 
 
 def _alike(root: Path) -> dict[PurePosixPath, list[_List]]:
-    """Lists by their place with the split left open: train.txt and val.txt belong together."""
+    """Lists by their place without the split: train.txt and val.txt belong together."""
     found: dict[PurePosixPath, list[_List]] = defaultdict(list)
     for one in _lists(root):
         found[one.place.with_name(split_in(one.place.stem)[0] + one.place.suffix)].append(one)
@@ -98,13 +98,13 @@ def _alike(root: Path) -> dict[PurePosixPath, list[_List]]:
 def _lists(root: Path) -> Iterator[_List]:
     for place, below, names in os.walk(root):
         folder = Path(place).relative_to(root)
-        below[:] = sorted(name for name in below if name[0] != ".") if len(folder.parts) < _DEEPEST else []
+        below[:] = sorted(name for name in below if name[0] != ".") if len(folder.parts) < _MAX_DEPTH else []
         for name in sorted(names):
             path = Path(place, name)
             if path.suffix.lower() not in (".txt", ".csv", ".tsv", ".lst") or not path.is_file():
                 continue
             try:
-                text = path.read_text(encoding="utf-8-sig") if path.stat().st_size <= _MOST_BYTES else ""
+                text = path.read_text(encoding="utf-8-sig") if path.stat().st_size <= _MAX_BYTES else ""
                 rows = tuple(_fields(line) for line in text.splitlines() if line.strip() and not line.startswith("#"))
             except (OSError, UnicodeDecodeError, csv.Error):
                 continue
@@ -120,14 +120,14 @@ def _fields(line: str) -> tuple[str, ...]:
 
 
 def _is_plain(path: Path) -> bool:
-    """Whether every line is "image,mask", as `dataset.toml` takes it."""
+    """Whether every line is "image,mask", as `dataset.toml` requires."""
     return "\t" not in (text := path.read_text(encoding="utf-8-sig")) and all(
         line.count(",") == 1 for line in text.splitlines() if line.strip() and not line.startswith("#")
     )
 
 
 def _below(root: Path, base: Path, text: str) -> PurePosixPath | None:
-    """The picture that a list names, relative to the root; None if there is none."""
+    """The image file that a list names, relative to the root; None if there is none."""
     if Path(text).suffix.lower() not in SUFFIXES or ".." in Path(text).parts or "\0" in text:
         return None
     for start in (root, base):
@@ -135,11 +135,11 @@ def _below(root: Path, base: Path, text: str) -> PurePosixPath | None:
         try:
             if path.is_file():
                 return PurePosixPath(path.relative_to(root).as_posix())
-        except OSError:  # a name that is too long, say
+        except OSError:  # for example, a name that is too long
             return None
     return None
 
 
 def _name(text: str) -> str:
-    """A name without the suffix of a picture."""
+    """A name without the suffix of an image format."""
     return str(Path(text).with_suffix("")) if Path(text).suffix.lower() in SUFFIXES else text

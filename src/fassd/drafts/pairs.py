@@ -1,19 +1,19 @@
-"""Which masks belong to which images of an unknown folder: one rule for all of them, or the lists that are there."""
+"""Finds the masks of the images of an unknown folder: one rule for all pairs."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 from fassd.core.errors import DataError
-from fassd.drafts.groups import SPLIT, Folder, Group, Item, groups_below, spread
+from fassd.core.numbers import evenly_spaced
+from fassd.drafts.groups import SPLIT, Folder, Group, Item, groups_below
 
-Files: TypeAlias = tuple[str, PurePosixPath, PurePosixPath]
+PairPaths: TypeAlias = tuple[str, PurePosixPath, PurePosixPath]
 """Split ("" where none is named), image and mask, relative to the root."""
 
 _LESS_WANTED = re.compile(
@@ -26,14 +26,14 @@ _SAMPLED_GROUPS, _SAMPLED_ITEMS = 32, 12
 
 @dataclass(frozen=True)
 class Rule:
-    """How the place of a mask follows from that of its image: a stretch of folders and the affixes are exchanged.
+    """How the path of a mask follows from that of its image: some folders and the affixes are replaced.
 
     Attributes:
-        depth: how many folders stand before the stretch.
-        images: the stretch on the images' side; SPLIT may stand in it.
-        masks: the stretch on the masks' side.
-        image_affixes: beginning and ending of the images' stems that masks have not.
-        mask_affixes: beginning and ending of the masks' stems that images have not.
+        depth: number of folders before the replaced ones.
+        images: the replaced folders, possibly with SPLIT.
+        masks: the folders in their place.
+        image_affixes: beginning and ending of the images' stems that masks lack.
+        mask_affixes: beginning and ending of the masks' stems that images lack.
         suffix: of the masks.
     """
 
@@ -45,34 +45,34 @@ class Rule:
     suffix: str
 
     def mask_of(self, image: Item) -> PurePosixPath | None:
-        """Where the mask of an image would lie; None for what the rule is not about."""
-        stretch = slice(self.depth, self.depth + len(self.images))
+        """The expected mask of an image; None if the rule does not apply to it."""
+        replaced = slice(self.depth, self.depth + len(self.images))
         before, after = self.image_affixes
         stem = image.path.stem
-        if image.folder[stretch] != self.images or len(stem) < len(before + after):
+        if image.folder[replaced] != self.images or len(stem) < len(before + after):
             return None
         if not stem.startswith(before) or not stem.endswith(after):
             return None
         middle = stem[len(before) : len(stem) - len(after)]
-        folder = (*image.folder[: self.depth], *self.masks, *image.folder[stretch.stop :])
+        folder = (*image.folder[: self.depth], *self.masks, *image.folder[replaced.stop :])
         parts = (part.replace(SPLIT, image.split) for part in folder)
         return PurePosixPath(*parts, f"{self.mask_affixes[0]}{middle}{self.mask_affixes[1]}{self.suffix}")
 
 
 @dataclass(frozen=True)
-class Found:
-    """Images with their masks.
+class FoundPairs:
+    """The pairs of a folder.
 
     Attributes:
         pairs: every image that has a mask, in order.
-        images: the pattern for images in `dataset.toml`; empty if none says which.
+        images: the pattern of images for `dataset.toml`; "" if no pattern fits.
         masks: the same for masks.
-        lacking: how many images of the same splits have no mask.
-        unlabeled: how many images lie in splits without any mask.
-        others: other masks of the same images that were left aside, as places.
+        lacking: number of images of the same splits without a mask.
+        unlabeled: number of images in splits without any mask.
+        others: where there are other, unused masks of the same images.
     """
 
-    pairs: tuple[Files, ...]
+    pairs: tuple[PairPaths, ...]
     images: str
     masks: str
     lacking: int
@@ -80,20 +80,20 @@ class Found:
     others: tuple[str, ...]
 
 
-def find_pairs(root: Path) -> Found:
-    """The images and masks of a folder.
+def find_pairs(root: Path) -> FoundPairs:
+    """Finds the images and masks of a folder.
 
     Raises:
-        DataError: no pictures, no masks among them, or masks as JPEG alone.
+        DataError: no images, no masks, or only JPEG masks.
     """
     groups = groups_below(root)
     if not groups:
-        raise DataError(root, "holds no pictures; name the folder of a data set")
+        raise DataError(root, "holds no images; name the folder of a data set")
     masks = [group for group in groups if group.content == "masks"]
     photos = [group for group in groups if group.content == "photos"]
     rules = _rules(photos, masks)
     if not rules:
-        _explain(root, photos, masks)
+        _raise_no_pairs(root, photos, masks)
     rule = rules[0]
     belongs = [
         (item, mask)
@@ -107,11 +107,11 @@ def find_pairs(root: Path) -> Found:
     others = tuple(dict.fromkeys(_place(other) for other in rules[1:] if other.images == rule.images))
     masked = {split for split, _, _ in pairs}
     unlabeled = sum(item.split not in masked for item, _ in belongs)
-    return Found(tuple(pairs), images, mask_pattern, len(belongs) - len(pairs) - unlabeled, unlabeled, others)
+    return FoundPairs(tuple(pairs), images, mask_pattern, len(belongs) - len(pairs) - unlabeled, unlabeled, others)
 
 
-def _explain(root: Path, photos: list[Group], masks: list[Group]) -> None:
-    """Raises: no image found its mask."""
+def _raise_no_pairs(root: Path, photos: list[Group], masks: list[Group]) -> None:
+    """Raises a DataError: no image has a mask."""
     if not masks:
         named = [
             group for group in photos if _LABELED.search("/".join((*group.items[0].folder, group.items[0].ending)))
@@ -119,23 +119,23 @@ def _explain(root: Path, photos: list[Group], masks: list[Group]) -> None:
         if named:
             raise DataError(
                 root / named[0].items[0].path,
-                "stands where a mask was expected but looks like a photo or a JPEG; masks are PNG, one value or color "
-                "for each class",
+                "is where a mask was expected but looks like a photo or a JPEG; save masks as PNG, with one value or "
+                "color for each class",
             )
         count = sum(len(group.items) for group in photos)
-        raise DataError(root, f"holds {count} pictures, but no masks were found{_other_annotations(root)}")
+        raise DataError(root, f"holds {count} images, but no masks were found{_other_annotations(root)}")
     if not photos:
         raise DataError(root, f"holds {sum(len(group.items) for group in masks)} masks, but no images were found")
     example, other = photos[0].items[0].path, masks[0].items[0].path
     raise DataError(
         root,
-        f"holds images such as {example} and masks such as {other}, but no rule leads from one to the other; give each "
+        f"holds images such as {example} and masks such as {other}, but no rule relates their names; give each "
         'mask the stem of its image, or write a list "image,mask" and name it as pairs in dataset.toml',
     )
 
 
 def _other_annotations(root: Path) -> str:
-    """What lies in a folder in place of masks, and what to do with it."""
+    """Advice on other annotations in a folder without masks."""
     for ending, remedy in _OTHER_ANNOTATIONS.items():
         example = min((path for path in root.rglob(f"*{ending}") if path.is_file()), default=None)
         if example is not None:
@@ -143,29 +143,30 @@ def _other_annotations(root: Path) -> str:
     return ""
 
 
-_DRAWN = "may hold outlines: export them as masks, a PNG for each image"
+_OUTLINES = "may hold outlines: export them as masks, one PNG for each image"
 _OTHER_ANNOTATIONS = {
-    ".gif": "is no picture that can be read as a mask: save it and its like as PNG",
-    ".npy": "may hold labels: save it and its like as PNG",
-    ".mat": "may hold labels: save it and its like as PNG",
-    ".json": _DRAWN,
-    ".xml": _DRAWN,
+    ".gif": "cannot be read as a mask: save such files as PNG",
+    ".npy": "may hold labels: save such files as PNG",
+    ".mat": "may hold labels: save such files as PNG",
+    ".json": _OUTLINES,
+    ".xml": _OUTLINES,
 }
 _LABELED = re.compile(r"mask|label|annot|gt|truth|seg", re.IGNORECASE)
 
 
 def _rules(photos: list[Group], masks: list[Group]) -> list[Rule]:
-    """The rules that lead from sampled images to masks, the best first."""
-    behind: dict[tuple[str, str], list[Item]] = defaultdict(list)
+    """The rules that relate sampled images to masks, the best first."""
+    by_stem: dict[tuple[str, str], list[Item]] = defaultdict(list)
     for group in masks:
         for item in group.items:
             for stem in {item.middle, item.path.stem}:
-                behind[item.split, stem].append(item)
+                by_stem[item.split, stem].append(item)
     votes: Counter[Rule] = Counter()
-    for group in _spread_groups(photos):
-        for image in spread(group.items, _SAMPLED_ITEMS):
+    for place in evenly_spaced(len(photos), _SAMPLED_GROUPS):
+        items = photos[place].items
+        for image in (items[index] for index in evenly_spaced(len(items), _SAMPLED_ITEMS)):
             for stem in dict.fromkeys((image.path.stem, image.middle)):
-                near = [_rule(image, mask, stem) for mask in behind[image.split, stem]]
+                near = [_rule(image, mask, stem) for mask in by_stem[image.split, stem]]
                 votes.update({rule for rule in near if rule is not None})
     if not votes:
         return []
@@ -175,7 +176,7 @@ def _rules(photos: list[Group], masks: list[Group]) -> list[Rule]:
 
 
 def _preference(rule: Rule) -> tuple[bool, bool, int, int, str]:
-    """Plain class masks come before colored, instance and predicted ones, and short rules before long."""
+    """Sort key: plain class masks before colored, instance and predicted ones, short rules before long ones."""
     place = _place(rule)
     length = len(rule.images) + len(rule.masks)
     return (
@@ -187,13 +188,8 @@ def _preference(rule: Rule) -> tuple[bool, bool, int, int, str]:
     )
 
 
-def _spread_groups(groups: list[Group]) -> Iterator[Group]:
-    step = max(1, len(groups) // _SAMPLED_GROUPS)
-    yield from groups[::step]
-
-
 def _rule(image: Item, mask: Item, stem: str) -> Rule | None:
-    """The rule that leads from one image to one mask whose stems agree in `stem`."""
+    """The rule that relates one image to one mask whose stems share `stem`."""
     depth = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(image.folder, mask.folder, strict=False)))
     rest, other = image.folder[depth:], mask.folder[depth:]
     tail = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(rest[::-1], other[::-1], strict=False)))
@@ -219,13 +215,13 @@ def _around(whole: str, part: str) -> tuple[str, str]:
 
 
 def _place(rule: Rule) -> str:
-    """Where masks lie, as a person would say it."""
+    """The place of a rule's masks, for messages."""
     before, after = rule.mask_affixes
     return "/".join((*rule.masks, f"{before}*{after}{rule.suffix}"))
 
 
 def _patterns(rule: Rule, images: list[Item]) -> tuple[str, str]:
-    """The patterns of `dataset.toml` for images and masks; both empty if such patterns cannot say it."""
+    """The patterns of images and masks for `dataset.toml`; both "" if no pattern fits."""
     folders = {item.folder for item in images}
     if len(folders) != 1 or any(rule.image_affixes):
         return "", ""

@@ -1,4 +1,4 @@
-"""Tables of classes in the forms that people keep beside their labels: CSV, lines of text, JSON."""
+"""Reads tables of classes as found beside masks: CSV, lines of text, JSON."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _PROMISING = re.compile(
     r"class|label|colou?r|palette|categor|names|id2|meta|config|legend|ontology|objectinfo", re.IGNORECASE
 )
 _SUFFIXES = (".csv", ".txt", ".tsv", ".json", ".names")
-_MOST_BYTES, _MOST_ROWS, _DEEPEST = 1_000_000, 1000, 2
+_MAX_BYTES, _MAX_ROWS, _MAX_DEPTH = 1_000_000, 1000, 2
 _NAME_KEYS = ("readable", "name", "class", "class_name", "classname", "label", "title", "category", "class_names")
 _ID_KEYS = re.findall(
-    r"[\w ]+", "id,trainid,train_id,value,pixel value,index,idx,class_id,classid,label_id,pixel,gray,gray"
+    r"[\w ]+", "id,trainid,train_id,value,pixel value,index,idx,class_id,classid,label_id,pixel,gray,grey"
 )
 _LABELME_IGNORED = "__ignore__"
-_COLOR_KEYS = ("color", "color", "rgb", "hex")
+_COLOR_KEYS = ("color", "colour", "rgb", "hex")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A class as a table gives it: its name, its value in masks and its color where the table says."""
+    """A class of a table: its name, and its mask value and color if given."""
 
     name: str
     value: int | None
@@ -44,7 +44,7 @@ class Table:
 
 
 def class_tables(root: Path) -> list[Table]:
-    """Every file near the top of a folder that reads as a table of classes, in order of their names."""
+    """Every file at most 2 folders deep that reads as a table of classes, in the order of their names."""
     found = []
     for path in _candidates(root):
         try:
@@ -52,7 +52,7 @@ def class_tables(root: Path) -> list[Table]:
             rows = _from_json(json.loads(text)) if path.suffix.lower() == ".json" else _from_lines(text)
         except (OSError, ValueError, RecursionError, csv.Error):
             continue
-        rows = [row for row in rows if row.name][:_MOST_ROWS]
+        rows = [row for row in rows if row.name][:_MAX_ROWS]
         if rows:
             found.append(Table(path, tuple(rows)))
     return found
@@ -61,11 +61,11 @@ def class_tables(root: Path) -> list[Table]:
 def _candidates(root: Path) -> Iterator[Path]:
     for place, below, names in os.walk(root):
         deep = len(Path(place).relative_to(root).parts)
-        below[:] = sorted(name for name in below if name[0] != ".") if deep < _DEEPEST else []
+        below[:] = sorted(name for name in below if name[0] != ".") if deep < _MAX_DEPTH else []
         for name in sorted(names):
             path = Path(place, name)
             promising = path.suffix.lower() in _SUFFIXES and _PROMISING.search(path.stem)
-            if promising and path.is_file() and path.stat().st_size <= _MOST_BYTES:
+            if promising and path.is_file() and path.stat().st_size <= _MAX_BYTES:
                 yield path
 
 
@@ -86,7 +86,7 @@ def _from_lines(text: str) -> list[Row]:
 
 
 def _from_words(line: str) -> Row:
-    """A line without a header: numbers are value and color, the rest is the name.
+    """A line of a table without a header: numbers are value and color, the rest is the name.
 
     Three numbers are a color, four a value and a color, one is a value if it stands first. CVAT's lines are
     "name:128,64,128:parts:actions".
@@ -102,7 +102,7 @@ def _from_words(line: str) -> Row:
 
 
 def _from_json(data: Any) -> list[Row]:
-    """Lists of names or records, also below a key such as "labels"; {"0": "road"} and {"road": 0} as well."""
+    """Lists of names or records, also under a key such as "labels"; also {"0": "road"} and {"road": 0}."""
     if isinstance(data, dict):
         for key in ("classes", "labels", "categories", "names", "id2label", "label2id", "objects"):
             if isinstance(data.get(key), list | dict):
@@ -124,7 +124,7 @@ def _from_json(data: Any) -> list[Row]:
 
 
 def _from_record(record: dict[Any, Any]) -> Row | None:
-    """A record with keys that say what they are."""
+    """A record with known keys; None without a name."""
     known = {str(key).strip().lower(): value for key, value in record.items() if key is not None}
     name = next((str(known[key]).strip() for key in _NAME_KEYS if known.get(key)), "")
     value = next((number for key in _ID_KEYS if (number := _number(known.get(key))) is not None), None)

@@ -1,4 +1,4 @@
-"""A first `dataset.toml` for a folder of labeled images."""
+"""Init: drafts a `dataset.toml` for a folder of labeled images."""
 
 from __future__ import annotations
 
@@ -11,31 +11,26 @@ from fassd.drafts.draft import Draft, draft_description
 
 
 def init(root: Path, force: bool = False) -> Draft:
-    """Drafts the description of a folder and writes it, and the lists it needs, each whole or not at all.
+    """Drafts the description of a folder and writes it with the lists it needs; a failure leaves no partial file.
 
     Args:
         root: the folder with images and masks.
-        force: replaces a description that is there.
+        force: replaces an existing description.
 
     Raises:
-        FileError: there is a description or a list already, or the folder cannot be written.
+        FileError: there is already a description or a list, or the folder cannot be written.
         DataError: the folder holds no usable images and masks.
     """
-    _refuse(root / DESCRIPTION, force)
+    _refuse_existing(root / DESCRIPTION, force)
     draft = draft_description(root)
     for name in draft.lists:
-        _refuse(root / name, force)
-    for name, text in draft.lists.items():
-        _write(root / name, text)
-    _write(root / DESCRIPTION, draft.text)
+        _refuse_existing(root / name, force)
+    for name, text in {**draft.lists, DESCRIPTION: draft.text}.items():
+        with written_whole(root / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     return draft
 
 
-def _refuse(path: Path, force: bool) -> None:
+def _refuse_existing(path: Path, force: bool) -> None:
     if path.exists() and not force:
-        raise FileError(path, "exists already; look at it, or replace it with --force")
-
-
-def _write(path: Path, text: str) -> None:
-    with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        raise FileError(path, "already exists; edit it, or replace it with --force")

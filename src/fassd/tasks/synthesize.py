@@ -1,4 +1,4 @@
-"""Synthesis: rendered street scenes with perfect labels, in the layout of Cityscapes."""
+"""Synthesize: renders street scenes with perfect labels, in the layout of Cityscapes."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from fassd.synthesis.write import Streets, files_of_street, is_whole, render_str
 
 
 @dataclass(frozen=True)
-class Synthesized:
-    """A set of rendered streets on the disk.
+class SynthesizeResult:
+    """A data set of rendered streets.
 
     Attributes:
-        shares: of the labeled pixels, that each class covers.
-        kept: images that an earlier run had rendered already.
+        shares: share of each class among the labeled pixels, 0..1.
+        kept: number of images that an earlier run had already rendered.
     """
 
     shares: dict[str, float]
     kept: int
 
 
-def synthesize(out: Path, streets: Streets, watch: Watch = ignore_events) -> Synthesized:
-    """Renders a set of streets into a folder; where an earlier run was interrupted, goes on with what is missing.
+def synthesize(out: Path, streets: Streets, watch: Watch = ignore_events) -> SynthesizeResult:
+    """Renders streets into a folder; after an interruption, the same call renders the missing images.
 
     Args:
-        out: the data set's root, to be read as Cityscapes is; new, empty, with other splits of rendered streets, or
-            with a part of this set.
-        streets: how many, how large, from which seed.
-        watch: gets an event "written" once each image is there, with `done`, `total` and `path`.
+        out: the data set's root, in the layout of Cityscapes; new, empty, with other splits of rendered streets, or
+            with a part of this split.
+        streets: number, size, seed and split.
+        watch: gets an event "written" for each image, with `done`, `total` and `path`.
 
     Raises:
-        FileError: the folder holds other files, or this split made from other values; or cannot be written.
+        FileError: the folder holds other files, or this split with other values, or cannot be written.
         ImageError: a file of an earlier run is damaged.
     """
     prepare_folder(out, streets, f"fassd {fassd.__version__}")
@@ -53,4 +53,4 @@ def synthesize(out: Path, streets: Streets, watch: Watch = ignore_events) -> Syn
         watch(Event("written", {"done": index + 1, "total": streets.images, "path": files["image"]}))
     labeled = counts[: len(CITYSCAPES)]
     shares = (labeled / labeled.sum()).tolist()
-    return Synthesized(dict(zip(CITYSCAPES.names, shares, strict=True)), kept)
+    return SynthesizeResult(dict(zip(CITYSCAPES.names, shares, strict=True)), kept)
