@@ -165,13 +165,13 @@ class SkippedReLU(Sound):
 
 
 class ReLUForPReLU(Sound):
-    def prelu(self, maps: str, slopes: Array) -> str:
+    def prelu(self, maps: str, weights: Array) -> str:
         return self.relu(maps)
 
 
-class SlopesOfNeighbors(Sound):
-    def prelu(self, maps: str, slopes: Array) -> str:
-        return super().prelu(maps, np.roll(slopes, 1))
+class WeightsOfNeighbors(Sound):
+    def prelu(self, maps: str, weights: Array) -> str:
+        return super().prelu(maps, np.roll(weights, 1))
 
 
 class MaximumPooled(Sound):
@@ -199,12 +199,12 @@ class Shifted(Sound):
 
 
 class NextClass(Sound):
-    def best(self, maps: str) -> str:
-        return self._node("Add", [super().best(maps), self._constant(np.array(1, np.uint8), None)])
+    def argmax_class(self, maps: str) -> str:
+        return self._node("Add", [super().argmax_class(maps), self._constant(np.array(1, np.uint8), None)])
 
 
 class AlongRows(Sound):
-    def best(self, maps: str) -> str:
+    def argmax_class(self, maps: str) -> str:
         return self._node("Cast", [self._node("ArgMax", [maps], axis=2, keepdims=0)], to=TensorProto.UINT8)
 
 
@@ -303,7 +303,7 @@ FAULTS = {
     "a layer left out": Fault(_layer("decoder.1.refine.detail", _dropped), "decoder.1.refine.expand"),
     "a ReLU left out": Fault(SkippedReLU, "encoder.stages.1.block.layers.3"),
     "ReLU for PReLU": Fault(ReLUForPReLU, "decoder.0.refine.shrink"),
-    "slopes of the neighbors": Fault(SlopesOfNeighbors, "decoder.0.refine.shrink"),
+    "weights of the neighbors": Fault(WeightsOfNeighbors, "decoder.0.refine.shrink"),
     "maximum for mean": Fault(MaximumPooled, "encoder.stages.1.block.layers.0"),
     "odd rows kept": Fault(RoundedUp, "encoder.stages.1.block.layers.0"),
     "joined backwards": Fault(JoinedBackwards, "encoder.stages.0.block.layers.1"),

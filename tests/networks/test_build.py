@@ -18,8 +18,8 @@ from fassd.networks.build import (
     checkpoint_of,
     init_network,
     load_arrays,
+    load_encoder,
     network_from_checkpoint,
-    take_encoder,
 )
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.specs import network_by_name
@@ -152,10 +152,10 @@ def test_the_deepest_network_s_encoder_fits_all_and_what_has_no_place_is_left() 
     arrays = arrays_of(_fresh("fc-hardnet-70"), np.float32)
     network = _fresh("fassd-net-l2", seed=1)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    taken = take_encoder(network, arrays, FILE)
-    assert taken.taken == len([name for name in network.encoder.state_dict() if not name.endswith("tracked")])
-    assert len(taken.left) == 45
-    assert all(name.startswith("stages.4.") for name in taken.left)
+    encoder = load_encoder(network, arrays, FILE)
+    assert encoder.loaded == len([name for name in network.encoder.state_dict() if not name.endswith("tracked")])
+    assert len(encoder.unused) == 45
+    assert all(name.startswith("stages.4.") for name in encoder.unused)
     for name, value in network.state_dict().items():
         if not name.endswith("tracked"):
             expected = torch.from_numpy(arrays[name]) if name.startswith("encoder.") else before[name]
@@ -165,4 +165,4 @@ def test_the_deepest_network_s_encoder_fits_all_and_what_has_no_place_is_left() 
 def test_an_encoder_with_too_few_stages_is_refused() -> None:
     arrays = arrays_of(_fresh("fassd-net"), np.float32)
     with pytest.raises(CheckpointError, match="the encoder of fc-hardnet-70: 45 weights are missing"):
-        take_encoder(_fresh("fc-hardnet-70"), arrays, FILE)
+        load_encoder(_fresh("fc-hardnet-70"), arrays, FILE)

@@ -87,7 +87,7 @@ def test_other_weights_versions_processors_and_precisions_are_other_graphs(
 
     _answer(tiny_weights)
     _answer(make_checkpoint(tiny_weights.with_name("other.safetensors"), seed=5))
-    for name in ("processor", "_drawing"):
+    for name in ("processor", "_graph_code"):
         monkeypatch.setattr(openvino, name, lambda: "another")
         _answer(tiny_weights)
     monkeypatch.setattr("openvino.get_version", lambda: "0.0.0")

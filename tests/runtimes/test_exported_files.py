@@ -157,10 +157,10 @@ def _with_fewer_inputs(constant: onnx.TensorProto) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (_with_fewer_classes, "it names 11 classes but answers with 3; make the file again"),
+        (_with_fewer_classes, "it names 11 classes but predicts 3; make the file again"),
         (
             _with_fewer_inputs,
-            r"onnx cannot answer an image of 96x64 with it \(.*\); try another|cannot be executed",
+            r"onnx cannot run it on an image of 96x64 \(.*\); try another|cannot be executed",
         ),
     ],
 )
@@ -184,7 +184,7 @@ def test_what_a_library_raises_is_told_in_a_sentence(
         monkeypatch.setattr(runtime, place, broken_one)
         for answer in (runtime.segment, runtime.logits):
             with pytest.raises(
-                CheckpointError, match=rf"{name}: \w+ cannot answer 2 images of 96x64 with it \(Mul_120\); try"
+                CheckpointError, match=rf"{name}: \w+ cannot run it on 2 images of 96x64 \(Mul_120\); try"
             ):
                 answer(np.zeros((2, 64, 96, 3), np.uint8))
 

@@ -67,7 +67,7 @@ def test_an_encoder_cannot_be_opened(tmp_path: Path, tiny_weights: Path) -> None
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_a_gpu_that_is_not_there_is_refused(tiny_weights: Path, device: str) -> None:
-    with pytest.raises(UsageError, match=f"device '{device}' is not there"):
+    with pytest.raises(UsageError, match=f"device '{device}' does not exist"):
         open_runtime(tiny_weights, device)
 
 

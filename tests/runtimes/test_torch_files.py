@@ -88,8 +88,11 @@ STRANGE: dict[str, tuple[Callable[[Entries], object], str]] = {
         _edited(MODEL, lambda model: _first_node(model).update(target="torch.ops.aten.from_file.default")),
         "from_file",
     ),
-    "lists where tables belong": (lambda entries: entries.update({WEIGHTS: b"[]"}), "is no .pt2 file, or a damaged"),
-    "a list for a program": (lambda entries: entries.update({MODEL: b"[]"}), "is no .pt2 file, or a damaged"),
+    "lists where tables belong": (
+        lambda entries: entries.update({WEIGHTS: b"[]"}),
+        "is not a .pt2 file, or is damaged",
+    ),
+    "a list for a program": (lambda entries: entries.update({MODEL: b"[]"}), "is not a .pt2 file, or is damaged"),
     "a program without a graph": (lambda entries: entries.update({MODEL: b"{}"}), "another version"),
     "a header of another version": (lambda entries: entries.update({"extra/fassd": b"{}"}), "another version"),
 }
@@ -145,8 +148,8 @@ def test_a_program_that_fails_is_told_in_a_sentence(program: Path, monkeypatch: 
 
     with open_runtime(program) as runtime:
         monkeypatch.setattr(runtime, "_program", broken)
-        with pytest.raises(CheckpointError, match=r"pytorch cannot answer an image of 96x64 with it .*is invalid"):
+        with pytest.raises(CheckpointError, match=r"pytorch cannot run it on an image of 96x64 .*is invalid"):
             runtime.segment(np.zeros((1, 64, 96, 3), np.uint8))
         monkeypatch.setattr(runtime, "_program", lambda images: torch.zeros(1, 3, 8, 12))
-        with pytest.raises(CheckpointError, match="names 11 classes but answers with 3"):
+        with pytest.raises(CheckpointError, match="names 11 classes but predicts 3"):
             runtime.segment(np.zeros((1, 64, 96, 3), np.uint8))

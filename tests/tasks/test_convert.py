@@ -20,7 +20,7 @@ import torch
 from fassd.core.checkpoint import BGR_NORMALIZATION, read_checkpoint, read_header
 from fassd.core.errors import CheckpointError, FassdError, FileError, UnknownName, UsageError
 from fassd.core.labels import CAMVID, CITYSCAPES
-from fassd.networks.build import init_network, network_from_checkpoint, take_encoder
+from fassd.networks.build import init_network, load_encoder, network_from_checkpoint
 from fassd.networks.network import SegmentationNetwork, upsample
 from fassd.networks.published import our_name
 from fassd.networks.specs import network_by_name
@@ -106,7 +106,10 @@ def test_a_best_model_becomes_a_checkpoint_with_the_authors_logits(name: str, co
     assert (header.network, header.content, header.alpha) == (name, "network", 2)
     assert (header.label_space, header.normalization) == (CITYSCAPES, BGR_NORMALIZATION)
     assert header.origin == "converted from best.pkl, epoch 89999, best iou 0.7812"
-    assert (done.taken, done.left) == (len([key for key, _ in _described(name)["state"] if "tracked" not in key]), ())
+    assert (done.loaded, done.unused) == (
+        len([key for key, _ in _described(name)["state"] if "tracked" not in key]),
+        (),
+    )
     _check_logits(tmp_path / "out.safetensors", name)
 
 
@@ -213,8 +216,8 @@ def test_an_unknown_network_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "as_name", "note"),
     [
-        ("fassd-net", "fassd-net", "fassd-net and fassd-net-l1 have the same weights"),
-        ("fassd-net", "fassd-net-l1", "said fassd-net-l1, so that is what was written"),
+        ("fassd-net", "fassd-net", "fassd-net and fassd-net-l1 have weights of the same names"),
+        ("fassd-net", "fassd-net-l1", "the file was converted as fassd-net-l1, as --network says"),
         ("fc-hardnet-70", "fc-hardnet-70-l1", "fc-hardnet-70 and fc-hardnet-70-l1"),
         ("fassd-net-l2", "fassd-net-l2", None),
     ],
@@ -251,16 +254,16 @@ def test_an_imagenet_encoder_is_cut_to_the_network(
     source = _written(tmp_path / "imagenet_weights.pth", container(state))
     done = convert(source, tmp_path / "out.safetensors", name)
     assert (done.header.content, done.header.network, done.header.label_space) == ("encoder", name, None)
-    assert (len(done.left), done.taken) == (left, len(_encoder(False)) - left)
+    assert (len(done.unused), done.loaded) == (left, len(_encoder(False)) - left)
     # Entries 15 to 17 are a pooling, the fifth block and its transition.
     without_place = [our_name(f"base.{key}") for key in _encoder(False) if int(key.split(".")[0]) >= 15]
-    assert sorted(done.left) == (sorted(key.removeprefix("encoder.") for key in without_place) if left else [])
+    assert sorted(done.unused) == (sorted(key.removeprefix("encoder.") for key in without_place) if left else [])
     assert "an encoder only" in done.notes[0]
 
     network = init_network(network_by_name(name), 19)
     checkpoint = read_checkpoint(tmp_path / "out.safetensors")
-    assert len(checkpoint.arrays) == done.taken
-    assert take_encoder(network, checkpoint.arrays, source).left == ()
+    assert len(checkpoint.arrays) == done.loaded
+    assert load_encoder(network, checkpoint.arrays, source).unused == ()
     for key, value in network.encoder.state_dict().items():
         if not key.endswith("num_batches_tracked"):
             original = next(theirs for theirs in state if our_name(f"base.{theirs}") == f"encoder.{key}")

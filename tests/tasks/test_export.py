@@ -175,8 +175,8 @@ def test_a_layer_that_gives_no_numbers_is_told_in_json(
     config: Callable[..., ExportConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class NoNumbers(onnx_graph.ONNXOperations):
-        def prelu(self, maps: str, slopes: np.ndarray[Any, Any]) -> str:
-            return super().prelu(maps, slopes * np.nan)
+        def prelu(self, maps: str, weights: np.ndarray[Any, Any]) -> str:
+            return super().prelu(maps, weights * np.nan)
 
     monkeypatch.setattr(onnx_graph, "ONNXOperations", NoNumbers)
     assert not export(config("onnx", tmp_path / "net.onnx")).kept

@@ -21,7 +21,7 @@ from fassd.core.recipe import Recipe, override_recipe, recipe_as_toml, recipe_fr
 from fassd.core.types import Event
 from fassd.data.batches import validation_batches
 from fassd.data.class_folders import open_class_folders
-from fassd.networks.build import arrays_of, init_network, take_encoder
+from fassd.networks.build import arrays_of, init_network, load_encoder
 from fassd.networks.classifier import init_classifier
 from fassd.networks.inference import normalize
 from fassd.networks.specs import network_by_name
@@ -121,8 +121,8 @@ def test_segmentation_starts_from_the_encoder(finished: tuple[Path, list[Event]]
     path = finished[0] / "best.safetensors"
     checkpoint = read_checkpoint(path)
     network = init_network(network_by_name(name), 11, seed=8)
-    taken = take_encoder(network, checkpoint.arrays, path)
-    assert (taken.taken, taken.left) == (len(checkpoint.arrays), ())
+    encoder = load_encoder(network, checkpoint.arrays, path)
+    assert (encoder.loaded, encoder.unused) == (len(checkpoint.arrays), ())
     own = network.state_dict()
     assert all(np.array_equal(own[key].numpy(), array) for key, array in checkpoint.arrays.items())
 
@@ -131,9 +131,9 @@ def test_the_encoder_of_five_stages_fits_networks_of_four() -> None:
     five = init_classifier(network_by_name("fc-hardnet-70"), 3, seed=1)
     arrays = arrays_of(five, np.float32)
     network = init_network(network_by_name("fassd-net-l1"), 11)
-    taken = take_encoder(network, arrays, Path("five.safetensors"))
-    assert taken.left
-    assert all(name.startswith("stages.4.") for name in taken.left)
+    encoder = load_encoder(network, arrays, Path("five.safetensors"))
+    assert encoder.unused
+    assert all(name.startswith("stages.4.") for name in encoder.unused)
     assert np.array_equal(
         network.encoder.stages[3].state_dict()["transition.conv.weight"].numpy(),
         arrays["encoder.stages.3.transition.conv.weight"],

@@ -142,7 +142,7 @@ def test_starting_from_other_classes_keeps_those_that_share_a_name_and_says_so(
         assert kept == (name in shared), name
     assert np.allclose(trained["encoder.stem.0.conv.weight"], begun["encoder.stem.0.conv.weight"], atol=1e-6)
     said = next(event.values["text"] for event in events if event.kind == "note")
-    assert said.startswith("started from start: every weight but the classifier was kept")
+    assert said.startswith("started from start: all weights but the classifier were loaded")
     assert f"rows of {', '.join(shared)} were kept; fresh are the classes Pavement" in said
 
 

@@ -48,8 +48,8 @@ VALUES = {
 def exact_updates(data: str, out: Path) -> dict[str, object]:
     """Updates in float64, in which nothing is lost but by a fault: each of fresh weights, and one after the other."""
 
-    def normalize(images: Tensor, pixels: Normalization) -> Tensor:
-        return inference.normalize(images, pixels).double()
+    def normalize(images: Tensor, normalization: Normalization) -> Tensor:
+        return inference.normalize(images, normalization).double()
 
     descent.normalize = normalize  # type: ignore[attr-defined]
     recipe = recipe_from(VALUES, "test")

@@ -1,4 +1,4 @@
-"""`fassd networks`: the paper's networks, counted."""
+"""`fassd networks`: parameters and multiply-adds of the paper's networks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAPER_CLASSES = 19
 PAPER_ALPHA = 2
 
 
-@click.command("networks", short_help="List the networks, counted as in the paper.")
+@click.command("networks", short_help="List the networks with parameters and multiply-adds.")
 @click.option("--classes", default=PAPER_CLASSES, show_default=True, help="Number of outputs.")
 @click.option("--alpha", default=PAPER_ALPHA, show_default=True, help="Divisor of the DAPF's branches.")
 @options.as_json
@@ -73,8 +73,8 @@ def _print_table(rows: list[dict[str, object]], as_in_paper: bool) -> None:
         )
     console.print(table)
     console.print(
-        "\nMACs are the convolutions' multiply-adds. The paper calls them FLOPs and counts norms, activations, pooling "
-        "and the classifier's bias as well, hence the second column. Sides in pixels.",
+        "\nMACs are the convolutions' multiply-adds. The paper calls them FLOPs and also counts BatchNorm layers, "
+        "activations, pooling and the classifier's bias: the second column. Sides are in pixels.",
         style="dim",
     )
     for row in rows:

@@ -1,4 +1,4 @@
-"""The images on which an export is judged and calibrated."""
+"""The images on which an export is compared and calibrated."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 from fassd.core.arrays import Image, Images
 from fassd.core.checkpoint import Header
 from fassd.core.errors import DataError, UsageError
+from fassd.core.numbers import evenly_spaced
 from fassd.data.dataset import Dataset
 from fassd.data.image_sources import images_of
 from fassd.data.open_dataset import names_dataset, open_dataset
@@ -23,17 +24,17 @@ from fassd.segmenter import shrink
 
 SHIPPED = ("street.jpg", "rendered_street.jpg")
 
-# Of the pictures that every layer is looked at on: large enough for every network, and quick.
+# Of the images on which every layer is compared: large enough for every network, and quick.
 _LAYERS = (243, 301)
-# More than these changed nothing in int8's answers (docs/int8.md).
+# More images did not improve int8 (docs/int8.md).
 _CALIBRATED = 100
-# Enough for the mean IoU of two forms of one network, whose answers differ in few pixels.
+# Enough to compare the mean IoU of two forms of one network, which differ in few pixels.
 _LABELED = 60
 
 
 @dataclass(frozen=True)
 class Calibration(Sequence[Images]):
-    """Images to measure ranges on, (1, H, W, 3) uint8 each, read when they are asked for."""
+    """Images to measure ranges on, (1, H, W, 3) uint8 each; read on access."""
 
     readers: tuple[Callable[[], Image], ...]
 
@@ -46,13 +47,13 @@ class Calibration(Sequence[Images]):
 
 @dataclass(frozen=True)
 class Cases:
-    """What is compared, one case after the other, read when its turn comes.
+    """The cases of a comparison; each is read when it is reached.
 
     Attributes:
-        whole: makes the cases of pictures at their own size.
-        first, second: two different pictures, which the cases of other sizes are made of.
+        whole: functions that make the cases of uncut images.
+        first, second: two different images; the cases of other sizes are cut from them.
         spec: the network's row.
-        available: how many labeled images there are, of which `whole` has at most 60, evenly taken.
+        available: number of labeled images in the split; `whole` has at most 60 of them, evenly sampled.
     """
 
     whole: tuple[Callable[[], Case], ...]
@@ -66,12 +67,12 @@ class Cases:
 
     @property
     def smallest(self) -> int:
-        """The shortest side that the network takes."""
+        """The shortest side that the network accepts."""
         return self.spec.minimum_side
 
     def __iter__(self) -> Iterator[Case]:
         height, width = (max(self.smallest + 2, side) for side in self.first.shape[:2])
-        # Odd sizes are no multiple of what any network shrinks by. Cut out, not resized: things keep their scale.
+        # Odd sizes are not multiples of any network's stride. Cut, not resized, so that objects keep their scale.
         sizes = {
             "the smallest": (self.smallest, self.smallest),
             "cut to odd sizes": (_odd(height), _odd(width)),
@@ -87,13 +88,15 @@ class Cases:
 
     @property
     def small(self) -> Images:
-        """Two images at once on which every fault of a graph shows, for looking at every layer."""
+        """A batch of two images on which every fault of a graph shows, for comparing every layer."""
         return self._pair(_LAYERS)
 
     @property
     def _strip(self) -> tuple[int, int]:
-        """Length and breadth in pixels. Only on a map longer than the largest dilation does its convolution look at
-        anything but padding, and a picture of that size both ways would take minutes.
+        """Length and width in pixels of the strips.
+
+        A dilated convolution reads more than padding only on maps longer than its dilation. A square image of that
+        size would take minutes.
         """
         coarsest = self.spec.output_stride * 2 ** (len(self.spec.stages) - 1)
         reach = max(DAPF_DILATIONS) if self.spec.context != "none" else max((0, *self.spec.refine_dilations))
@@ -104,18 +107,18 @@ class Cases:
         return np.stack([_cut(one, (rows, columns)) for one in (self.second, self.first)])
 
 
-def comparison_cases(header: Header, data: str | None, split: str, pictures: Sequence[str]) -> Cases:
-    """What an export is compared on.
+def comparison_cases(header: Header, data: str | None, split: str, images: Sequence[str]) -> Cases:
+    """The cases that an export is compared on.
 
     Args:
-        header: of the checkpoint; pictures are shrunk as it advises, labeled images are not.
-        data: "KIND:PATH" of labeled images, of which at most 60 are taken, evenly; or None.
+        header: of the checkpoint; `images` are resized as it advises, labeled images are not.
+        data: "KIND:PATH" of labeled images, of which at most 60 are used, evenly sampled; or None.
         split: of these.
-        pictures: as `fassd predict` takes them; without these and `data`, those that ship are taken.
+        images: as `fassd predict` takes them; without these and `data`, those that ship are used.
 
     Raises:
-        UsageError: the data have other classes.
-        FileError: data or pictures cannot be read.
+        UsageError: the data set has other classes.
+        FileError: data or images cannot be read.
     """
     assert header.label_space is not None
     whole: list[Callable[[], Case]] = []
@@ -125,27 +128,27 @@ def comparison_cases(header: Header, data: str | None, split: str, pictures: Seq
         if not len(dataset):
             raise UsageError(f"--data {data}: its split '{split}' holds no images; name another --split")
         available = len(dataset)
-        whole += [_labeled(dataset, place, header) for place in _evenly(available, _LABELED)]
-    paths = [found.path for source in pictures for found in images_of(source)]
+        whole += [_labeled(dataset, place, header) for place in evenly_spaced(available, _LABELED)]
+    paths = [found.path for source in images for found in images_of(source)]
     if not whole and not paths:
         paths = [Path(str(files("fassd"))) / "assets" / name for name in SHIPPED]
-    whole += [_picture(path, header) for path in paths]
+    whole += [_unlabeled(path, header) for path in paths]
     first = whole[0]().images[0]
-    # Of a single picture the mirror image is another one.
+    # A single image and its mirror image are two different ones.
     second = whole[1]().images[0] if len(whole) > 1 else np.ascontiguousarray(first[:, ::-1])
     return Cases(tuple(whole), first, second, network_by_name(header.network), available)
 
 
 def calibration_images(given: str, header: Header) -> Calibration:
-    """At most 100 images to calibrate on, evenly taken from what is given.
+    """At most 100 images to calibrate on, evenly sampled.
 
     Args:
-        given: "KIND:PATH", of which the split train is taken; or a picture, folder or pattern.
-        header: of the checkpoint; pictures are shrunk as it advises.
+        given: "KIND:PATH", of which the split train is used; or an image, folder or pattern.
+        header: of the checkpoint; images are resized as it advises, those of a data set are not.
 
     Raises:
         UsageError: no such kind, or it holds no images.
-        FileError: nothing there that can be read.
+        FileError: nothing there can be read.
     """
     readers: list[Callable[[], Image]]
     if names_dataset(given):
@@ -159,15 +162,10 @@ def calibration_images(given: str, header: Header) -> Calibration:
         ]
     if not readers:
         raise UsageError(f"--calibrate {given}: it holds no images")
-    return Calibration(tuple(readers[place] for place in _evenly(len(readers), _CALIBRATED)))
+    return Calibration(tuple(readers[place] for place in evenly_spaced(len(readers), _CALIBRATED)))
 
 
-def _evenly(available: int, most: int) -> list[int]:
-    places: list[int] = np.linspace(0, available - 1, min(most, available)).round().astype(int).tolist()
-    return places
-
-
-def _picture(path: Path, header: Header) -> Callable[[], Case]:
+def _unlabeled(path: Path, header: Header) -> Callable[[], Case]:
     spec = network_by_name(header.network)
 
     def make() -> Case:
@@ -193,7 +191,7 @@ def _labeled(dataset: Dataset, index: int, header: Header) -> Callable[[], Case]
 
 
 def _mirrored(image: Image, size: tuple[int, int]) -> Image:
-    """The middle of an image, continued by its mirror image as far as it takes."""
+    """The center of an image, padded with its mirror image to `size`."""
     missing = [max(0, side - have) for side, have in zip(size, image.shape, strict=False)]
     margins = [(less // 2, less - less // 2) for less in missing]
     return _cut(np.pad(image, (*margins, (0, 0)), mode="symmetric"), size)
@@ -205,10 +203,10 @@ def _odd(side: int) -> int:
 
 
 def _cut(image: Image, size: tuple[int, int]) -> Image:
-    """The middle of an image, which is enlarged first where it is smaller."""
+    """The center of an image, which is resized first if it is smaller than `size`."""
     factor = max(1.0, *(side / have for side, have in zip(size, image.shape, strict=False)))
     if factor > 1:
-        enlarged = tuple(max(side, round(have * factor)) for side, have in zip(size, image.shape, strict=False))
-        image = np.array(Pillow.fromarray(image).resize(enlarged[::-1], Pillow.Resampling.BILINEAR))
+        resized = tuple(max(side, round(have * factor)) for side, have in zip(size, image.shape, strict=False))
+        image = np.array(Pillow.fromarray(image).resize(resized[::-1], Pillow.Resampling.BILINEAR))
     top, left = ((have - side) // 2 for side, have in zip(size, image.shape, strict=False))
     return np.ascontiguousarray(image[top : top + size[0], left : left + size[1]])

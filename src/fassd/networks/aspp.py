@@ -1,4 +1,4 @@
-"""ASPP (Chen et al., DeepLabV3+, ECCV 2018), the module that the paper's Table I compares the DAPF with."""
+"""ASPP (Chen et al., DeepLabV3+, ECCV 2018), which the paper's Table I compares with the DAPF."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fassd.networks.specs import ASPP_WIDTH, DAPF_DILATIONS
 class ASPP(nn.Module):
     """A 1x1, three dilated 3x3 and a global pooling branch of 256 channels each, fused back to the input's width.
 
-    The paper names no widths. 256 a branch with the output brought back to K is the only reading that meets its
-    3.85M parameters and 36.8 GFLOPs.
+    The paper does not state the widths. Only 256 channels a branch, and K output channels, give its 3.85M parameters
+    and 36.8 GFLOPs.
     """
 
     def __init__(self, channels: int) -> None:

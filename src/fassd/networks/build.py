@@ -1,4 +1,4 @@
-"""A network by name: fresh, from a checkpoint, or with an encoder that was trained before."""
+"""Networks with initial weights, with those of a checkpoint, or with a pre-trained encoder."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ def network_from_checkpoint(checkpoint: Checkpoint, path: Path) -> SegmentationN
 
 
 def load_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray[Any, Any]], path: Path, what: str) -> None:
-    """Fills a network with weights, every one of them, in place.
+    """Loads all weights of a network, in place.
 
     Args:
-        network: to be filled.
-        arrays: by name; the norms' step counters may be missing.
+        network: that gets the weights.
+        arrays: by name; the batch counters of BatchNorm layers may be missing.
         path: names the file in messages.
         what: names the network in messages.
 
     Raises:
-        CheckpointError: a weight is missing, left over, or of another shape.
+        CheckpointError: a weight is missing, unexpected, or of another shape.
     """
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items() if not name.endswith(COUNTER)}
     check_arrays(shapes, arrays, path, what)
@@ -70,17 +70,22 @@ def load_arrays(network: nn.Module, arrays: Mapping[str, np.ndarray[Any, Any]], 
 
 
 @dataclass(frozen=True)
-class EncoderTaken:
-    """What an encoder file gave to a network."""
+class LoadedEncoder:
+    """What was loaded of an encoder file.
 
-    taken: int
-    left: tuple[str, ...]
+    Attributes:
+        loaded: number of arrays.
+        unused: names of the file's arrays that the network does not have.
+    """
+
+    loaded: int
+    unused: tuple[str, ...]
 
 
-def take_encoder(network: SegmentationNetwork, arrays: Arrays, path: Path) -> EncoderTaken:
-    """Fills the network's encoder with weights trained before; what the network has no place for is left.
+def load_encoder(network: SegmentationNetwork, arrays: Arrays, path: Path) -> LoadedEncoder:
+    """Loads the network's encoder from pre-trained weights, in place.
 
-    FC-HarDNet-70's file fits every network: one of four stages takes those and leaves the fifth.
+    FC-HarDNet-70's file fits every network: one with four stages does not use the fifth.
 
     Raises:
         CheckpointError: an encoder weight of the network is missing or of another shape.
@@ -89,11 +94,11 @@ def take_encoder(network: SegmentationNetwork, arrays: Arrays, path: Path) -> En
     wanted = {name for name in network.encoder.state_dict() if not name.endswith(COUNTER)}
     fitting = {name: value for name, value in encoder.items() if name in wanted}
     load_arrays(network.encoder, fitting, path, f"the encoder of {network.spec.name}")
-    return EncoderTaken(len(fitting), tuple(sorted(encoder.keys() - wanted)))
+    return LoadedEncoder(len(fitting), tuple(sorted(encoder.keys() - wanted)))
 
 
 def arrays_of(network: nn.Module, dtype: type[np.floating[Any]]) -> Arrays:
-    """Weights and running statistics by name, without step counters, as numpy arrays of `dtype`."""
+    """Weights and running statistics by name, without batch counters, as NumPy arrays of `dtype`."""
     return {
         name: value.detach().cpu().float().numpy().astype(dtype)
         for name, value in network.state_dict().items()

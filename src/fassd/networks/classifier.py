@@ -1,4 +1,4 @@
-"""The encoder with a classification head: what ImageNet pre-training trains, and then takes off again."""
+"""The encoder with a classification head, for pre-training on ImageNet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fassd.networks.network import Encoder
 from fassd.networks.specs import NetworkSpec
 
 HEAD_DROPOUT = 0.1
-"""Share of the features left out while training, as HarDNet-68's published code has it (Chao et al., ICCV 2019)."""
+"""Dropout rate in training, as in the published code of HarDNet-68 (Chao et al., ICCV 2019)."""
 
 
 class Classifier(nn.Module):
@@ -28,7 +28,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(spec.stages[-1].width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalized images to one row of logits each.
+        """Normalized images to logits.
 
         Args:
             images: (N, 3, H, W) floating point, normalized, sides at least `spec.minimum_side`.
@@ -46,7 +46,7 @@ class Classifier(nn.Module):
 
 
 def init_classifier(spec: NetworkSpec, classes: int, seed: int = 0) -> Classifier:
-    """A classifier that knows nothing: convolutions by He et al. (ICCV 2015), who keep the variance through ReLUs."""
+    """A classifier with initial weights by He et al. (ICCV 2015), which keep the variance through ReLUs."""
     network = Classifier(spec, classes)
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():

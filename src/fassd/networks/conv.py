@@ -1,4 +1,4 @@
-"""The convolutions everything is built of: size-keeping padding, one norm, one activation (facts: ICPR 2020 code)."""
+"""The units that networks are built of: convolution, BatchNorm and activation, as in the paper's code (ICPR 2020)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Conv(nn.Conv2d):
     """A convolution without bias whose padding keeps the size at stride 1.
 
     Attributes:
-        full_precision: computed in float32 even under autocast, on processors where the reduced one is wrong.
+        full_precision: compute in float32 even under autocast, for processors whose bfloat16 convolution is wrong.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ConvReLU(nn.Module):
 
 
 class PReLU(nn.PReLU):
-    """PReLU with one slope a channel, several times as fast as PyTorch's where a processor trains in bfloat16."""
+    """PReLU with one weight per channel; several times as fast as PyTorch's when a processor trains in bfloat16."""
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, channels, H, W) -> the same shape."""
@@ -70,44 +70,44 @@ class PReLU(nn.PReLU):
 
 
 class _RowPReLU(torch.autograd.Function):
-    """Takes an image row for one long vector: PyTorch's loops over the channels of one pixel are too short to pay."""
+    """Computes on image rows as long vectors: PyTorch loops over the channels of one pixel, which is too short."""
 
     @staticmethod
-    def forward(context: Any, features: Tensor, slopes: Tensor) -> Tensor:
-        context.save_for_backward(features, slopes)
-        # Autocast would reduce what comes from a convolution that is kept in full precision.
+    def forward(context: Any, features: Tensor, weights: Tensor) -> Tensor:
+        context.save_for_backward(features, weights)
+        # Autocast would round the output of a convolution that is kept in full precision.
         with torch.autocast("cpu", enabled=False):
-            return _maps(F.prelu(_rows(features), _repeated(slopes, features)), features)
+            return _maps(F.prelu(_rows(features), _repeated(weights, features)), features)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        features, slopes = context.saved_tensors
+        features, weights = context.saved_tensors
         rows, of_rows = _rows(features), _rows(gradient)
         above = torch.ops.aten.threshold_backward(of_rows, rows, 0)
         below = of_rows - above
-        of_features = above.addcmul_(below, _repeated(slopes, features))
-        of_slopes = below.mul_(rows).sum(0, dtype=slopes.dtype).view(-1, len(slopes)).sum(0)
-        return _maps(of_features, features), of_slopes
+        of_features = above.addcmul_(below, _repeated(weights, features))
+        of_weights = below.mul_(rows).sum(0, dtype=weights.dtype).view(-1, len(weights)).sum(0)
+        return _maps(of_features, features), of_weights
 
 
 def _rows(maps: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N * H, W * C), a view of maps whose channels are last."""
+    """(N, C, H, W) -> (N * H, W * C); a view if the maps are channels-last."""
     return maps.permute(0, 2, 3, 1).flatten(0, 1).flatten(1)
 
 
 def _maps(rows: Tensor, like: Tensor) -> Tensor:
-    """The way back."""
+    """The inverse of `_rows`."""
     images, channels, height, width = like.shape
     return rows.view(images, height, width, channels).permute(0, 3, 1, 2)
 
 
-def _repeated(slopes: Tensor, features: Tensor) -> Tensor:
+def _repeated(weights: Tensor, features: Tensor) -> Tensor:
     """(C,) -> (W * C,), in the precision of the features."""
-    return slopes.to(features.dtype).repeat(features.shape[3])
+    return weights.to(features.dtype).repeat(features.shape[3])
 
 
 class NormPReLU(nn.Module):
-    """BatchNorm, then PReLU with one slope a channel."""
+    """BatchNorm, then PReLU with one weight per channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

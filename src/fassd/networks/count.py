@@ -1,8 +1,8 @@
-"""Parameters, multiply-adds and memory traffic of a network, from its row alone: no PyTorch, nothing is run.
+"""Parameters, multiply-adds and memory traffic of a network, from its row alone, without PyTorch.
 
-A multiply-add is counted for each output element, kernel position and input channel of each convolution. The paper
-calls it a FLOP and prints what a per-module counter gives, which adds 2 for each BatchNorm output, 1 for each
-activation, 1 for each pooled input and 1 for each output of the classifier.
+Multiply-adds of a convolution: output elements x kernel positions x input channels. The paper calls them FLOPs and
+prints the result of a per-module counter, which adds 2 for each BatchNorm output, and 1 for each activation, pooled
+input and output of the classifier.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Convolution:
     Attributes:
         name: its place, for example "dec1.mda.ctx3x1".
         in_channels, out_channels, kernel: its shape.
-        after: what follows it: "relu" or "prelu", each behind a BatchNorm, or "none".
+        after: what follows it: "relu" or "prelu", each after a BatchNorm layer, or "none".
         bias: whether it has one.
         in_size, out_size: (height, width) of its maps.
     """
@@ -49,19 +49,19 @@ class Convolution:
 
     @property
     def parameters(self) -> int:
-        """Kernel, bias, and the affine norm and slopes behind it."""
-        behind = {"none": 0, "relu": 2, "prelu": 3}[self.after] + self.bias
-        return self.out_channels * (self.in_channels * _area(self.kernel) + behind)
+        """Of kernel, bias, and the BatchNorm layer and PReLU weights after it."""
+        after = {"none": 0, "relu": 2, "prelu": 3}[self.after] + self.bias
+        return self.out_channels * (self.in_channels * _area(self.kernel) + after)
 
     @property
     def traffic(self) -> int:
-        """Elements read and written if this were one kernel (CIO: Chao et al., HarDNet, 2019)."""
+        """Elements read and written (CIO in Chao et al., HarDNet, 2019)."""
         return self.in_channels * _area(self.in_size) + self.out_channels * _area(self.out_size)
 
 
 @dataclass
 class Count:
-    """Everything counted for one network at one size."""
+    """The counts of one network at one size."""
 
     convolutions: list[Convolution] = field(default_factory=list)
     lone_parameters: int = 0
@@ -79,7 +79,7 @@ class Count:
 
     @property
     def operations_as_in_paper(self) -> int:
-        """What the paper prints as FLOPs: multiply-adds, norms, activations, pooling, the classifier's bias."""
+        """The paper's FLOPs: multiply-adds, BatchNorm layers, activations, pooling, the classifier's bias."""
         return self.macs + self.other_operations
 
     @property
@@ -95,12 +95,12 @@ class Count:
         bias = name == "head"
         self.convolutions.append(Convolution(name, channels[0], channels[1], kernel, after, bias, size, out))
         elements = channels[1] * _area(out)
-        # A norm counts 2, an activation 1; the classifier's bias counts 1.
+        # BatchNorm counts 2, an activation 1, the classifier's bias 1.
         self.other_operations += elements * (int(bias) if after == "none" else 3)
         return out
 
     def normalize(self, channels: int, size: Size) -> None:
-        """Adds a BatchNorm + PReLU that follows no convolution."""
+        """Adds a BatchNorm layer and a PReLU that do not follow a convolution."""
         self.lone_parameters += 3 * channels
         self.other_operations += 3 * channels * _area(size)
 

@@ -10,7 +10,7 @@ from fassd.networks.specs import DAPF_DILATIONS
 
 
 class DAPF(nn.Module):
-    """Context at four ranges at once, each dilated 3x3 convolution split into a 3x1 and a 1x3.
+    """Context at four ranges; each dilated 3x3 convolution is split into a 3x1 and a 1x3.
 
     Args:
         channels: K, kept from input to output.

@@ -1,13 +1,13 @@
-"""The deployable graph of a network, drawn from its row and its weights alone: no PyTorch.
+"""The deployable graph of a network, built from its row and its weights, without PyTorch.
 
-Every runtime but PyTorch executes this one graph. It says what is computed, in ten operations; how, is the business of
-the `Operations` that draw it, one implementation for each format. Norms are folded into the convolutions before them,
-scale and channel order of the pixels into the first one. Two identities save work; both are exact but for rounding:
+Every runtime but PyTorch executes this graph. It consists of ten operations, the `Operations` protocol, which each
+file format implements. BatchNorm layers are folded into the convolutions before them, scale and channel order of the
+pixels into the first convolution. Two identities save work; both are exact except for rounding:
 
-- conv1x1(cat(enlarge(a), b)) = enlarge(conv1x1(a)) + conv1x1(b): a decoder stage enlarges the narrow result, not the
-  wide input, and concatenates nothing.
+- conv1x1(cat(upsample(a), b)) = upsample(conv1x1(a)) + conv1x1(b): a decoder stage upsamples the narrow result, not
+  the wide input, and concatenates nothing.
 - conv3x3(cat(a, b)) = conv3x3(a) + conv3x3(b): the layers of a HarDBlock that read the block's input share one
-  convolution of it where that wastes fewer of the processor's lanes (`_shares_input`).
+  convolution of it if that wastes fewer of the processor's lanes (`_shared_input`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fassd.networks.specs import (
 )
 
 IMAGES, LOGITS, CLASS_MAP = "images", "logits", "class_map"
-"""What goes into a graph and comes out, by the names that exported files use."""
+"""Names of a graph's input and outputs, also in exported files."""
 
 Maps = TypeVar("Maps")
 Array = np.ndarray[Any, Any]
@@ -38,10 +38,10 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Convolution:
-    """One convolution, its norm folded in; padding keeps the size at stride 1.
+    """One convolution with its BatchNorm layer folded in; padding keeps the size at stride 1.
 
     Attributes:
-        name: that of its weights; graphs call their nodes so.
+        name: of its weights, and of its node in a graph.
         kernel: (out, in, height, width) float64.
         bias: (out,) float64, or None.
     """
@@ -60,32 +60,32 @@ class Convolution:
 
 
 class Operations(Protocol[Maps]):
-    """What a graph is drawn with; maps are (N, channels, height, width), floating point.
+    """The operations that a graph is built from; maps are (N, channels, height, width), floating point.
 
     Attributes:
-        lanes: outputs that the runtime's convolutions compute at once; 1 where that does not matter.
+        lanes: outputs that the runtime's convolutions compute at once; 1 if that does not matter.
     """
 
     lanes: int
 
     def center(self, images: Maps, mean: Array) -> Maps:
-        """uint8 (N, H, W, 3) images to maps, a mean subtracted from each channel."""
+        """uint8 (N, H, W, 3) images to maps, with the mean of each channel subtracted."""
         ...
 
     def convolve(self, maps: Maps, convolution: Convolution) -> Maps:
-        """The convolution of maps."""
+        """A convolution."""
         ...
 
     def relu(self, maps: Maps) -> Maps:
-        """At least 0."""
+        """max(maps, 0)."""
         ...
 
-    def prelu(self, maps: Maps, slopes: Array) -> Maps:
-        """Negative values times a slope for each channel."""
+    def prelu(self, maps: Maps, weights: Array) -> Maps:
+        """Negative values times the weight of their channel."""
         ...
 
     def scale(self, maps: Maps, factors: Array, shifts: Array) -> Maps:
-        """Channel by channel, times a factor plus a shift."""
+        """Times a factor, plus a shift, for each channel."""
         ...
 
     def add(self, one: Maps, other: Maps) -> Maps:
@@ -101,35 +101,37 @@ class Operations(Protocol[Maps]):
         ...
 
     def halve(self, maps: Maps) -> Maps:
-        """The mean of each 2x2 pixels; an odd last row or column is dropped."""
+        """Means of 2x2 pixels; an odd last row or column is dropped."""
         ...
 
-    def enlarge(self, maps: Maps, like: Maps) -> Maps:
-        """To the height and width of other maps, bilinear, corners aligned."""
+    def upsample(self, maps: Maps, like: Maps) -> Maps:
+        """Bilinear to the height and width of other maps, corners aligned."""
         ...
 
     def mean(self, maps: Maps) -> Maps:
-        """Each map's mean, as maps of one pixel."""
+        """The mean of each map, as a map of one pixel."""
         ...
 
 
 class Graph(Generic[Maps]):
-    """Draws one network.
+    """Builds the graph of one network.
 
     Args:
-        operations: that it is drawn with.
+        operations: of a file format.
         spec: the row.
         arrays: the checkpoint's weights by name, complete and of the row's shapes.
-        pixels: what the network expects as input.
+        normalization: that the network expects of its input.
     """
 
-    def __init__(self, operations: Operations[Maps], spec: NetworkSpec, arrays: Arrays, pixels: Normalization) -> None:
-        self._do = operations
+    def __init__(
+        self, operations: Operations[Maps], spec: NetworkSpec, arrays: Arrays, normalization: Normalization
+    ) -> None:
+        self._ops = operations
         self._spec = spec
         self._arrays = arrays
-        self._pixels = pixels
+        self._normalization = normalization
 
-    def draw(self, images: Maps) -> Maps:
+    def build(self, images: Maps) -> Maps:
         """uint8 (N, H, W, 3) RGB images to (N, classes, h, w) coarse logits."""
         spec = self._spec
         features, skips = self._encoder(images)
@@ -146,31 +148,31 @@ class Graph(Generic[Maps]):
             else:
                 features = self._unit(features, f"{place}.block")
         classifier = Convolution("classifier", self._array("classifier.weight"), self._array("classifier.bias"))
-        return self._do.convolve(features, classifier)
+        return self._ops.convolve(features, classifier)
 
     def _encoder(self, images: Maps) -> tuple[Maps, list[Maps]]:
-        spec, pixels = self._spec, self._pixels
-        mean = np.array(pixels.mean) * 255
-        # Zero padding must mean the mean color, so the mean is subtracted before the first convolution; scale and
-        # channel order go into its kernel.
-        features = self._do.center(images, mean[::-1] if pixels.channel_order == "bgr" else mean)
+        spec, normalization = self._spec, self._normalization
+        mean = np.array(normalization.mean) * 255
+        # The mean is subtracted before the first convolution, so that zero padding means the mean color. Scale and
+        # channel order are folded into its kernel.
+        features = self._ops.center(images, mean[::-1] if normalization.channel_order == "bgr" else mean)
         for number, stride in enumerate(spec.stem_strides):
             unit = self._folded(f"encoder.stem.{number}", stride)
             if number == 0:
-                unit = replace(unit, kernel=self._for_pixels(unit.kernel))
-            features = self._do.relu(self._do.convolve(features, unit))
+                unit = replace(unit, kernel=self._with_normalization(unit.kernel))
+            features = self._ops.relu(self._ops.convolve(features, unit))
         skips = []
         for number, stage in enumerate(spec.stages):
             if number:
-                features = self._do.halve(features)
+                features = self._ops.halve(features)
             place = f"encoder.stages.{number}"
             skips.append(self._hard_block(features, stage, f"{place}.block"))
             features = self._unit(skips[-1], f"{place}.transition")
         return features, skips[:-1]
 
-    def _for_pixels(self, kernel: Array) -> Array:
-        scaled: Array = kernel / (np.array(self._pixels.std) * 255)[None, :, None, None]
-        return scaled[:, ::-1] if self._pixels.channel_order == "bgr" else scaled
+    def _with_normalization(self, kernel: Array) -> Array:
+        scaled: Array = kernel / (np.array(self._normalization.std) * 255)[None, :, None, None]
+        return scaled[:, ::-1] if self._normalization.channel_order == "bgr" else scaled
 
     def _hard_block(self, features: Maps, stage: Stage, place: str) -> Maps:
         units = [self._folded(f"{place}.layers.{number}") for number in range(stage.layers)]
@@ -181,24 +183,24 @@ class Graph(Generic[Maps]):
             if number in shared:
                 inputs = [outputs[link] for link in layer.links[:-1]]
                 rest = replace(unit, kernel=unit.kernel[:, : -units[0].kernel.shape[1]])
-                maps = self._do.add(self._do.convolve(self._joined(inputs), rest), shared[number])
+                maps = self._ops.add(self._ops.convolve(self._joined(inputs), rest), shared[number])
             else:
-                maps = self._do.convolve(self._joined([outputs[link] for link in layer.links]), unit)
-            outputs.append(self._do.relu(maps))
+                maps = self._ops.convolve(self._joined([outputs[link] for link in layer.links]), unit)
+            outputs.append(self._ops.relu(maps))
         return self._joined([outputs[number] for number in plan.output_layers])
 
     def _shared_input(
         self, features: Maps, units: Sequence[Convolution], plan: HardBlockPlan, place: str
     ) -> dict[int, Maps]:
-        """What the block's input adds to the later layers that read it, where one convolution for all pays."""
+        """The share of the block's input in the later layers that read it, by layer; empty if sharing saves nothing."""
         readers = [number for number, layer in enumerate(plan.layers, 1) if layer.links[-1] == 0 and number > 1]
         widths = [plan.layers[number - 1].out_channels for number in readers]
-        if _vectors([sum(widths)], self._do.lanes) == _vectors(widths, self._do.lanes):
+        if _vectors([sum(widths)], self._ops.lanes) == _vectors(widths, self._ops.lanes):
             return {}
         width = units[0].kernel.shape[1]
         kernel = np.concatenate([units[number - 1].kernel[:, -width:] for number in readers])
-        maps = self._do.convolve(features, Convolution(f"{place}.input", kernel, None))
-        return dict(zip(readers, self._do.split(maps, widths), strict=True))
+        maps = self._ops.convolve(features, Convolution(f"{place}.input", kernel, None))
+        return dict(zip(readers, self._ops.split(maps, widths), strict=True))
 
     def _context(self, features: Maps) -> Maps:
         if self._spec.context == "none":
@@ -212,18 +214,18 @@ class Graph(Generic[Maps]):
             else:
                 branches.append(self._unit(features, place, dilation=(dilation, dilation)))
         if self._spec.context == "aspp":
-            whole = self._do.relu(self._do.convolve(self._do.mean(features), self._folded("context.whole")))
-            branches.append(self._do.enlarge(whole, features))
+            whole = self._ops.relu(self._ops.convolve(self._ops.mean(features), self._folded("context.whole")))
+            branches.append(self._ops.upsample(whole, features))
         return self._unit(self._joined(branches), "context.fuse")
 
     def _reduce(self, features: Maps, skip: Maps, place: str) -> Maps:
-        """The 1x1 convolution of the enlarged features beside the skip, its two halves apart."""
+        """The 1x1 convolution of the upsampled features and the skip, computed in two halves."""
         unit = self._folded(place)
         width = self._width_of_skip(place)
         coarse = Convolution(f"{place}.coarse", unit.kernel[:, :-width], None)
         fine = replace(unit, kernel=unit.kernel[:, -width:])
-        enlarged = self._do.enlarge(self._do.convolve(features, coarse), skip)
-        return self._do.relu(self._do.add(self._do.convolve(skip, fine), enlarged))
+        upsampled = self._ops.upsample(self._ops.convolve(features, coarse), skip)
+        return self._ops.relu(self._ops.add(self._ops.convolve(skip, fine), upsampled))
 
     def _width_of_skip(self, place: str) -> int:
         number = len(self._spec.stages) - 2 - int(place.split(".")[1])
@@ -235,13 +237,13 @@ class Graph(Generic[Maps]):
         detail = self._unit(shrunk, f"{place}.detail", prelu=True)
         tall = self._unit(shrunk, f"{place}.context.0", dilation=(dilation, 1), prelu=True)
         wide = self._unit(tall, f"{place}.context.1", dilation=(1, dilation), prelu=True)
-        joined = self._norm_prelu(self._do.add(detail, wide), f"{place}.join")
+        joined = self._norm_prelu(self._ops.add(detail, wide), f"{place}.join")
         expand = Convolution(f"{place}.expand", self._array(f"{place}.expand.weight"), None)
-        return self._do.add(features, self._do.convolve(joined, expand))
+        return self._ops.add(features, self._ops.convolve(joined, expand))
 
     def _unit(self, maps: Maps, place: str, dilation: tuple[int, int] = (1, 1), prelu: bool = False) -> Maps:
-        maps = self._do.convolve(maps, self._folded(place, 1, dilation, PRELU_NORM_EPSILON if prelu else NORM_EPSILON))
-        return self._do.prelu(maps, self._array(f"{place}.activation.weight")) if prelu else self._do.relu(maps)
+        maps = self._ops.convolve(maps, self._folded(place, 1, dilation, PRELU_NORM_EPSILON if prelu else NORM_EPSILON))
+        return self._ops.prelu(maps, self._array(f"{place}.activation.weight")) if prelu else self._ops.relu(maps)
 
     def _folded(
         self, place: str, stride: int = 1, dilation: tuple[int, int] = (1, 1), epsilon: float = NORM_EPSILON
@@ -251,15 +253,15 @@ class Graph(Generic[Maps]):
         return Convolution(place, kernel, shifts, stride, dilation)
 
     def _norm_prelu(self, maps: Maps, place: str) -> Maps:
-        scaled = self._do.scale(maps, *self._norm(f"{place}.norm", PRELU_NORM_EPSILON))
-        return self._do.prelu(scaled, self._array(f"{place}.activation.weight"))
+        scaled = self._ops.scale(maps, *self._norm(f"{place}.norm", PRELU_NORM_EPSILON))
+        return self._ops.prelu(scaled, self._array(f"{place}.activation.weight"))
 
     def _norm(self, place: str, epsilon: float) -> tuple[Array, Array]:
         factors = self._array(f"{place}.weight") / np.sqrt(self._array(f"{place}.running_var") + epsilon)
         return factors, self._array(f"{place}.bias") - self._array(f"{place}.running_mean") * factors
 
     def _joined(self, maps: Sequence[Maps]) -> Maps:
-        return maps[0] if len(maps) == 1 else self._do.concatenate(maps)
+        return maps[0] if len(maps) == 1 else self._ops.concatenate(maps)
 
     def _array(self, name: str) -> Array:
         return self._arrays[name].astype(np.float64)

@@ -23,13 +23,13 @@ class EncoderStage(nn.Module):
         self.transition = ConvReLU(self.block.out_channels, stage.width, (1, 1))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, in, H, W) -> the skip (N, block, H, W) and the map that goes on (N, width, H, W)."""
+        """(N, in, H, W) -> the skip (N, block, H, W) and the next stage's input (N, width, H, W)."""
         skip = self.block(features)
         return skip, self.transition(skip)
 
 
 class Encoder(nn.Module):
-    """HarDNet's stem and stages, halved by average pooling between stages."""
+    """HarDNet's stem and stages, with 2x2 average pooling between stages."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Encoder(nn.Module):
                 features = F.avg_pool2d(features, 2)
             skip, features = stage(features)
             skips.append(skip)
-        # The coarsest stage's skip would meet itself: it is not used.
+        # The coarsest stage has no decoder stage, so its skip is not used.
         return features, skips[:-1]
 
 
@@ -116,7 +116,7 @@ class SegmentationNetwork(nn.Module):
             images: (N, 3, H, W) floating point, normalized, sides at least `spec.minimum_side`.
 
         Returns:
-            (N, classes, h, w): the logits at 1 / `spec.output_stride`; `upsample` brings them to the image's size.
+            (N, classes, h, w): the logits at 1 / `spec.output_stride` of the size; see `upsample`.
 
         Raises:
             UsageError: a side is too short.
@@ -125,7 +125,7 @@ class SegmentationNetwork(nn.Module):
         return logits
 
     def decoded(self, images: Tensor) -> list[Tensor]:
-        """The maps after each decoder stage, from the coarsest to the one that is classified.
+        """The maps after each decoder stage, from the coarsest to the one before the classifier.
 
         Args:
             images: as for `forward`.
@@ -149,10 +149,10 @@ def _context(spec: NetworkSpec, alpha: int) -> nn.Module:
 
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear with corners aligned, the one way this network family enlarges anything.
+    """Bilinear with corners aligned, the only upsampling in these networks.
 
     Args:
         maps: (N, channels, h, w) floating point.
-        size: (H, W) to arrive at.
+        size: (H, W) of the result.
     """
     return F.interpolate(maps, size, mode="bilinear", align_corners=True)

@@ -1,4 +1,4 @@
-"""The authors' files (FASSD-Net and FC-HarDNet repositories): their names, and reading them without running code."""
+"""Reads the authors' files (FASSD-Net and FC-HarDNet repositories) without running code, and renames their weights."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _RENAMINGS: tuple[tuple[str, str], ...] = (
     (r"denseBlocksUp\.(\d)\.", r"decoder.\1.block."),
     (r"finalConv\.", "classifier."),
 )
-# Inside a block, once its place is known.
+# For the rest of a key.
 _PART_RENAMINGS: tuple[tuple[str, str], ...] = (
     (r"atrous_conv3x1\.", "0.conv."),
     (r"bn3x1\.", "0.norm."),
@@ -52,7 +52,7 @@ _CALLS = {"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "REDUC
 
 
 def our_name(key: str) -> str:
-    """The name that one of the authors' state-dict keys has here; unknown keys stay as they are."""
+    """Our name for a key of the authors' state dicts; unknown keys are unchanged."""
     stage = re.match(r"base\.(\d+)\.", key)
     if stage and int(stage[1]) > 3:
         # Stages repeat block, transition, pooling from entry 4 on.
@@ -69,12 +69,12 @@ def our_name(key: str) -> str:
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """What was found in one of the authors' files.
+    """The content of one of the authors' files.
 
     Attributes:
-        kind: "network", or "encoder" for the bare ImageNet encoder.
-        arrays: float32 weights by our names, without the norms' step counters.
-        facts: what else the file says: epoch, best mean IoU.
+        kind: "network", or "encoder" for an ImageNet encoder alone.
+        arrays: float32 weights by our names, without the batch counters of BatchNorm layers.
+        facts: epoch and best mean IoU, if the file has them.
     """
 
     kind: str
@@ -83,10 +83,10 @@ class PublishedFile:
 
 
 def read_published(path: Path) -> PublishedFile:
-    """Reads a best-model, resume or ImageNet encoder file, of the old container as of today's zip.
+    """Reads a best-model, resume or ImageNet encoder file, in PyTorch's old container or in its zip format.
 
     Raises:
-        CheckpointError: not such a file, damaged, or one that wants to run code.
+        CheckpointError: not such a file, damaged, or one that would run code.
     """
     content = _load_without_code(path)
     if not isinstance(content, dict):
@@ -114,7 +114,7 @@ def _is_weight(item: tuple[object, object]) -> bool:
 
 
 def _numpy_names() -> list[Any]:
-    """The few numpy names that the authors' `best_iou` needs, under the name it was pickled with as well."""
+    """The NumPy names that the authors' `best_iou` needs, also under the module name of older versions."""
     from numpy._core.multiarray import scalar
 
     return [(scalar, "numpy.core.multiarray.scalar"), scalar, np.dtype, type(np.dtype(np.float64))]
@@ -124,15 +124,15 @@ def _load_without_code(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError(path, "there is no such file")
     if path.suffix == ".safetensors":
-        # torch.load would read one, but what its header says would be lost.
-        raise CheckpointError(path, "is a safetensors file already; fassd's own are used as they are, not converted")
+        # torch.load would read one, but its header would be lost.
+        raise CheckpointError(path, "is a safetensors file already; fassd's own need no conversion")
     try:
         with torch.serialization.safe_globals(_numpy_names()), warnings.catch_warnings():
-            # PyTorch warns of its own old storages in files of 2020.
+            # PyTorch warns about its old storages in files from 2020.
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # torch.load raises whatever its unpickler meets in a damaged or hostile file.
+        # torch.load raises errors of any class for a damaged or hostile file.
         raise CheckpointError(path, _refusal(path, error)) from None
 
 
@@ -145,10 +145,10 @@ def _refusal(path: Path, error: Exception) -> str:
 
 
 def _calls_something(path: Path) -> bool:
-    """Whether a file is a bare pickle with calls in it; its instructions are listed, not followed."""
+    """Whether a file is a bare pickle with calls in it. Its instructions are listed, not executed."""
     try:
         with path.open("rb") as stream:
-            # To the end, for a text may begin like a pickle.
+            # All of them, because a text may begin like a pickle.
             return not _CALLS.isdisjoint([instruction.name for instruction, _, _ in pickletools.genops(stream)])
     except (ValueError, OSError, EOFError, UnicodeDecodeError):
         return False

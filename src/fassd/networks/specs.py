@@ -1,6 +1,6 @@
-"""One row per network of the paper (Rosas-Arias et al., ICPR 2020), and the arithmetic of the HarDBlock.
+"""The paper's networks (Rosas-Arias et al., ICPR 2020), one row each, and the arithmetic of the HarDBlock.
 
-Nothing here needs PyTorch: counting, printing and checking work from the rows alone.
+Without PyTorch: counting, printing and checking need only the rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ASPP_WIDTH = 256
 HARD_BLOCK_MULTIPLIER = 1.7
 NORM_EPSILON = 1e-5
 PRELU_NORM_EPSILON = 1e-3
-"""Of the norms beside PReLU; measured on the published networks."""
+"""Of BatchNorm layers before a PReLU; measured on the published networks."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class PaperFigures:
-    """What the paper's Tables I and IV print for a network, and why ours may differ."""
+    """The figures for a network in the paper's Tables I and IV, and why ours may differ."""
 
     parameters_m: float
     gflops: float
@@ -40,16 +40,16 @@ class PaperFigures:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """One network: everything in which the paper's networks differ from each other.
+    """One network; the fields are everything in which the paper's networks differ.
 
     Attributes:
-        name: the name users type.
+        name: what users type.
         stem_strides: strides of the stem's four 3x3 convolutions (Section IV-C for L1 and L2).
         stages: encoder stages from the finest to the coarsest.
         context: the module on the coarsest map (Fig. 3), or none.
         refine_dilations: dilation of the MDA (Fig. 4) in each decoder stage from the deepest; empty without MDA.
         decoder: what follows in each decoder stage, a HarDBlock or one 3x3 convolution (L2).
-        paper: the figures that the paper prints.
+        paper: the paper's figures.
     """
 
     name: str
@@ -68,9 +68,9 @@ class NetworkSpec:
 
     @property
     def minimum_side(self) -> int:
-        """The shortest image side for which no map becomes empty.
+        """The shortest image side, pixels, for which no map becomes empty.
 
-        A stride-s convolution gives ceil(size / s), a pooling floor(size / 2): the coarsest map must keep one pixel.
+        A convolution of stride s gives ceil(side / s), pooling floor(side / 2); the coarsest map needs one pixel.
         """
         side: int = 2 ** (len(self.stages) - 1)
         for stride in reversed(self.stem_strides):
@@ -91,7 +91,7 @@ class NetworkSpec:
         if min(height, width) < self.minimum_side:
             raise UsageError(
                 f"{what} is {width}x{height} pixels; {self.name} needs at least "
-                f"{self.minimum_side} on each side: enlarge it, or choose a network with a smaller minimum"
+                f"{self.minimum_side} on each side: resize it, or choose a network with a smaller minimum"
             )
 
 
@@ -116,12 +116,12 @@ _FC_HARDNET = NetworkSpec(
 
 
 def _light1(spec: NetworkSpec, parameters_m: float, gflops: float) -> NetworkSpec:
-    """L1 of a network: the first convolution strides by 3 (Section IV-C)."""
+    """L1 of a network: the first convolution has stride 3 (Section IV-C)."""
     return replace(spec, name=f"{spec.name}-l1", stem_strides=(3, 1, 2, 1), paper=PaperFigures(parameters_m, gflops))
 
 
 def _light2(spec: NetworkSpec, parameters_m: float, gflops: float) -> NetworkSpec:
-    """L2 of a network: the second convolution strides as well, and 3x3 convolutions decode (Section IV-C)."""
+    """L2 of a network: the second convolution has stride 2, and decoder stages are 3x3 convolutions (Section IV-C)."""
     return replace(
         spec,
         name=f"{spec.name}-l2",
@@ -161,7 +161,7 @@ def network_by_name(name: str) -> NetworkSpec:
 
 @dataclass(frozen=True)
 class HardBlockLayer:
-    """Layer l of a HarDBlock: which earlier layers it reads (0 is the block's input), and its width."""
+    """A layer of a HarDBlock: the earlier layers that it reads (0 is the block's input), and its widths."""
 
     links: tuple[int, ...]
     in_channels: int
@@ -170,7 +170,7 @@ class HardBlockLayer:
 
 @dataclass(frozen=True)
 class HardBlockPlan:
-    """A HarDBlock (Chao et al., ICCV 2019): its layers, and which of them are concatenated as its output."""
+    """A HarDBlock (Chao et al., ICCV 2019): its layers, and those that are concatenated as its output."""
 
     layers: tuple[HardBlockLayer, ...]
     output_layers: tuple[int, ...]
@@ -180,8 +180,8 @@ class HardBlockPlan:
 def plan_hard_block(in_channels: int, growth: int, layers: int) -> HardBlockPlan:
     """Links and widths of a HarDBlock.
 
-    Layer l reads the layers l - 2^i for every i with 2^i dividing l, nearest first, and is growth * 1.7^n wide, n
-    being how often 2 divides l, made even. The odd layers and the last one are the output.
+    Layer l reads the layers l - 2^i for every i where 2^i divides l, nearest first. Its width is growth * 1.7^n, made
+    even, where n is how often 2 divides l. The odd layers and the last one are the output.
     """
     widths = [in_channels]
     planned = []
@@ -196,7 +196,7 @@ def plan_hard_block(in_channels: int, growth: int, layers: int) -> HardBlockPlan
 
 
 def check_alpha(spec: NetworkSpec, alpha: int) -> None:
-    """Refuses an alpha that leaves the DAPF's branches without channels.
+    """Refuses an alpha for which the DAPF's branches have no channels.
 
     Raises:
         UsageError: alpha is below 1 or above the width of the coarsest map.

@@ -1,4 +1,4 @@
-"""Fine-tuning: the weights of a trained network as the beginning of another, with other classes perhaps."""
+"""Fine-tuning: initial weights from a trained network, which may have other classes."""
 
 from __future__ import annotations
 
@@ -17,38 +17,39 @@ _CLASSIFIER = ("classifier.weight", "classifier.bias")
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What a checkpoint gave to a network.
+class LoadedWeights:
+    """What was loaded of a checkpoint.
 
     Attributes:
-        classes: those whose row of the classifier was kept, by their new names.
-        fresh: those that begin anew.
+        kept: classes whose row of the classifier was loaded, by their new names.
+        new: classes whose row keeps its initial weights.
     """
 
-    classes: tuple[str, ...]
-    fresh: tuple[str, ...]
+    kept: tuple[str, ...]
+    new: tuple[str, ...]
 
     def __str__(self) -> str:
-        if not self.fresh:
-            return "every weight was kept"
-        kept = f"; of the classifier the rows of {', '.join(self.classes)} were kept" if self.classes else ""
-        return f"every weight but the classifier was kept{kept}; fresh are the classes {', '.join(self.fresh)}"
+        if not self.new:
+            return "all weights were loaded"
+        kept = f", and the classifier's rows of {', '.join(self.kept)}" if self.kept else ""
+        return f"all weights but the classifier were loaded{kept}; the classes {', '.join(self.new)} are new"
 
 
-def load_pretrained(network: SegmentationNetwork, checkpoint: Checkpoint, path: Path, space: LabelSpace) -> Taken:
-    """Fills a network with the weights of a checkpoint of the same row, in place.
+def load_pretrained(
+    network: SegmentationNetwork, checkpoint: Checkpoint, path: Path, space: LabelSpace
+) -> LoadedWeights:
+    """Loads the weights of a checkpoint of the same row, in place.
 
-    A class that both know by name, however it is capitalized, keeps its row of the classifier; the others stay as
-    they are in `network`.
+    Classes are matched by name, ignoring case. Their rows of the classifier are loaded; other rows are not changed.
 
     Args:
-        network: fresh.
+        network: with initial weights.
         checkpoint: header and weights.
         path: names the file in messages.
         space: the network's classes.
 
     Raises:
-        CheckpointError: an encoder-only file, another network or alpha, or weights that are not the header's.
+        CheckpointError: an encoder-only file, another network or alpha, or weights that do not fit the header.
     """
     header = checkpoint.header
     if header.content != "network" or header.label_space is None:
@@ -69,8 +70,8 @@ def load_pretrained(network: SegmentationNetwork, checkpoint: Checkpoint, path: 
             arrays[name] = _mixed(rows, arrays, name, found)
     load_arrays(network, arrays, path, f"{network.spec.name} with {len(header.label_space)} classes")
     names = space.names
-    fresh = tuple(name for place, name in enumerate(names) if place not in found)
-    return Taken(tuple(names[place] for place in found), fresh)
+    new = tuple(name for place, name in enumerate(names) if place not in found)
+    return LoadedWeights(tuple(names[place] for place in found), new)
 
 
 def _mixed(

@@ -1,4 +1,4 @@
-"""Names and shapes of a network's weights, from its row alone: what a checkpoint must hold. No PyTorch."""
+"""Names and shapes of the weights that a checkpoint must hold, from a network's row, without PyTorch."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from fassd.networks.specs import (
 )
 
 COUNTER = "num_batches_tracked"
-"""How the names of the norms' step counters end; they may be missing and are never used."""
+"""Suffix of the names of BatchNorm layers' batch counters. They may be missing and are not used."""
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 def check_checkpoint(checkpoint: Checkpoint, path: Path) -> NetworkSpec:
-    """Makes sure that a checkpoint holds a whole network, and returns its row.
+    """Checks that a checkpoint holds a complete network, and returns its row.
 
     Args:
         checkpoint: header and weights.
@@ -53,16 +53,16 @@ def check_checkpoint(checkpoint: Checkpoint, path: Path) -> NetworkSpec:
 
 
 def check_arrays(expected: Shapes, arrays: Mapping[str, np.ndarray[Any, Any]], path: Path, what: str) -> None:
-    """Makes sure that arrays are exactly those expected.
+    """Checks that arrays are exactly those expected.
 
     Args:
-        expected: shapes by name, without step counters.
-        arrays: by name; the norms' step counters may be among them.
+        expected: shapes by name, without batch counters.
+        arrays: by name; batch counters are ignored.
         path: names the file in messages.
         what: names the network in messages.
 
     Raises:
-        CheckpointError: an array is missing, left over, or of another shape.
+        CheckpointError: an array is missing, unexpected, or of another shape.
     """
     given = {name: array.shape for name, array in arrays.items() if not name.endswith(COUNTER)}
     missing, extra = sorted(expected.keys() - given.keys()), sorted(given.keys() - expected.keys())
@@ -83,7 +83,7 @@ def check_arrays(expected: Shapes, arrays: Mapping[str, np.ndarray[Any, Any]], p
 
 
 def shapes_of(spec: NetworkSpec, classes: int, alpha: int) -> Shapes:
-    """The shape of every weight by name, without step counters."""
+    """The shape of every weight by name, without batch counters."""
     shapes: Shapes = {}
     inputs = 3
     for number, width in enumerate(STEM_WIDTHS):

@@ -1,4 +1,4 @@
-"""What the runtimes without PyTorch share: a library for the logits, our compiled kernel for the class map."""
+"""The base of the runtimes without PyTorch: a library computes the logits, the compiled kernel the class map."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import numpy as np
 from fassd.core.arrays import ClassMaps, Images, Logits
 from fassd.core.checkpoint import Header
 from fassd.core.machine import usable_cores
-from fassd.runtimes.runtime import CLASS_MAP, OpenedNetwork, Stages, cannot_answer, check_classes, check_memory
+from fassd.runtimes.runtime import CLASS_MAP, OpenedNetwork, Stages, check_classes, check_memory, execution_failed
 
 
-class FusedRuntime(OpenedNetwork, ABC):
-    """A network whose logits a library computes, and whose class maps our kernel. Threads may share it.
+class LogitsRuntime(OpenedNetwork, ABC):
+    """A network whose logits a library computes, and whose class maps the kernel computes. Threads may share it.
 
     Attributes:
         layout: of the logits.
-        bytes_per_pixel: of memory at the peak, by precision, a little over what was measured (docs/performance.md).
+        bytes_per_pixel: of memory at the peak, by precision; measured and rounded up (docs/performance.md).
 
     Args:
-        path: the network's file, named in messages.
-        header: what it says of itself.
+        path: of the network's file, for messages.
+        header: of the file.
         precision: of the arithmetic.
-        streams: how many threads call at once; each then gets its share of the cores.
+        streams: number of threads that call at once; each gets its share of the cores.
 
     Raises:
         UsageError: the header names no classes.
@@ -42,12 +42,12 @@ class FusedRuntime(OpenedNetwork, ABC):
         super().__init__(header, precision)
         self._path = path
         self._threads = max(1, usable_cores() // streams)
-        # Numba takes half a second to import, and the library about as long to compile a network: side by side.
+        # Importing Numba takes half a second, as long as the library needs to compile a network: both at once.
         Thread(target=_import_kernel, daemon=True).start()
 
     @abstractmethod
     def _running(self, images: Images, stages: Stages) -> AbstractContextManager[np.ndarray[Any, Any]]:
-        """The logits of checked images, float32 in `layout`, valid until the block ends; times the network."""
+        """The logits of checked images, float32 in `layout`, valid inside the block; times the network."""
 
     def segment(
         self,
@@ -58,7 +58,7 @@ class FusedRuntime(OpenedNetwork, ABC):
     ) -> ClassMaps:
         """See `Runtime.segment`."""
         stages = stages or Stages()
-        with self._answered(images, stages) as logits:
+        with self._checked_logits(images, stages) as logits:
             from fassd.kernels.upsample_argmax import upsample_argmax
 
             shape = images.shape[1:3] if size is None else size
@@ -67,21 +67,21 @@ class FusedRuntime(OpenedNetwork, ABC):
 
     def logits(self, images: Images) -> Logits:
         """See `Runtime.logits`."""
-        with self._answered(images, Stages()) as logits:
+        with self._checked_logits(images, Stages()) as logits:
             planes = logits.transpose(0, 3, 1, 2) if self.layout == "nhwc" else logits
             return np.array(planes, np.float32, order="C")
 
     @contextmanager
-    def _answered(self, images: Images, stages: Stages) -> Iterator[np.ndarray[Any, Any]]:
-        """As `_running`, images and logits checked."""
+    def _checked_logits(self, images: Images, stages: Stages) -> Iterator[np.ndarray[Any, Any]]:
+        """As `_running`, with images and logits checked."""
         self._check(images)
         check_memory(images, self.bytes_per_pixel[self.precision])
         with ExitStack() as held:
             try:
                 logits = held.enter_context(self._running(images, stages))
             except Exception as error:
-                # What libraries raise shares no class.
-                raise cannot_answer(self._path, self.name, images, error) from None
+                # Errors of these libraries share no base class.
+                raise execution_failed(self._path, self.name, images, error) from None
             check_classes(self._path, logits.shape[self.layout.index("c")], len(self.label_space))
             yield logits
 

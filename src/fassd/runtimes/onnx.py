@@ -1,4 +1,4 @@
-"""ONNX Runtime as a runtime, on the CPU."""
+"""ONNX Runtime as a runtime, on the CPU, and exported ONNX files: written and read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fassd.core.files import written_whole
 from fassd.networks.graph import IMAGES, LOGITS
 from fassd.networks.specs import network_by_name
 from fassd.networks.weights import check_checkpoint
-from fassd.runtimes.logits_runtime import FusedRuntime
+from fassd.runtimes.logits_runtime import LogitsRuntime
 from fassd.runtimes.onnx_graph import build_model, up_to_logits
 from fassd.runtimes.onnxruntime_without_telemetry import onnxruntime
 from fassd.runtimes.rows import AUTO, CHECKPOINT, Choice
@@ -29,15 +29,15 @@ from fassd.runtimes.runtime import NETWORK, Stages, reason_of
 _DIGEST_KEY = f"{METADATA_KEY}_weights"
 
 
-class ONNXRuntime(FusedRuntime):
+class ONNXRuntime(LogitsRuntime):
     """A network executed by ONNX Runtime.
 
     Args:
-        path: its file, named in messages.
-        model: of `onnx_graph`; what follows its logits is cut off, for the compiled kernel is faster.
-        header: what its file says of it.
-        precision: "float32", or "int8" where the model is quantized.
-        streams: how many threads call at once; each then gets its share of the cores.
+        path: of its file, for messages.
+        model: of `onnx_graph`; it is cut at its logits, because the compiled kernel is faster than what follows.
+        header: of its file.
+        precision: "float32", or "int8" if the model is quantized.
+        streams: number of threads that call at once; each gets its share of the cores.
     """
 
     name = "onnx"
@@ -64,7 +64,7 @@ def open_file(path: Path, choice: Choice, streams: int) -> ONNXRuntime:
     """Opens a checkpoint, or an exported .onnx file.
 
     Raises:
-        CheckpointError: damaged, foreign, or no whole network.
+        CheckpointError: damaged, foreign, or not a complete network.
         UsageError: an exported file in another precision than asked for.
     """
     if choice.suffix == CHECKPOINT:
@@ -79,19 +79,19 @@ def open_file(path: Path, choice: Choice, streams: int) -> ONNXRuntime:
     try:
         return ONNXRuntime(path, model, header, "int8" if quantized else "float32", streams)
     except Exception as error:
-        # ONNX Runtime's own errors share no class.
+        # ONNX Runtime's errors share no base class.
         raise CheckpointError(path, f"cannot be executed ({reason_of(error)}); export it again") from None
 
 
 def write_model(model: onnx.ModelProto, path: Path) -> None:
-    """Writes a model with its header and a digest of all of it, whole or not at all."""
+    """Writes a model with its header and a digest of both, completely or not at all."""
     model.metadata_props.add(key=_DIGEST_KEY, value=_digest(model))
     with written_whole(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
 
 
 def read_model(path: Path) -> tuple[onnx.ModelProto, Header]:
-    """An exported model and what it says of itself.
+    """An exported model and its header.
 
     Raises:
         CheckpointError: damaged, or not exported by fassd.
@@ -99,15 +99,15 @@ def read_model(path: Path) -> tuple[onnx.ModelProto, Header]:
     try:
         model = onnx.load_model_from_string(path.read_bytes())
     except (DecodeError, OSError, ValueError) as error:
-        raise CheckpointError(path, f"is no ONNX model, or a damaged one ({error}); export it again") from None
-    said = {entry.key: entry.value for entry in model.metadata_props}
-    if not {METADATA_KEY, _DIGEST_KEY} <= said.keys():
+        raise CheckpointError(path, f"is not an ONNX model, or is damaged ({error}); export it again") from None
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    if not {METADATA_KEY, _DIGEST_KEY} <= metadata.keys():
         raise CheckpointError(path, "is a model without a fassd header; only what 'fassd export' wrote says enough")
-    # Weights in other files would be read from wherever the model names; ours has none.
-    if said[_DIGEST_KEY] != _digest(model) or any(one.external_data for one in model.graph.initializer):
+    # A foreign model could name any file as its weights; fassd's models have no external data.
+    if metadata[_DIGEST_KEY] != _digest(model) or any(one.external_data for one in model.graph.initializer):
         raise CheckpointError(path, "is damaged; export it again")
     try:
-        header = header_from(msgspec.json.decode(said[METADATA_KEY]))
+        header = header_from(msgspec.json.decode(metadata[METADATA_KEY]))
         network_by_name(header.network)
     except (msgspec.MsgspecError, UsageError, ValueError) as error:
         raise CheckpointError(path, f"its header is damaged or from another version ({error})") from None
@@ -120,7 +120,7 @@ def is_quantized(model: onnx.ModelProto) -> bool:
 
 
 def _digest(model: onnx.ModelProto) -> str:
-    """Of graph, weights and header, without the digest that the model states."""
+    """SHA-256 of graph, weights and header, without the digest inside."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     kept = [entry for entry in model.metadata_props if entry.key != _DIGEST_KEY]

@@ -1,4 +1,4 @@
-"""Exported ONNX files: written, and executed by ONNX Runtime alone."""
+"""Exports to ONNX: a network written as a file, and executed by ONNX Runtime alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fassd.networks.graph import IMAGES
 from fassd.runtimes.exported import Array, ExportSpec, Facts, LayerMaps
 from fassd.runtimes.onnx import write_model
 from fassd.runtimes.onnx_graph import build_model
-from fassd.runtimes.onnx_quantize import quantize, told_apart
+from fassd.runtimes.onnx_quantize import by_arithmetic, quantize
 from fassd.runtimes.onnxruntime_without_telemetry import onnxruntime
 
 _SUMMANDS = ("Conv", "Resize", "Slice")
@@ -21,12 +21,12 @@ _ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 
 
 def write(spec: ExportSpec, path: Path) -> Facts:
-    """Writes a network as ONNX, checked by ONNX's own rules."""
+    """Writes a network as ONNX and runs ONNX's checker; see `ExportKind.write`."""
     model = build_model(spec.checkpoint.header, spec.checkpoint.arrays, spec.ending)
     facts: Facts = {"opset": model.opset_import[0].version}
     if spec.precision == "int8":
         model = quantize(model, spec.calibration)
-        inside, outside = told_apart(model)
+        inside, outside = by_arithmetic(model)
         facts |= {"calibrated_on": len(spec.calibration), "int8_layers": inside, "floating_layers": outside}
     onnx.checker.check_model(model, full_check=True)
     write_model(model, path)
@@ -39,7 +39,7 @@ def open_alone(path: Path, precision: str) -> ONNXFile:
 
 
 class ONNXFile:
-    """An ONNX model, executed as it is."""
+    """An ONNX model executed as it is."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._model = model
@@ -70,7 +70,7 @@ def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 
 def _layer_values(graph: onnx.GraphProto) -> dict[str, str]:
-    """The value in which each convolution is complete: behind the additions of what else belongs to it."""
+    """The value in which each convolution is complete: after the addition of its other half."""
     makers = {value: node for node in graph.node for value in node.output}
     readers = defaultdict(list)
     for node in graph.node:

@@ -15,14 +15,14 @@ from fassd.networks.graph import CLASS_MAP, IMAGES, LOGITS, Array, Convolution, 
 from fassd.networks.specs import network_by_name
 
 _OPSET = 18
-# The oldest form that holds this set of operations, so that old programs read the file.
+# The oldest version with this operation set, so that old programs can read the file.
 _IR_VERSION = 8
 
 
 class ONNXOperations:
-    """Draws with ONNX's operations; a map is the name of a value. Sizes are read from the maps."""
+    """ONNX's operations; a map is the name of a value. Sizes are computed in the graph."""
 
-    # ONNX Runtime packs channels by 8 or 16 of its own; sharing convolutions gained nothing there.
+    # ONNX Runtime packs channels by 8 or 16 itself; sharing convolutions saved no time.
     lanes = 1
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class ONNXOperations:
     def center(self, images: str, mean: Array) -> str:
         """See `Operations`."""
         pixels = self._node("Cast", [images], to=TensorProto.FLOAT)
-        # A row of means: subtracting rows that lie in one piece is several times as fast as three values at a time.
+        # A row of means: subtracting contiguous rows is several times as fast as three values at a time.
         row = self._node("Expand", [self._floats(mean), self._node("Shape", [images], start=2)])
         centered = self._node("Sub", [pixels, row])
         return self._node("Transpose", [centered], perm=[0, 3, 1, 2])
@@ -55,9 +55,9 @@ class ONNXOperations:
         """See `Operations`."""
         return self._node("Relu", [maps])
 
-    def prelu(self, maps: str, slopes: Array) -> str:
+    def prelu(self, maps: str, weights: Array) -> str:
         """See `Operations`."""
-        return self._node("PRelu", [maps, self._floats(slopes.reshape(-1, 1, 1))])
+        return self._node("PRelu", [maps, self._floats(weights.reshape(-1, 1, 1))])
 
     def scale(self, maps: str, factors: Array, shifts: Array) -> str:
         """See `Operations`."""
@@ -84,7 +84,7 @@ class ONNXOperations:
         """See `Operations`."""
         return self._node("AveragePool", [maps], kernel_shape=[2, 2], strides=[2, 2])
 
-    def enlarge(self, maps: str, like: str) -> str:
+    def upsample(self, maps: str, like: str) -> str:
         """See `Operations`."""
         return self.resize(maps, self._node("Shape", [like], start=2))
 
@@ -93,15 +93,15 @@ class ONNXOperations:
         return self._node("GlobalAveragePool", [maps])
 
     def resize(self, maps: str, size: str) -> str:
-        """Maps enlarged to a (height, width) that is computed in the graph."""
+        """Maps upsampled to a (height, width) that is computed in the graph."""
         outer = self._node("Shape", [maps], start=0, end=2)
         sizes = self._node("Concat", [outer, size], axis=0)
         return self._node(
             "Resize", [maps, "", "", sizes], mode="linear", coordinate_transformation_mode="align_corners"
         )
 
-    def best(self, maps: str) -> str:
-        """The channel of the largest value at each pixel, uint8 (N, H, W); of equal ones the first."""
+    def argmax_class(self, maps: str) -> str:
+        """The argmax channel at each pixel, uint8 (N, H, W); of equal values the first."""
         return self._node("Cast", [self._node("ArgMax", [maps], axis=1, keepdims=0)], to=TensorProto.UINT8)
 
     def named(self, value: str, name: str) -> str:
@@ -134,21 +134,22 @@ def build_model(header: Header, arrays: Arrays, ending: str = CLASS_MAP) -> onnx
     """A network as a model for uint8 (N, H, W, 3) RGB images of any size, the header inside.
 
     Args:
-        header: of a whole network.
-        arrays: its weights, all of them and of the right shapes.
+        header: of a complete network.
+        arrays: all its weights, in the right shapes.
         ending: LOGITS for float32 (N, classes, h, w) coarse logits; CLASS_MAP for uint8 (N, H, W) class maps, of
             equal logits the lowest class.
     """
-    draw = ONNXOperations()
-    logits = Graph(draw, network_by_name(header.network), arrays, header.normalization).draw(IMAGES)
-    draw.named(logits, LOGITS)
+    operations = ONNXOperations()
+    logits = Graph(operations, network_by_name(header.network), arrays, header.normalization).build(IMAGES)
+    operations.named(logits, LOGITS)
     output = helper.make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["n", "classes", "h", "w"])
     if ending == CLASS_MAP:
-        draw.named(draw.best(draw.resize(LOGITS, draw.size_of(IMAGES))), CLASS_MAP)
+        upsampled = operations.resize(LOGITS, operations.size_of(IMAGES))
+        operations.named(operations.argmax_class(upsampled), CLASS_MAP)
         output = helper.make_tensor_value_info(CLASS_MAP, TensorProto.UINT8, ["n", "height", "width"])
     images = helper.make_tensor_value_info(IMAGES, TensorProto.UINT8, ["n", "height", "width", 3])
     model = helper.make_model(
-        helper.make_graph(draw.nodes, header.network, [images], [output], draw.constants),
+        helper.make_graph(operations.nodes, header.network, [images], [output], operations.constants),
         opset_imports=[helper.make_opsetid("", _OPSET)],
         ir_version=_IR_VERSION,
         producer_name="fassd",

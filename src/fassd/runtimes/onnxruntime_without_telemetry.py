@@ -1,7 +1,7 @@
-"""ONNX Runtime, imported so that it tells its makers nothing.
+"""ONNX Runtime without telemetry: import it from here only.
 
-Newer builds (1.32 does) send events by HTTPS from native code, and keep a number for the machine in the user's cache,
-unless this variable is set before the library is loaded (its Privacy.md). Whoever needs it imports it from here.
+Newer builds (such as 1.32) send events by HTTPS from native code and keep an ID of the machine in the user's cache,
+unless this variable is set before the library is loaded (its Privacy.md).
 """
 
 from __future__ import annotations
@@ -10,4 +10,4 @@ import os
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import onnxruntime as onnxruntime  # noqa: PLC0414 (re-exported, behind the line that must come first)
+import onnxruntime as onnxruntime  # noqa: PLC0414 (re-exported, after the line that must come first)

@@ -22,7 +22,7 @@ from fassd.networks import graph
 from fassd.networks.weights import check_checkpoint
 from fassd.runtimes import cache as graph_cache
 from fassd.runtimes import openvino_graph
-from fassd.runtimes.logits_runtime import FusedRuntime
+from fassd.runtimes.logits_runtime import LogitsRuntime
 from fassd.runtimes.openvino_core import best_precision, core, precision_hint, processor
 from fassd.runtimes.openvino_file import is_quantized, read_model
 from fassd.runtimes.openvino_without_telemetry import openvino
@@ -37,27 +37,27 @@ class Body:
     """A network up to its coarse logits, not yet compiled.
 
     Attributes:
-        path: the file it is made of.
-        digest: SHA-256 of that.
-        draw: makes the model: uint8 (N, H, W, 3) images to float32 (N, h, w, classes) logits, of any size.
+        path: of its file.
+        digest: SHA-256 of the file.
+        build: makes the model: uint8 (N, H, W, 3) images of any size to float32 (N, h, w, classes) logits.
     """
 
     path: Path
     digest: str
-    draw: Callable[[], openvino.Model]
+    build: Callable[[], openvino.Model]
 
 
-class OpenVINORuntime(FusedRuntime):
+class OpenVINORuntime(LogitsRuntime):
     """A network executed by OpenVINO.
 
-    A graph is compiled for each size of images, which answers a tenth faster than one graph for all; the last few
-    are kept, and found again by the next process.
+    A graph is compiled for each size of images, which is a tenth faster than one graph for all sizes. The last few are
+    kept in memory, and on disk for the next process.
 
     Args:
         body: the network.
-        header: what its file says of it.
-        precision: "float32", "bfloat16", or "int8" where the body is quantized.
-        streams: how many threads call at once; each then gets its share of the cores.
+        header: of its file.
+        precision: "float32", "bfloat16", or "int8" if the body is quantized.
+        streams: number of threads that call at once; each gets its share of the cores.
     """
 
     name = "openvino"
@@ -77,7 +77,7 @@ class OpenVINORuntime(FusedRuntime):
     def _running(self, images: Images, stages: Stages) -> Iterator[np.ndarray[Any, Any]]:
         with self._graph(images.shape).request() as request:
             with stages.timed(NETWORK):
-                # OpenVINO wants one writable block of memory, which must live as long as the request runs.
+                # OpenVINO needs one writable block of memory, which must live until the request has run.
                 given = np.require(images, requirements=["C", "W"])
                 request.set_input_tensor(openvino.Tensor(given, shared_memory=True))
                 request.infer()
@@ -94,26 +94,26 @@ class OpenVINORuntime(FusedRuntime):
 
     def _compile(self, shape: tuple[int, ...]) -> openvino.CompiledModel:
         settings = {**precision_hint(self._float_precision), "NUM_STREAMS": self._streams}
-        made_by = _drawing(), openvino.get_version(), processor()
+        made_by = _graph_code(), openvino.get_version(), processor()
         key = graph_cache.key_of(self._body.digest, shape, sorted(settings.items()), *made_by)
         if (stored := graph_cache.load(key)) is not None:
             try:
                 return core().import_model(stored, "CPU", settings)
             except RuntimeError:
                 graph_cache.forget(key)
-        model = self._body.draw()
+        model = self._body.build()
         model.reshape(shape)
         compiled = core().compile_model(model, "CPU", settings)
         graph_cache.store(key, compiled.export_model().getvalue())
         return compiled
 
     def close(self) -> None:
-        """Frees the compiled graphs."""
+        """Releases the compiled graphs."""
         self._graphs.clear()
 
 
 class _Graph:
-    """A compiled graph and a request for each thread that may use it at once."""
+    """A compiled graph with one request per thread."""
 
     def __init__(self, compiled: openvino.CompiledModel, requests: int) -> None:
         self._free: SimpleQueue[openvino.InferRequest] = SimpleQueue()
@@ -130,8 +130,8 @@ class _Graph:
 
 
 @cache
-def _drawing() -> str:
-    """Digest of the code that draws graphs: those drawn by other code are not found in the cache."""
+def _graph_code() -> str:
+    """Digest of the code that builds graphs, so that the cache never returns one built by other code."""
     sources = (Path(module.__file__ or "").read_bytes() for module in (graph, openvino_graph))
     return hashlib.sha256(b"".join(sources)).hexdigest()
 
@@ -140,7 +140,7 @@ def open_file(path: Path, choice: Choice, streams: int) -> OpenVINORuntime:
     """Opens a checkpoint, or an exported .xml file.
 
     Raises:
-        CheckpointError: damaged, foreign, or no whole network.
+        CheckpointError: damaged, foreign, or not a complete network.
         UsageError: an exported file in another precision than asked for.
     """
     if choice.suffix != CHECKPOINT:
@@ -148,11 +148,11 @@ def open_file(path: Path, choice: Choice, streams: int) -> OpenVINORuntime:
     checkpoint = read_checkpoint(path)
     check_checkpoint(checkpoint, path)
 
-    def draw() -> openvino.Model:
+    def build() -> openvino.Model:
         model = openvino_graph.build_logits(checkpoint.header, checkpoint.arrays)
         return openvino_graph.with_channels_last(model)
 
-    body = Body(path, hashlib.sha256(path.read_bytes()).hexdigest(), draw)
+    body = Body(path, hashlib.sha256(path.read_bytes()).hexdigest(), build)
     return OpenVINORuntime(body, checkpoint.header, choice.precision, streams)
 
 
@@ -163,6 +163,6 @@ def _open_exported(path: Path, asked: str, streams: int) -> OpenVINORuntime:
         raise UsageError(f"{path} is {'an' if quantized else 'not an'} int8 network; omit --precision")
     precision = "int8" if quantized else best_precision() if asked == AUTO else asked
     digest = hashlib.sha256(path.read_bytes() + path.with_suffix(".bin").read_bytes()).hexdigest()
-    # A file that ends in class maps is cut at its logits: the compiled kernel is faster than what follows them.
+    # A file that ends in class maps is cut at its logits, because the compiled kernel is faster than what follows.
     body = Body(path, digest, lambda: openvino_graph.with_channels_last(model.clone()))
     return OpenVINORuntime(body, header, precision, streams)

@@ -22,9 +22,9 @@ _CHANNELS_LAST = (0, 2, 3, 1)
 
 
 class OpenVINOOperations:
-    """Draws with OpenVINO's operations. Sizes are read from the maps, so that one model takes images of every size."""
+    """OpenVINO's operations. Sizes are computed in the graph, so that one model takes images of every size."""
 
-    # Outputs in one 512-bit register, in bfloat16 too: both precisions are summed in float32.
+    # Outputs in one 512-bit register. bfloat16 is summed in float32, so it has as many.
     lanes = 16
 
     def center(self, images: Node, mean: Array) -> Node:
@@ -44,9 +44,9 @@ class OpenVINOOperations:
         """See `Operations`."""
         return op.relu(maps)
 
-    def prelu(self, maps: Node, slopes: Array) -> Node:
+    def prelu(self, maps: Node, weights: Array) -> Node:
         """See `Operations`."""
-        return op.prelu(maps, _constant(slopes))
+        return op.prelu(maps, _constant(weights))
 
     def scale(self, maps: Node, factors: Array, shifts: Array) -> Node:
         """See `Operations`."""
@@ -69,9 +69,9 @@ class OpenVINOOperations:
         """See `Operations`."""
         return op.avg_pool(maps, [2, 2], [0, 0], [0, 0], [2, 2], True)
 
-    def enlarge(self, maps: Node, like: Node) -> Node:
+    def upsample(self, maps: Node, like: Node) -> Node:
         """See `Operations`."""
-        return _enlarged(maps, op.slice(op.shape_of(like), _integers(2), _integers(4), _integers(1)))
+        return _upsampled(maps, op.slice(op.shape_of(like), _integers(2), _integers(4), _integers(1)))
 
     def mean(self, maps: Node) -> Node:
         """See `Operations`."""
@@ -82,8 +82,8 @@ def build_logits(header: Header, arrays: Arrays) -> openvino.Model:
     """A network up to its coarse logits.
 
     Args:
-        header: of a whole network.
-        arrays: its weights, all of them and of the right shapes.
+        header: of a complete network.
+        arrays: all its weights, in the right shapes.
 
     Returns:
         uint8 (N, H, W, 3) RGB images of any size to float32 (N, classes, h, w) logits; the header inside.
@@ -91,35 +91,35 @@ def build_logits(header: Header, arrays: Arrays) -> openvino.Model:
     images = op.parameter([-1, -1, -1, 3], np.uint8, name=IMAGES)
     images.output(0).set_names({IMAGES})
     graph = Graph(OpenVINOOperations(), network_by_name(header.network), arrays, header.normalization)
-    model = _model(graph.draw(images), images, LOGITS)
+    model = _model(graph.build(images), images, LOGITS)
     model.set_rt_info(msgspec.json.encode(header).decode(), [METADATA_KEY])
     return model
 
 
 def with_class_map(model: openvino.Model) -> openvino.Model:
-    """The same model with enlarging and argmax behind its logits.
+    """The model with upsampling and argmax after its logits.
 
     Returns:
         uint8 (N, H, W, 3) images to uint8 (N, H, W) class maps; of equal logits the lowest class wins.
     """
     images, logits = model.get_parameters()[0], logits_of(model)
     size = op.slice(op.shape_of(images), _integers(1), _integers(3), _integers(1))
-    best = op.topk(_enlarged(logits, size), op.constant(1), 1, "max", "index", stable=True).output(1)
+    best = op.topk(_upsampled(logits, size), op.constant(1), 1, "max", "index", stable=True).output(1)
     finished = _model(op.convert(op.squeeze(best, _integers(1)), "u8"), images, CLASS_MAP)
     finished.set_rt_info(model.get_rt_info([METADATA_KEY]).astype(str), [METADATA_KEY])
     return finished
 
 
 def with_channels_last(model: openvino.Model) -> openvino.Model:
-    """The model up to its logits, these as (N, h, w, classes): as they lie in memory, so that nothing is reordered.
+    """The model up to its logits, as (N, h, w, classes). This is their order in memory, so nothing is copied.
 
-    The classifier becomes a product of matrices, whose result OpenVINO leaves in float32; as a convolution whose
-    result is turned it would be rounded to bfloat16 and copied.
+    The classifier becomes a matrix product, whose result OpenVINO leaves in float32. A transposed convolution result
+    would be rounded to bfloat16 and copied.
     """
     images, logits = model.get_parameters()[0], logits_of(model)
     classifier = logits.get_node().input_value(0).get_node()
     kernel = classifier.input_value(1).get_node()
-    if kernel.get_type_name() != "Constant":  # quantized: it stays what it is
+    if kernel.get_type_name() != "Constant":  # quantized: it is kept
         return _model(op.transpose(logits, _integers(*_CHANNELS_LAST)), images, "last_channels")
     features = op.transpose(classifier.input_value(0), _integers(*_CHANNELS_LAST))
     weights = kernel.data.reshape(kernel.shape[0], kernel.shape[1])
@@ -129,10 +129,10 @@ def with_channels_last(model: openvino.Model) -> openvino.Model:
 
 
 def logits_of(model: openvino.Model) -> Node:
-    """Where a model drawn here has its logits, whatever follows them.
+    """The logits of a model of this module, whatever follows them.
 
     Raises:
-        UsageError: the model has none; it is not ours.
+        UsageError: the model has none, so it is foreign.
     """
     for node in model.get_ordered_ops():
         for output in node.outputs():
@@ -146,7 +146,7 @@ def _model(result: Node, images: Node, name: str) -> openvino.Model:
     return openvino.Model([op.result(result)], [images], "fassd")
 
 
-def _enlarged(maps: Node, size: Node) -> Node:
+def _upsampled(maps: Node, size: Node) -> Node:
     mode = {"mode": "linear_onnx", "shape_calculation_mode": "sizes"}
     return op.interpolate(maps, size, coordinate_transformation_mode="align_corners", axes=_integers(2, 3), **mode)
 

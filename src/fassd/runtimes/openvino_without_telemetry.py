@@ -1,7 +1,7 @@
-"""OpenVINO, imported so that it tells its makers nothing.
+"""OpenVINO without telemetry: import it from here only.
 
-`import openvino` and `import nncf` send a message home through the package openvino_telemetry, and both do without
-where that cannot be imported. Whoever needs either imports this module first.
+`import openvino` and `import nncf` send telemetry through the package openvino_telemetry, and work without it if it
+cannot be imported. Import this module before NNCF too.
 """
 
 from __future__ import annotations
@@ -10,4 +10,4 @@ import sys
 
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
-import openvino as openvino  # noqa: E402, PLC0414 (re-exported, behind the line that must come first)
+import openvino as openvino  # noqa: E402, PLC0414 (re-exported, after the line that must come first)

@@ -20,21 +20,21 @@ from fassd.networks.network import SegmentationNetwork
 from fassd.runtimes.rows import Choice
 from fassd.runtimes.runtime import CLASS_MAP, NETWORK, OpenedNetwork, Stages, check_memory, in_words
 
-# At the peak on a processor, measured as for the other runtimes (docs/performance.md), and a little over.
+# At the peak on a CPU, measured and rounded up, as for the other runtimes (docs/performance.md).
 _BYTES_PER_PIXEL = 160
 
 
 class TorchRuntime(OpenedNetwork, ABC):
-    """Whatever PyTorch executes up to its logits.
+    """A network or program that PyTorch executes up to its logits.
 
     Args:
-        name: the row.
-        header: what the network's file says of it.
+        name: of the row.
+        header: of the network's file.
         precision: of the arithmetic.
         device: "cpu", "cuda" or "cuda:N".
 
     Raises:
-        UsageError: the header names no classes, or the device is not there.
+        UsageError: the header names no classes, or the device does not exist.
     """
 
     def __init__(self, name: str, header: Header, precision: str, device: str) -> None:
@@ -55,7 +55,7 @@ class TorchRuntime(OpenedNetwork, ABC):
     ) -> ClassMaps:
         """See `Runtime.segment`."""
         stages = stages or Stages()
-        with self._answering(images):
+        with self._checked(images):
             with stages.timed(NETWORK):
                 logits = self._run(images)
                 self._wait()
@@ -65,12 +65,12 @@ class TorchRuntime(OpenedNetwork, ABC):
 
     def logits(self, images: Images) -> Logits:
         """See `Runtime.logits`."""
-        with self._answering(images):
+        with self._checked(images):
             logits: Logits = self._run(images).float().cpu().numpy()
         return logits
 
     @contextmanager
-    def _answering(self, images: Images) -> Iterator[None]:
+    def _checked(self, images: Images) -> Iterator[None]:
         self._check(images)
         if self.device.type == "cpu":
             check_memory(images, _BYTES_PER_PIXEL)
@@ -78,30 +78,30 @@ class TorchRuntime(OpenedNetwork, ABC):
             with torch.inference_mode():
                 yield
         except torch.OutOfMemoryError:
-            # A GPU's memory is shared with others, and PyTorch keeps what it once had: nobody can tell beforehand.
+            # Free GPU memory cannot be known in advance: other programs share it, and PyTorch keeps a cache.
             raise UsageError(
                 f"{in_words(images)} would take more memory than is free on {self.device}; give fewer images "
                 "at once, make them smaller, or use --device cpu"
             ) from None
 
     def _wait(self) -> None:
-        """A GPU computes behind the caller's back; stages are timed when it has done."""
+        """Waits for the GPU, which computes asynchronously, so that stages are timed correctly."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
 
 class PyTorchRuntime(TorchRuntime):
-    """A network executed by PyTorch, norms folded.
+    """A network executed by PyTorch, with BatchNorm layers folded.
 
     Args:
         network: trained; it is copied.
-        header: what the checkpoint says of it.
+        header: of the checkpoint.
         device: "cpu", "cuda" or "cuda:N".
         precision: of the convolutions, "float32" or "bfloat16".
-        compiled: whether PyTorch turns the network into code of its own first, once for each size of images.
+        compiled: use torch.compile, once for each size of images.
 
     Raises:
-        UsageError: the header names no classes, or the device is not there.
+        UsageError: the header names no classes, or the device does not exist.
     """
 
     compiled_name = "pytorch-compiled"
@@ -119,7 +119,7 @@ class PyTorchRuntime(TorchRuntime):
         self._network: Callable[[Tensor], Tensor] = torch.compile(deployed, dynamic=False) if compiled else deployed
 
     def _run(self, images: Images) -> Tensor:
-        # PyTorch wants contiguous, writable memory; only other arrays are copied.
+        # PyTorch needs contiguous, writable memory; other arrays are copied.
         given = torch.from_numpy(np.require(images, requirements=["C", "W"]))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             return self._network(given.to(self.device))
@@ -129,7 +129,7 @@ def open_device(name: str) -> torch.device:
     """The device that "cpu", "cuda" or "cuda:N" names.
 
     Raises:
-        UsageError: no such device, or not on this machine.
+        UsageError: no such device, or it does not exist on this machine.
     """
     try:
         device = torch.device(name)
@@ -139,16 +139,16 @@ def open_device(name: str) -> torch.device:
         raise UsageError(f"device '{name}' is not one that fassd uses; use cpu, cuda or cuda:N")
     found = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= found:
-        raise UsageError(f"device '{name}' is not there: PyTorch finds {found or 'no'} GPUs; use --device cpu")
+        raise UsageError(f"device '{name}' does not exist: PyTorch finds {found or 'no'} GPUs; use --device cpu")
     return device
 
 
 def open_file(path: Path, choice: Choice, streams: int) -> PyTorchRuntime:
-    """Opens a checkpoint. PyTorch shares out its threads itself, whatever the streams.
+    """Opens a checkpoint. `streams` is ignored: PyTorch distributes its threads itself.
 
     Raises:
-        CheckpointError: damaged, or no whole network.
-        UsageError: the device is not there.
+        CheckpointError: damaged, or not a complete network.
+        UsageError: the device does not exist.
     """
     checkpoint = read_checkpoint(path)
     network = network_from_checkpoint(checkpoint, path)

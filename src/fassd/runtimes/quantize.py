@@ -71,7 +71,7 @@ def quantize(
         MissingExtra: NNCF is not installed.
     """
     if not images:
-        raise UsageError("there are no images to calibrate on; name a data set or a folder of pictures")
+        raise UsageError("there are no images to calibrate on; name a data set or a folder of images")
     centered = centered_on_whole_numbers(model)
     quantized = _reading_bytes(_quantized(centered, images))
     report = QuantizationReport(len(images), *_by_arithmetic(quantized))

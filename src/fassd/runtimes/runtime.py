@@ -1,4 +1,4 @@
-"""The seam to whatever executes a network: uint8 images in, class maps out."""
+"""The interface of everything that executes a network: uint8 images in, class maps out."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from fassd.core.machine import free_memory
 from fassd.networks.specs import network_by_name
 
 NETWORK, CLASS_MAP = "network", "class map"
-"""The stages of an answer: images to coarse logits; enlarging these and taking the best class."""
+"""The stages of a prediction: images to coarse logits; upsampling and argmax."""
 
 
 @dataclass
 class Stages:
-    """A stop-watch for the stages of an answer; seconds add up over calls.
+    """Times the stages of predictions; seconds add up over calls.
 
     Attributes:
-        seconds: by stage, in the order of their first appearance.
+        seconds: by stage, in the order of first use.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Adds what the block takes to a stage."""
+        """Adds the time of the block to a stage."""
         begun = time.perf_counter()
         try:
             yield
@@ -45,12 +45,12 @@ class Stages:
 
 
 class Runtime(Protocol):
-    """Executes one network. Laws that every runtime keeps are tested over all of them.
+    """Executes one network. tests/runtimes/test_runtime_laws.py holds all runtimes to the same laws.
 
     Attributes:
-        name: the row, for example "pytorch".
-        header: what the checkpoint says of itself.
-        label_space: the classes it answers with.
+        name: of its row, for example "pytorch".
+        header: of the checkpoint.
+        label_space: the classes that it predicts.
     """
 
     name: str
@@ -73,35 +73,34 @@ class Runtime(Protocol):
 
         Args:
             images: (N, H, W, 3) uint8 RGB, N at least 1.
-            size: (height, width) of the answer; None means the images' own. Logits are enlarged straight to it.
+            size: (height, width) of the class maps; None: the images'. Logits are upsampled directly to it.
             classes: that may be predicted; None means all.
             stages: gets the seconds of each stage.
 
         Returns:
-            (N, height, width) uint8, each below the number of classes.
+            (N, height, width) uint8, values below the number of classes.
 
         Raises:
-            UsageError: wrong dtype or shape, an empty batch, a side below the network's minimum, or more memory needed
-                than there is.
+            UsageError: wrong dtype or shape, an empty batch, a side below the network's minimum, or not enough memory.
         """
         ...
 
     def logits(self, images: Images) -> Logits:
-        """The coarse logits, before they are enlarged.
+        """The coarse logits, before upsampling.
 
         Args:
             images: (N, H, W, 3) uint8 RGB, N at least 1.
 
         Returns:
-            (N, classes, h, w) float32, h and w being the images' sides divided by the network's output stride.
+            (N, classes, h, w) float32; h and w are the images' height and width divided by the network's output stride.
 
         Raises:
-            UsageError: as `segment`; or the file that is executed ends in class maps and has no logits to show.
+            UsageError: as `segment`.
         """
         ...
 
     def close(self) -> None:
-        """Frees what the runtime holds."""
+        """Releases the runtime's resources."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -115,10 +114,10 @@ class Runtime(Protocol):
 
 
 class OpenedNetwork:
-    """What runtimes share: whose network they execute, and which images they refuse.
+    """What all runtimes share: the header, and the images that they refuse.
 
     Args:
-        header: what the network's file says of it.
+        header: of the network's file.
         precision: of the arithmetic.
 
     Raises:
@@ -127,14 +126,14 @@ class OpenedNetwork:
 
     def __init__(self, header: Header, precision: str) -> None:
         if header.label_space is None:
-            raise UsageError("the header names no classes, so there is nothing to answer with")
+            raise UsageError("the header names no classes, so nothing can be predicted")
         self.header = header
         self.label_space = header.label_space
         self.precision = precision
         self._spec = network_by_name(header.network)
 
     def close(self) -> None:
-        """See `Runtime.close`. What Python frees by itself needs no more."""
+        """See `Runtime.close`. The garbage collector does the rest."""
 
     def __enter__(self) -> Self:
         return self
@@ -153,10 +152,10 @@ class OpenedNetwork:
 
 
 def check_images(images: Images) -> None:
-    """Refuses what is no batch of images.
+    """Refuses what is not a batch of images.
 
     Raises:
-        UsageError: no array, wrong dtype or shape, or an empty batch.
+        UsageError: not an array, wrong dtype or shape, or an empty batch.
     """
     if not isinstance(images, np.ndarray):
         raise UsageError(f"images are of type {type(images).__name__}; expected an array, uint8 (n, height, width, 3)")
@@ -167,21 +166,21 @@ def check_images(images: Images) -> None:
 
 
 def check_memory(images: Images, bytes_per_pixel: int) -> None:
-    """Refuses images whose answer would need more memory than is free: the system would end the process instead.
+    """Refuses images that need more memory than is free; the system would kill the process.
 
     Args:
         images: (N, H, W, 3) uint8.
-        bytes_per_pixel: that a runtime needs at its peak for each pixel of the images.
+        bytes_per_pixel: of memory that a runtime needs at its peak, per pixel of the images.
 
     Raises:
         UsageError: too large.
     """
     needed, free = images.size // 3 * bytes_per_pixel, free_memory()
     if free is not None and needed > free:
-        remedy = "make it smaller" if len(images) == 1 else "give fewer at once, or make them smaller"
+        fix = "make it smaller" if len(images) == 1 else "give fewer at once, or make them smaller"
         raise UsageError(
             f"{in_words(images)} would take about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
-            f"{remedy} ('fassd predict' does by --side)"
+            f"{fix} ('fassd predict' does by --side)"
         )
 
 
@@ -192,25 +191,25 @@ def in_words(images: Images) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """What a library raised, short: its last line says what was wrong, those before it where in its sources."""
+    """A library's error in a few words: its last line. The lines before it name places in its sources."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return shorten(lines[-1], 160, placeholder=" ...")
 
 
-def cannot_answer(path: Path, library: str, images: Images, error: Exception) -> CheckpointError:
-    """What a library raised, in a sentence: a file may pass for whole and yet not be executed."""
+def execution_failed(path: Path, library: str, images: Images, error: Exception) -> CheckpointError:
+    """The error for a file that is intact but that a library cannot execute."""
     problem = (
-        f"{library} cannot answer {in_words(images)} with it ({reason_of(error)}); try another runtime or precision, "
+        f"{library} cannot run it on {in_words(images)} ({reason_of(error)}); try another runtime or precision, "
         "or make the file again"
     )
     return CheckpointError(path, problem)
 
 
 def check_classes(path: Path, found: int, expected: int) -> None:
-    """Refuses logits of other classes than a file names: its answers would have the wrong names, or none.
+    """Refuses logits of another number of classes than a file names.
 
     Raises:
-        CheckpointError: they are not as many.
+        CheckpointError: the numbers differ.
     """
     if found != expected:
-        raise CheckpointError(path, f"it names {expected} classes but answers with {found}; make the file again")
+        raise CheckpointError(path, f"it names {expected} classes but predicts {found}; make the file again")

@@ -24,14 +24,14 @@ from fassd.networks.specs import network_by_name
 from fassd.runtimes.exported import Array, ExportSpec, Facts, LayerMaps
 from fassd.runtimes.pytorch import TorchRuntime
 from fassd.runtimes.rows import AUTO, Choice
-from fassd.runtimes.runtime import cannot_answer, check_classes, reason_of
+from fassd.runtimes.runtime import check_classes, execution_failed, reason_of
 from fassd.runtimes.torch_safety import header_of
 
 _CONVOLUTION = torch.ops.aten.conv2d.default
 
 
 class _Deployed(nn.Module):
-    """What is traced: `InferenceNetwork`, memory laid out plainly so that no size is special, and the class map."""
+    """The traced module: `InferenceNetwork` in contiguous memory, so that no size is special, and the class map."""
 
     def __init__(self, body: InferenceNetwork, spec: ExportSpec) -> None:
         super().__init__()
@@ -55,12 +55,12 @@ def write(spec: ExportSpec, path: Path) -> Facts:
     side = body.network.spec.minimum_side
     sides = {0: Dim("n", min=1), 1: Dim("height", min=side), 2: Dim("width", min=side)}
     example = torch.zeros(2, 8 * side + 1, 9 * side + 2, 3, dtype=torch.uint8)
-    # Else a map of one pixel, or one image, would be taken for a different program.
+    # Otherwise a map of one pixel, or a batch of one image, would be specialized.
     with sizes_config.patch(backed_size_oblivious=True), torch.no_grad():  # type: ignore[attr-defined]
         program = torch.export.export(_Deployed(body, spec), (example,), dynamic_shapes=(sides,), strict=False)
     program.example_inputs = None
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # names files of this machine
+        node.meta.pop("stack_trace", None)  # it names files of this machine
     extra = {METADATA_KEY: msgspec.json.encode(_Inside(header, spec.precision)).decode()}
     try:
         torch.export.save(program, path, extra_files=extra)
@@ -70,7 +70,7 @@ def write(spec: ExportSpec, path: Path) -> Facts:
 
 
 class _Inside(msgspec.Struct, frozen=True):
-    """What a program says of itself."""
+    """The metadata of a program."""
 
     header: Header
     precision: str
@@ -82,7 +82,7 @@ def open_alone(path: Path, precision: str) -> TorchFile:
 
 
 class TorchFile:
-    """A PyTorch program, executed as it is."""
+    """A PyTorch program executed as it is."""
 
     def __init__(self, program: Any) -> None:
         self._program = program
@@ -103,7 +103,7 @@ class TorchFile:
                 if n.target is _CONVOLUTION:
                     kernel = str(n.args[1].target)  # type: ignore[union-attr]
                     name = kernel.removeprefix("network.").removesuffix(".weight").removesuffix(".conv")
-                    maps[name] = value.float().clone().numpy()  # activations overwrite what they are given
+                    maps[name] = value.float().clone().numpy()  # activations work in place
                 return value
 
         with torch.inference_mode():
@@ -124,7 +124,7 @@ def layer_maps(checkpoint: Checkpoint, path: Path, images: Images) -> LayerMaps:
 
     def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            maps[name] = output.clone().numpy()  # activations overwrite what they are given
+            maps[name] = output.clone().numpy()  # activations work in place
 
         return hook
 
@@ -137,7 +137,7 @@ def layer_maps(checkpoint: Checkpoint, path: Path, images: Images) -> LayerMaps:
 
 
 class ProgramRuntime(TorchRuntime):
-    """A PyTorch program as a runtime; what follows its logits is done as everywhere here."""
+    """A PyTorch program as a runtime, cut at its logits: upsampling and argmax are those of every network."""
 
     def __init__(self, path: Path, program: fx.GraphModule, inside: _Inside) -> None:
         super().__init__("pytorch", inside.header, inside.precision, "cpu")
@@ -148,28 +148,28 @@ class ProgramRuntime(TorchRuntime):
         try:
             logits: Tensor = self._program(torch.from_numpy(images.copy()))
         except Exception as error:
-            # What PyTorch raises shares no class.
-            raise cannot_answer(self._path, self.name, images, error) from None
+            # PyTorch's errors share no base class.
+            raise execution_failed(self._path, self.name, images, error) from None
         check_classes(self._path, logits.shape[1], len(self.label_space))
         return logits.float()
 
 
 def open_file(path: Path, choice: Choice, streams: int) -> ProgramRuntime:
-    """Opens a .pt2 file that `fassd export` wrote, for the cpu, where it was made.
+    """Opens a .pt2 file that `fassd export` wrote, on the CPU.
 
     Raises:
-        CheckpointError: damaged, foreign, or holding what could run code.
+        CheckpointError: damaged, foreign, or with content that could run code.
         UsageError: another precision than the file's.
     """
     try:
-        said = msgspec.json.decode(header_of(path))
-        inside = _Inside(header_from(said["header"]), str(said["precision"]))
+        metadata = msgspec.json.decode(header_of(path))
+        inside = _Inside(header_from(metadata["header"]), str(metadata["precision"]))
         network_by_name(inside.header.network)
         runtime = ProgramRuntime(path, _up_to_logits(torch.export.load(path).module()), inside)
     except CheckpointError:
         raise
     except Exception as error:
-        # What PyTorch raises for a program that is not whole shares no class.
+        # PyTorch's errors for a damaged program share no base class.
         problem = f"its contents are damaged or from another version ({reason_of(error)})"
         raise CheckpointError(path, problem) from None
     if choice.precision not in (AUTO, inside.precision):
@@ -178,7 +178,7 @@ def open_file(path: Path, choice: Choice, streams: int) -> ProgramRuntime:
 
 
 def _up_to_logits(program: Any) -> fx.GraphModule:
-    """The program cut behind its last convolution, the classifier."""
+    """The program cut after its last convolution, the classifier."""
     cut: fx.GraphModule = program
     *_, logits = (node for node in cut.graph.nodes if node.target is _CONVOLUTION)
     (end,) = (node for node in cut.graph.nodes if node.op == "output")

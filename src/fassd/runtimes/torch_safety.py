@@ -1,8 +1,8 @@
 """Whether a .pt2 file is safe to open.
 
-`torch.export.load` reads pickles where a file holds them and evaluates the sizes in it as Python, so a stranger's file
-may run code. What `fassd export` writes needs neither: a list of operations, whole-numbered sizes, raw weights. This
-lets through what is made of nothing else, and what is whole.
+`torch.export.load` unpickles what a file holds and evaluates its sizes as Python, so a foreign file may run code. Files
+of `fassd export` need neither: they consist of operations, integer sizes and raw weights. Only such files pass, and
+only if they are intact.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _OPERATIONS = re.compile(
     r"|expand|mean|permute|prelu|relu|relu_|sub|sym_size|to|upsample_bilinear2d|adaptive_avg_pool2d)\.\w+"
 )
 _LARGEST = 2**30
-# What reading a damaged archive raises; lists where tables belong raise the rest.
+# Errors of reading a damaged archive. Lists in place of tables raise others, see below.
 _BROKEN = (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -42,7 +42,7 @@ def header_of(path: Path) -> bytes:
     """The header inside a .pt2 file that is safe to open.
 
     Raises:
-        CheckpointError: damaged, foreign, or holding what could run code.
+        CheckpointError: damaged, foreign, or with content that could run code.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -50,7 +50,7 @@ def header_of(path: Path) -> bytes:
                 raise CheckpointError(path, "is damaged; export it again")
             return _header(archive, path)
     except (*_BROKEN, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(path, f"is no .pt2 file, or a damaged one ({error}); export it again") from None
+        raise CheckpointError(path, f"is not a .pt2 file, or is damaged ({error}); export it again") from None
 
 
 def _header(archive: zipfile.ZipFile, path: Path) -> bytes:
@@ -70,7 +70,7 @@ def _header(archive: zipfile.ZipFile, path: Path) -> bytes:
         try:
             torch.load(io.BytesIO(sample), weights_only=True)
         except Exception:
-            # Whatever is wrong with it, PyTorch would read it as a pickle next.
+            # PyTorch would fall back to unpickling it.
             raise _refused(path, "sample inputs as a pickle") from None
     model = json.loads(archive.read(names[_MODEL]))
     if model.get("guards_code"):
@@ -88,7 +88,7 @@ def _refused(path: Path, what: str) -> CheckpointError:
 
 
 def _strings(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every text in a JSON value, with the key it stands under."""
+    """All strings in a JSON value, each with its key."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _strings(inner, name)

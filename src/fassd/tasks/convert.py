@@ -1,4 +1,4 @@
-"""Conversion: one of the authors' checkpoint files -> a checkpoint of ours."""
+"""Conversion: a checkpoint of the authors' repositories -> a fassd checkpoint."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from fassd.networks.specs import NETWORKS, NetworkSpec, network_by_name
 
 @dataclass(frozen=True)
 class Converted:
-    """What a conversion did.
+    """The result of a conversion.
 
     Attributes:
         header: of the written checkpoint.
-        taken: how many weights and statistics were taken.
-        left: names of those that the network has no place for.
-        notes: what the user should know.
+        loaded: number of weights and statistics in the checkpoint.
+        unused: names of those in the file that the network does not have.
+        notes: for the user.
     """
 
     header: Header
-    taken: int
-    left: tuple[str, ...]
+    loaded: int
+    unused: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 def convert(source: Path, out: Path, network: str, label_file: Path | None = None) -> Converted:
-    """Reads a best-model, resume or ImageNet encoder file of the FASSD-Net or FC-HarDNet repositories.
+    """Converts a best-model, resume or ImageNet encoder file of the FASSD-Net or FC-HarDNet repositories.
 
     Args:
         source: the authors' file.
         out: the checkpoint to write, `.safetensors`.
-        network: which network it holds; an encoder is cut to this network's stages.
-        label_file: TOML with `[[classes]]`, where there are neither 19 (Cityscapes) nor 11 (CamVid) outputs.
+        network: that the file holds; of an encoder, only this network's stages are kept.
+        label_file: TOML with `[[classes]]`, needed unless there are 19 (Cityscapes) or 11 (CamVid) outputs.
 
     Raises:
-        CheckpointError: no such file, damaged, wants to run code, or holds another network.
-        UsageError: the outputs have no names, or `out` is no .safetensors file.
+        CheckpointError: no such file, damaged, would run code, or holds another network.
+        UsageError: the classes have no names, or `out` is not a .safetensors file.
     """
     if out.suffix != ".safetensors":
-        raise UsageError(f"{out} does not end in .safetensors, which is what a checkpoint is")
+        raise UsageError(f"{out} does not end in .safetensors; checkpoints do")
     spec = network_by_name(network)
     try:
+        from fassd.networks.build import network_from_checkpoint
         from fassd.networks.published import read_published
     except ModuleNotFoundError as error:
         if error.name != "torch":
@@ -69,16 +70,16 @@ def convert(source: Path, out: Path, network: str, label_file: Path | None = Non
         version=fassd.__version__,
     )
     checkpoint = Checkpoint(header, found.arrays)
-    _check_fits(checkpoint, source)
+    network_from_checkpoint(checkpoint, source)  # refuses what does not fit
     write_checkpoint(out, checkpoint)
     return Converted(header, len(found.arrays), (), _notes(spec))
 
 
 def _convert_encoder(source: Path, out: Path, spec: NetworkSpec, arrays: Arrays) -> Converted:
-    from fassd.networks.build import init_network, take_encoder
+    from fassd.networks.build import init_network, load_encoder
 
-    taken = take_encoder(init_network(spec, 1), arrays, source)
-    kept = {name: value for name, value in arrays.items() if name.removeprefix("encoder.") not in taken.left}
+    encoder = load_encoder(init_network(spec, 1), arrays, source)
+    kept = {name: value for name, value in arrays.items() if name.removeprefix("encoder.") not in encoder.unused}
     header = Header(
         content="encoder",
         network=spec.name,
@@ -90,7 +91,7 @@ def _convert_encoder(source: Path, out: Path, spec: NetworkSpec, arrays: Arrays)
     )
     write_checkpoint(out, Checkpoint(header, kept))
     notes = ("an encoder only: train on it with 'fassd train --encoder-weights'",)
-    return Converted(header, taken.taken, taken.left, notes)
+    return Converted(header, encoder.loaded, encoder.unused, notes)
 
 
 def _label_space(source: Path, arrays: Arrays, label_file: Path | None) -> LabelSpace:
@@ -112,7 +113,7 @@ def _label_space(source: Path, arrays: Arrays, label_file: Path | None) -> Label
 
 
 def _alpha(spec: NetworkSpec, arrays: Arrays) -> int:
-    """The alpha whose branches are as wide as the file's; 2 where the network has no DAPF or the file none."""
+    """The alpha that gives branches as wide as the file's; 2 if the network or the file has no DAPF."""
     near = arrays.get("context.near.conv.weight")
     if spec.context != "dapf" or near is None or near.ndim != 4:
         return 2
@@ -120,18 +121,12 @@ def _alpha(spec: NetworkSpec, arrays: Arrays) -> int:
     return next((alpha for alpha in range(1, channels + 1) if channels // alpha == near.shape[0]), 2)
 
 
-def _check_fits(checkpoint: Checkpoint, source: Path) -> None:
-    from fassd.networks.build import network_from_checkpoint
-
-    network_from_checkpoint(checkpoint, source)
-
-
 def _notes(spec: NetworkSpec) -> tuple[str, ...]:
-    """Networks that differ in strides alone have the same weights' names and shapes: the user's word decides."""
+    """Networks that differ only in strides have the same weights, so `network` alone decides which one it is."""
     family = re.sub(r"-l1$", "", spec.name)
     if family == spec.name and f"{family}-l1" not in NETWORKS:
         return ()
     return (
-        f"{family} and {family}-l1 have the same weights and cannot be told apart by their file: "
-        f"--network said {spec.name}, so that is what was written",
+        f"{family} and {family}-l1 have weights of the same names and shapes; the file was converted "
+        f"as {spec.name}, as --network says",
     )

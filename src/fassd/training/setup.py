@@ -27,7 +27,7 @@ from fassd.data.class_folders import ClassFolders, open_class_folders
 from fassd.data.dataset import Dataset, file_list_digest
 from fassd.data.open_dataset import open_together
 from fassd.media.images import read_size
-from fassd.networks.build import take_encoder
+from fassd.networks.build import load_encoder
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.specs import NetworkSpec, network_by_name
 from fassd.networks.transfer import load_pretrained
@@ -198,9 +198,9 @@ def start_from(network: SegmentationNetwork, order: TrainConfig, space: LabelSpa
     """
     if order.encoder_weights is not None:
         checkpoint = _of_same_order(order.encoder_weights, order.recipe)
-        taken = take_encoder(network, checkpoint.arrays, order.encoder_weights)
-        left = f", {len(taken.left)} more have no place in it" if taken.left else ""
-        return [f"started from {order.encoder_weights.name}: {taken.taken} arrays of the encoder were kept{left}"]
+        encoder = load_encoder(network, checkpoint.arrays, order.encoder_weights)
+        unused = f", {len(encoder.unused)} are not used" if encoder.unused else ""
+        return [f"started from {order.encoder_weights.name}: {encoder.loaded} encoder arrays were loaded{unused}"]
     if order.init_weights is not None:
         path = locate_weights(order.init_weights)
         return [
