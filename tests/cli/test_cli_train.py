@@ -1,28 +1,28 @@
-"""`fassd train` as its users call it: looking ahead, and going on."""
+"""`fassd train` as users call it: dry runs, resuming, recipes, refusals."""
 
 from __future__ import annotations
 
 import re
-import signal
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fassd.core.processes import blocked_signals
 from fassd.core.recipe import read_values, recipe_from, shipped_recipes
+from fassd.core.renamed import RECIPE_KEYS
+from fassd.networks.specs import NETWORKS
 
 Fassd = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def begin(world: Path) -> list[object]:
-    """The command that begins a training, but for its folder."""
+    """The command that starts a training, without --out."""
     return ["train", world / "recipe.toml", "--data", f"camvid:{world / 'camvid'}", "--workers", 0, "--track", "none"]
 
 
-def test_a_dry_run_prints_the_effective_recipe_and_what_it_takes(fassd: Fassd, begin: list[object]) -> None:
+def test_a_dry_run_prints_the_effective_recipe_and_its_cost(fassd: Fassd, begin: list[object]) -> None:
     before = set(Path().iterdir())
     code, printed, said = fassd(*begin, "--batch-size", 4, "--set", "optimizer.lr=0.5", "--dry-run")
     assert (code, said) == (0, "")
@@ -34,7 +34,7 @@ def test_a_dry_run_prints_the_effective_recipe_and_what_it_takes(fassd: Fassd, b
     assert set(Path().iterdir()) == before
 
 
-def test_a_run_goes_on_with_its_folder_alone(fassd: Fassd, begin: list[object], tmp_path: Path) -> None:
+def test_a_run_resumes_with_its_folder_only(fassd: Fassd, begin: list[object], tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert fassd(*begin, "--out", out, "--set", "save_every=1")[0] == 0
     newest = max((out / "states").iterdir())
@@ -54,7 +54,7 @@ def test_a_run_goes_on_with_its_folder_alone(fassd: Fassd, begin: list[object], 
         (("--set", "loss.min_kept=99"), "loss.min_kept 99 instead of 512"),
     ],
 )
-def test_going_on_with_other_values_is_refused_by_their_names(
+def test_resuming_with_other_values_is_refused_by_their_names(
     fassd: Fassd, begin: list[object], tmp_path: Path, given: tuple[object, ...], named: str
 ) -> None:
     out = tmp_path / "run"
@@ -65,10 +65,10 @@ def test_going_on_with_other_values_is_refused_by_their_names(
     assert said.count("\n") == 1
 
 
-def test_the_recipes_that_ship_are_listed_by_the_verb_that_takes_them(fassd: Fassd) -> None:
+def test_shipped_recipes_are_listed_by_the_command_that_takes_them(fassd: Fassd) -> None:
     listed = []
-    for verb, task in (("train", "segmentation"), ("pretrain", "classification")):
-        code, printed, said = fassd(verb, "--recipes")
+    for command, task in (("train", "segmentation"), ("pretrain", "classification")):
+        code, printed, said = fassd(command, "--recipes")
         assert (code, said) == (0, "")
         names = [line.split()[0] for line in printed.splitlines()[1:]]
         assert {read_values(shipped_recipes()[name])["task"] for name in names} == {task}
@@ -85,7 +85,7 @@ def test_the_recipes_that_ship_are_listed_by_the_verb_that_takes_them(fassd: Fas
         (["pretrain", "camvid", "--data", "nowhere"], "use fassd train camvid"),
     ],
 )
-def test_a_recipe_given_to_the_wrong_verb_is_refused_with_the_right_command(
+def test_a_recipe_given_to_the_wrong_command_is_refused_with_the_right_one(
     fassd: Fassd, given: list[str], said: str, tmp_path: Path
 ) -> None:
     code, _, error = fassd(*given, "--out", tmp_path / "run")
@@ -93,6 +93,30 @@ def test_a_recipe_given_to_the_wrong_verb_is_refused_with_the_right_command(
     assert said in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("earlier", "current"), RECIPE_KEYS.items())
+def test_an_earlier_key_is_refused_in_a_file_and_in_an_option(
+    fassd: Fassd, begin: list[object], tmp_path: Path, earlier: str, current: str
+) -> None:
+    section, _, key = earlier.rpartition(".")
+    page = tmp_path / "mine.toml"
+    page.write_text(f'network = "baseline"\n[{section}]\n{key} = 1\n' if section else f"{key} = 1\n", encoding="utf-8")
+    in_file = ["train", page, *begin[2:], "--network", "baseline", "--out", tmp_path / "run"]
+    in_option = [*begin, "--out", tmp_path / "run", "--set", f"{earlier}=1"]
+    for given in (in_file, in_option):
+        code, _, said = fassd(*given)
+        assert code == 2
+        assert f"{earlier} is now {current}" in said
+        assert said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["cityscapes", "cityscapes-finetune", "camvid-published"])
+def test_a_recipe_without_a_network_asks_for_one_of_the_papers(fassd: Fassd, tmp_path: Path, name: str) -> None:
+    code, _, said = fassd("train", name, "--data", f"camvid:{tmp_path}", "--out", tmp_path / "run")
+    assert code == 2
+    assert said == f"fassd: the recipe {name} needs --network, one of {', '.join(NETWORKS)}\n"
 
 
 def test_where_no_terminal_shows_a_bar_lines_tell_of_the_updates(
@@ -104,14 +128,3 @@ def test_where_no_terminal_shows_a_bar_lines_tell_of_the_updates(
     assert [line.split()[1] for line in told] == ["1", "2"]
     assert re.fullmatch(r"update 2 of 2: loss [\d.]+, rate [\d.e-]+, [\d.]+ images/s, 0:00:00 left", told[-1])
     assert "━" not in said
-
-
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows holds no signals back")
-def test_a_signal_while_packages_load_comes_afterwards() -> None:
-    """In the middle of PyTorch's import it came out as a bug of ours, or aborted the process."""
-    seen: list[str] = []
-    with pytest.raises(KeyboardInterrupt), blocked_signals(signal.SIGINT, signal.SIGTERM):
-        signal.raise_signal(signal.SIGINT)
-        seen.append("loaded")
-    assert seen == ["loaded"]
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

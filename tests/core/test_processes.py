@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fassd.core.processes import worker_processes
+from fassd.core.processes import blocked_signals, worker_processes
 
 INTERRUPTED = """
 import sys, time
@@ -39,6 +39,16 @@ if __name__ == "__main__":
 def test_results_come_in_order(count: int) -> None:
     with worker_processes(count) as spread:
         assert list(spread(abs, range(-20, 0))) == list(range(20, 0, -1))
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows cannot block signals")
+def test_a_blocked_signal_arrives_when_the_block_ends() -> None:
+    seen: list[str] = []
+    with pytest.raises(KeyboardInterrupt), blocked_signals(signal.SIGINT, signal.SIGTERM):
+        signal.raise_signal(signal.SIGINT)
+        seen.append("done")
+    assert seen == ["done"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_an_interrupt_is_not_lost_while_processes_start() -> None:
