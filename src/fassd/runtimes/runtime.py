@@ -180,7 +180,7 @@ def check_memory(images: Images, bytes_per_pixel: int) -> None:
         fix = "make it smaller" if len(images) == 1 else "give fewer at once, or make them smaller"
         raise UsageError(
             f"{in_words(images)} would take about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
-            f"{fix} ('fassd predict' does by --side)"
+            f"{fix} ('fassd predict' does with --max-side)"
         )
 
 
