@@ -65,6 +65,14 @@ def test_the_json_of_a_folder_has_the_official_scores_and_no_network(fassd: Fass
     assert report["mean_iou"] == report["official"]["averages"]["classes"]
 
 
+def test_pixels_predicted_as_no_class_are_counted_in_the_table(fassd: Fassd, city: Path, tmp_path: Path) -> None:
+    for path in (city / "said").glob("*.png"):
+        Pillow.new("L", (96, 64), 29).save(tmp_path / path.name)  # caravan, which is not scored
+    printed = fassd("evaluate", "--predictions", tmp_path, "--data", f"cityscapes:{city}")[1]
+    labeled = 2 * 64 * 80  # 16 of the 96 columns are void
+    assert f"predicted as no class, which counts as a miss: {labeled:,} pixels" in printed
+
+
 def test_without_borders_all_else_stays_as_it_is(fassd: Fassd, city: Path) -> None:
     arguments = ["evaluate", "--predictions", city / "said", "--data", f"cityscapes:{city}"]
     whole, lean = (json.loads(fassd(*arguments, "--json", *more)[1]) for more in ((), ("--no-borders",)))

@@ -20,17 +20,6 @@ _LISTED_CONVENTIONS = 8
 def print_report(report: Mapping[str, Any]) -> None:
     """Prints the values of `Report.as_json`: a header, a table for each part, the official scores."""
     console = Console(highlight=False)
-    _print_header(console, report)
-    for part in [report, *report["partially_annotated"]]:
-        _print_part(console, part, report.get("official") if part is report else None)
-    if "official" in report:
-        _print_official(console, report["official"])
-    worst = [f"{escape(one['name'])} {one['mean_iou'] * 100:.1f}" for one in report["worst"][:_LISTED_WORST]]
-    if worst and report["images"] > 1:
-        console.print(f"lowest images, mean IoU %: {', '.join(worst)}\n", style="dim", soft_wrap=True)
-
-
-def _print_header(console: Console, report: Mapping[str, Any]) -> None:
     if report["predictions"] is None:
         console.print(f"[bold]{escape(report['weights'])}[/] ({report['network']})", soft_wrap=True)
         scales = ", ".join(f"{scale:g}" for scale in report["scales"])
@@ -41,41 +30,45 @@ def _print_header(console: Console, report: Mapping[str, Any]) -> None:
         console.print(f"predictions in [bold]{escape(report['predictions'])}[/]", soft_wrap=True)
         how = "files as they are"
     console.print(f"on [bold]{escape(report['data'])}[/], split {escape(report['split'])}", soft_wrap=True)
-    rule = "ignored pixels never count"
-    console.print(f"{how}; at the labels' own resolution; {rule}\n", style="dim", soft_wrap=True)
+    rules = "at the labels' own resolution; ignored pixels never count"
+    console.print(f"{how}; {rules}\n", style="dim", soft_wrap=True)
+    _print_part(console, report, report.get("official"))
+    for part in report["partially_annotated"]:
+        _print_part(console, part, None)
+    if "official" in report:
+        _print_official(console, report["official"])
+    worst = [f"{escape(one['name'])} {one['mean_iou'] * 100:.1f}" for one in report["worst"][:_LISTED_WORST]]
+    if worst and report["images"] > 1:
+        console.print(f"lowest images, mean IoU %: {', '.join(worst)}\n", style="dim", soft_wrap=True)
 
 
 def _print_part(console: Console, part: Mapping[str, Any], official: Mapping[str, Any] | None) -> None:
-    every = len(part["annotated"]) == len(part["confusion"])
-    some = f"only {len(part['annotated'])} classes annotated, only these predicted"
+    annotated = "every class annotated"
+    if len(part["annotated"]) < len(part["confusion"]):
+        annotated = f"only {len(part['annotated'])} classes annotated, only these predicted"
     sizes = ", ".join(f"{frames} of {size}" for size, frames in list(part["sizes"].items())[:4])
     more = f", {len(part['sizes']) - 4} more sizes" if len(part["sizes"]) > 4 else ""
-    console.print(f"{part['images']} images ({sizes}{more}), {'every class annotated' if every else some}")
+    console.print(f"{part['images']} images ({sizes}{more}), {annotated}")
     console.print(_class_table(part, official))
     means = {
-        "mean IoU": part["mean_iou"],
         "pixel accuracy": part["pixel_accuracy"],
         "mean recall": part["mean_accuracy"],
         "frequency-weighted IoU": part["frequency_weighted_iou"],
     }
-    first, *others = (f"{name} {_score(value)}" for name, value in means.items())
-    console.print(f"[bold]{first}[/]   {'   '.join(others)}", soft_wrap=True)
-    if part["boundary"] is not None:
-        _print_borders(console, part)
+    others = "   ".join(f"{name} {_score(value)}" for name, value in means.items())
+    console.print(f"[bold]mean IoU {_score(part['mean_iou'])}[/]   {others}", soft_wrap=True)
+    boundary = part["boundary"]
+    if boundary is not None:
+        within = f"within {100 * boundary['share_of_diagonal']:g} % of the diagonal"
+        console.print(f"boundary IoU {_score(boundary['mean_iou'])} ({within})", soft_wrap=True)
+        bands = [f"{band['width']} px {_short(band['mean_iou'])}" for band in part["trimap"]]
+        console.print(f"mean IoU near borders, %: {'   '.join(bands)}", soft_wrap=True)
     if part["absent"]:
         names = escape(", ".join(part["absent"]))
         console.print(f"omitted from the mean, in neither labels nor predictions: {names}", soft_wrap=True)
     if part["predicted_no_class"]:
         console.print(f"predicted as no class, which counts as a miss: {part['predicted_no_class']:,} pixels")
     console.print()
-
-
-def _print_borders(console: Console, part: Mapping[str, Any]) -> None:
-    boundary = part["boundary"]
-    within = f"within {100 * boundary['share_of_diagonal']:g} % of the diagonal"
-    console.print(f"boundary IoU {_score(boundary['mean_iou'])} ({within})", soft_wrap=True)
-    bands = [f"{band['width']} px {_short(band['mean_iou'])}" for band in part["trimap"]]
-    console.print(f"mean IoU near borders, %: {'   '.join(bands)}", soft_wrap=True)
 
 
 def _class_table(part: Mapping[str, Any], official: Mapping[str, Any] | None) -> Table:

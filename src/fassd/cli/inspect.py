@@ -10,7 +10,6 @@ from fassd.cli import options
 
 if TYPE_CHECKING:
     from fassd.core.checkpoint import Header
-    from fassd.tasks.inspect import Inspected
     from fassd.training.state import TrainerState
 
 Rows = list[tuple[str, str]]
@@ -25,31 +24,25 @@ def inspect_command(weights: str, as_json: bool) -> None:
     WEIGHTS is a shipped name, a checkpoint, an exported file or a training state.
     """
     import msgspec
-
-    from fassd.tasks.inspect import inspect
-
-    found = inspect(weights)
-    if as_json:
-        file = {"path": str(found.path), "kind": found.kind, "condition": found.condition}
-        values = {"file": file} | msgspec.to_builtins(found.metadata)
-        click.echo(msgspec.json.format(msgspec.json.encode(values)).decode())
-    else:
-        _print(found)
-
-
-def _print(found: Inspected) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from fassd.core.checkpoint import Header
+    from fassd.tasks.inspect import inspect
 
+    found = inspect(weights)
+    metadata = found.metadata
+    if as_json:
+        file = {"path": str(found.path), "kind": found.kind, "condition": found.condition}
+        values = {"file": file} | msgspec.to_builtins(metadata)
+        click.echo(msgspec.json.format(msgspec.json.encode(values)).decode())
+        return
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("file", str(found.path))
     table.add_row("kind", f"{found.kind}, {found.size / 2**20:.1f} MiB")
     table.add_row("content", found.condition)
-    metadata = found.metadata
     for row in _of_header(metadata) if isinstance(metadata, Header) else _of_state(metadata):
         table.add_row(*row)
     Console(highlight=False, markup=False).print(table)

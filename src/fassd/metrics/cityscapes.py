@@ -25,6 +25,7 @@ from jaxtyping import Int64, Integer
 
 from fassd.core.arrays import Confusion, Labels, LookupTable
 from fassd.core.labels import CITYSCAPES, CityscapesClass
+from fassd.metrics.confusion import mean_of
 from fassd.metrics.counts import SAME, EncodedMap, count
 from fassd.metrics.official_counts import WRITTEN, InstanceIds, OfficialCounts
 
@@ -163,7 +164,9 @@ class OfficialEvaluation:
                 group.name: self._instance_iou(group) for group in _CATEGORIES if group.has_instances
             },
         }
-        return OfficialScores(**scores, averages={name: _average(found) for name, found in scores.items()})
+        return OfficialScores(
+            **scores, averages={name: mean_of(list(found.values())) for name, found in scores.items()}
+        )
 
     def _weigh(self, label_id: int, predicted: Int64[np.ndarray[Any, Any], 34]) -> None:
         """Adds one instance, whose pixels are counted by predicted label id."""
@@ -203,8 +206,3 @@ def _bytes(what: str, ids: LabelIds) -> Labels:
 def _ratio(hits: float, misses: float, false_positives: int) -> float | None:
     total = hits + false_positives + misses
     return hits / total if total else None
-
-
-def _average(scores: Scores) -> float | None:
-    counted = [score for score in scores.values() if score is not None]
-    return sum(counted) / len(counted) if counted else None
