@@ -2,10 +2,10 @@
 
     FASSD_DATA=../shared/data python benchmarks/data_check.py
 
-"camvid": all real pairs. "cityscapes": copies of the real frames at 2048x1024. Both as the command line runs them, all
-processes started anew each time, files warm; the best of some rounds, and the processor time of the reading alone.
-"memory": what the checking process grows by over many made-up pairs beyond the list of their files; it should keep some
-hundred bytes of each. Results are printed and written to benchmarks/results as dated JSON.
+"camvid": all real pairs. "cityscapes": copies of the real frames at 2048x1024. Both run as from the command line, with
+new processes in every round and files in the system's cache; reported are the fastest round, and the processor time of
+reading alone. "memory": the growth of the checking process over many made-up pairs, without the list of their files; it
+should be some hundred bytes per pair. Results are printed and written to benchmarks/results as dated JSON.
 """
 
 from __future__ import annotations
@@ -63,29 +63,29 @@ def main() -> None:
 def _speed(spec: str) -> dict[str, Any]:
     seconds, pairs = [], 0
     for _ in range(ROUNDS):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         checked = check_dataset(spec, processes=os.cpu_count() or 1)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - started)
         pairs = sum(one.images for one in checked.splits)
     return {
         "pairs": pairs,
         "seconds": [round(one, 2) for one in seconds],
-        "pairs_a_second": round(pairs / min(seconds), 1),
-        "processor_ms_a_pair": round(_processor_ms(spec), 1),
+        "pairs_per_second": round(pairs / min(seconds), 1),
+        "processor_ms_per_pair": round(_processor_ms(spec), 1),
     }
 
 
 def _processor_ms(spec: str) -> float:
-    """Of one core, which other programs on the machine do not change."""
+    """On one core, independent of other programs on the machine."""
     dataset = scan_dataset(spec, "train").dataset
-    begun = time.process_time()
+    started = time.process_time()
     for pair in dataset.pairs[:SAMPLE]:
         check_pair(dataset, pair)
-    return (time.process_time() - begun) * 1000 / min(SAMPLE, len(dataset))
+    return (time.process_time() - started) * 1000 / min(SAMPLE, len(dataset))
 
 
 def _copies(source: Path, root: Path) -> str:
-    """The real frames over and over, under names of other places."""
+    """Copies of the real frames under other names of places."""
     for number in range(FRAMES // 2):
         for path in source.rglob("aachen_*.png"):
             place = root / path.relative_to(source).parent / path.name.replace("aachen_", f"aachen_{number:03}_")
@@ -95,12 +95,12 @@ def _copies(source: Path, root: Path) -> str:
 
 
 def _memory(count: int) -> dict[str, Any]:
-    """What the checking process keeps of many pairs: each told as a worker tells it, no two alike."""
+    """Growth of the checking process over many different made-up pairs, added as a worker reports them."""
     space = CITYSCAPES
     pairs = tuple(Pair(f"train/{n:06}", Path(f"images/{n:06}.png"), Path(f"masks/{n:06}.png")) for n in range(count))
     dataset = Dataset("folder:many", "train", space, by_value(space), pairs)
     random = np.random.default_rng(0)
-    before, begun = _resident(), time.perf_counter()
+    before, started = _resident(), time.perf_counter()
     stats = SplitStats(dataset)
     for index in range(count):
         stats.add(index, _facts(random, len(space)))
@@ -108,9 +108,9 @@ def _memory(count: int) -> dict[str, Any]:
     found = [*duplicate_findings([stats], lambda paths: []), *value_findings([stats])[0]]
     return {
         "pairs": count,
-        "seconds": round(time.perf_counter() - begun, 1),
+        "seconds": round(time.perf_counter() - started, 1),
         "grown_mib": round((added - before) / 2**20, 1),
-        "bytes_a_pair": round((added - before) / count),
+        "bytes_per_pair": round((added - before) / count),
         "findings": len(found),
     }
 

@@ -1,14 +1,14 @@
-"""What training waits for before it can learn: files to batches, in processor time of one core.
+"""The input pipeline of training, from files to batches, in processor time of one core.
 
     FASSD_DATA=../shared/data python benchmarks/input_pipeline.py --save
 
-"profile": milliseconds an image of each part, from files of 2048x1024 to batches of 1024x1024 crops, and their shares,
-without and with colors changed. "crops": images already decoded; ours, against the published order of the same draws
-(mirror, resize the whole image, pad, crop) by Pillow and by our own kernel; the same order of ways in every round.
-"JPEG": a large photo read for crops that show it at a half, a quarter, an eighth, and the difference of what a
-network sees, beside what another filter changes. "workers": images a second of two worker processes by the clock,
-decoded anew and kept in memory. Frames are the real ones of $FASSD_DATA/cityscapes_mini, or else rendered. --save
-writes dated JSON to benchmarks/results.
+"profile": milliseconds per image of each part, from files of 2048x1024 to batches of 1024x1024 crops, and the share of
+decoding, without and with color jitter. "crops": from decoded images; our crops, against the published order (mirror,
+resize the entire image, pad, crop) by Pillow and by our own kernel, with the same random draws, interleaved. "JPEG": a
+large photo read for crops at a half, a quarter and an eighth of its scale, and how much that changes the network's
+input, next to the change by another filter. "workers": images per second of two worker processes, wall-clock, with
+images decoded every time and with images kept in memory. Frames are the real ones of $FASSD_DATA/cityscapes_mini, or
+else rendered. --save writes dated JSON to benchmarks/results.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _frames(folder: Path) -> tuple[str, Dataset]:
-    """Several frames of Cityscapes' size, each with files of its own."""
+    """Several frames of Cityscapes' size, all in separate files."""
     real = Path(os.environ.get("FASSD_DATA", "")) / "cityscapes_mini"
     if "FASSD_DATA" in os.environ and real.is_dir():
         for path in sorted(real.rglob("train/*/*.png")):
@@ -90,7 +90,7 @@ def _frames(folder: Path) -> tuple[str, Dataset]:
 
 
 def _profile(dataset: Dataset, strength: float, rounds: int) -> dict[str, Any]:
-    """Milliseconds an image, the median of all images and rounds, part by part."""
+    """Milliseconds per image of every part, the median of all images and rounds."""
     augmentation = Augmentation(CROP, color_jitter=strength)
     taken: dict[str, list[float]] = {}
     for number in range(rounds + 1):
@@ -101,19 +101,19 @@ def _profile(dataset: Dataset, strength: float, rounds: int) -> dict[str, Any]:
         del taken["stack"][:-2]
     parts = {part: statistics.median(times) * 1e3 for part, times in taken.items() if part != "stack"}
     parts["stack"] = sum(taken["stack"]) / len(dataset) * 1e3
-    whole = sum(parts.values())
+    total = sum(parts.values())
     decoding = parts["decode image"] + parts["decode labels"]
-    return {"ms": {part: round(time_ms, 2) for part, time_ms in parts.items()}, "decoding": round(decoding / whole, 3)}
+    return {"ms": {part: round(time_ms, 2) for part, time_ms in parts.items()}, "decoding": round(decoding / total, 3)}
 
 
 def _timed_example(
     dataset: Dataset, index: int, augmentation: Augmentation, seed: int, taken: dict[str, list[float]]
 ) -> tuple[Image, Labels]:
-    """What `training_batches` does for one place of a batch, with a clock between the parts."""
+    """What `training_batches` does for one image of a batch, with every part timed."""
     pair, random = dataset.pairs[index], np.random.default_rng([seed, index])
     image = _clocked(taken, "decode image", lambda: read_image(pair.image))
     codes = _clocked(taken, "decode labels", lambda: dataset.encoding.read(pair.mask, read_values_quickly))
-    labels = _clocked(taken, "look labels up", lambda: dataset.labels_of(codes, pair))
+    labels = _clocked(taken, "map labels", lambda: dataset.labels_of(codes, pair))
     crop = draw_crop(labels.shape, augmentation, random)
     seen = _clocked(taken, "resize image", lambda: crop.of_image(image))
     seen_labels = _clocked(taken, "resize labels", lambda: crop.of_labels(labels))
@@ -124,40 +124,42 @@ def _timed_example(
 
 
 def _clocked(taken: dict[str, list[float]], part: str, work: Callable[[], Any]) -> Any:
-    begun = time.thread_time()
+    started = time.thread_time()
     result = work()
-    taken.setdefault(part, []).append(time.thread_time() - begun)
+    taken.setdefault(part, []).append(time.thread_time() - started)
     return result
 
 
 def _crops(dataset: Dataset, rounds: int) -> dict[str, Any]:
-    """Milliseconds a crop by each way; every way gets the same draws of the same images."""
+    """Milliseconds per crop of every variant, with the same random draws of the same images."""
     samples = [dataset[index] for index in range(2)]
     draws = [
         (sample, draw_crop(sample.labels.shape, Augmentation(CROP), np.random.default_rng([seed, place])))
         for seed in range(12)
         for place, sample in enumerate(samples)
     ]
-    ways: dict[str, Callable[[Sample, Crop], tuple[Image, Labels]]] = {
+    variants: dict[str, Callable[[Sample, Crop], tuple[Image, Labels]]] = {
         "ours": lambda sample, crop: (crop.of_image(sample.image), crop.of_labels(sample.labels)),
         "published order, Pillow": lambda sample, crop: _published(sample, crop, _by_pillow),
         "published order, our kernel": lambda sample, crop: _published(sample, crop, _by_kernel),
     }
-    taken: dict[str, list[float]] = {way: [] for way in ways}
+    taken: dict[str, list[float]] = {variant: [] for variant in variants}
     for _ in range(rounds + 1):
-        for way, run in ways.items():
-            begun = time.thread_time()
+        for variant, run in variants.items():
+            started = time.thread_time()
             for sample, crop in draws:
                 run(sample, crop)
-            taken[way].append((time.thread_time() - begun) / len(draws) * 1e3)
+            taken[variant].append((time.thread_time() - started) / len(draws) * 1e3)
     ratios = {
-        way: round(statistics.median(other / own for other, own in zip(times[1:], taken["ours"][1:], strict=True)), 2)
-        for way, times in taken.items()
+        variant: round(
+            statistics.median(other / own for other, own in zip(times[1:], taken["ours"][1:], strict=True)), 2
+        )
+        for variant, times in taken.items()
     }
     largest = max(
-        int(np.abs(ways["ours"](*one)[0].astype(int) - _published(*one, _by_pillow)[0]).max()) for one in draws
+        int(np.abs(variants["ours"](*one)[0].astype(int) - _published(*one, _by_pillow)[0]).max()) for one in draws
     )
-    least = {way: round(min(times[1:]), 2) for way, times in taken.items()}
+    least = {variant: round(min(times[1:]), 2) for variant, times in taken.items()}
     return {"least_ms": least, "times_ours": ratios, "largest_difference_to_pillow": largest}
 
 
@@ -165,7 +167,7 @@ Resize = Callable[[Sample, tuple[int, int], bool], tuple[Image, Labels]]
 
 
 def _published(sample: Sample, crop: Crop, resize: Resize) -> tuple[Image, Labels]:
-    """The published order, which ends in the same crop."""
+    """The published order; it gives the same crop."""
     image, labels = resize(sample, (crop.rows.resized, crop.columns.resized), crop.mirrored)
     pads = [(max(0, size - side),) * 2 for size, side in zip(crop.size, labels.shape, strict=True)]
     if any(map(any, pads)):
@@ -191,30 +193,30 @@ def _by_pillow(sample: Sample, size: tuple[int, int], mirrored: bool) -> tuple[I
 
 
 def _by_kernel(sample: Sample, size: tuple[int, int], mirrored: bool) -> tuple[Image, Labels]:
-    whole = _whole(sample.labels.shape, size, mirrored)
-    return whole.of_image(sample.image), whole.of_labels(sample.labels)
+    crop = _uncropped(sample.labels.shape, size, mirrored)
+    return crop.of_image(sample.image), crop.of_labels(sample.labels)
 
 
-def _whole(stored: tuple[int, ...], size: tuple[int, int], mirrored: bool = False) -> Crop:
-    """The crop that shows all."""
+def _uncropped(stored: tuple[int, ...], size: tuple[int, int], mirrored: bool = False) -> Crop:
+    """The crop that shows the entire image."""
     rows, columns = (Span(side, resized, 0, resized, 0) for side, resized in zip(stored, size, strict=True))
     return Crop(size, rows, columns, mirrored)
 
 
 def _jpeg(folder: Path, rounds: int) -> dict[str, Any]:
-    """A photo of 8 megapixels, read for each factor: milliseconds, mean and largest difference of what is seen."""
+    """A photo of 8 megapixels, read at every factor: milliseconds, mean and largest difference of the input."""
     path = folder / "photo.jpg"
     Pillow.open(PHOTO).convert("RGB").resize((4096, 2048), Pillow.Resampling.LANCZOS).save(path, quality=90)
     full, results = read_image(path), {}
     taken: dict[int, list[float]] = {reduction: [] for reduction in REDUCTIONS}
     for _ in range(rounds + 1):
         for reduction, times in taken.items():
-            begun = time.thread_time()
+            started = time.thread_time()
             read_image(path, 1 / reduction)
-            times.append((time.thread_time() - begun) * 1e3)
+            times.append((time.thread_time() - started) * 1e3)
     for reduction, times in taken.items():
         size = (full.shape[0] * 3 // (4 * reduction), full.shape[1] * 3 // (4 * reduction))
-        crop = _whole(full.shape[:2], size)
+        crop = _uncropped(full.shape[:2], size)
         plain = crop.of_image(full).astype(int)
         reduced = np.abs(crop.of_image(read_image(path, 1 / reduction)) - plain)
         other = Pillow.fromarray(full).resize((size[1], size[0]), Pillow.Resampling.BICUBIC)
@@ -228,7 +230,7 @@ def _jpeg(folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def _workers(dataset: Dataset, rounds: int) -> Mapping[str, float]:
-    """Images a second of two worker processes: the median of batches after the first pass."""
+    """Images per second of two worker processes, after the first epoch."""
     speeds = {}
     for name, room in (("decoded anew", 0), ("kept", 1 << 30)):
         samples = Samples([dataset], room=room)
@@ -239,10 +241,10 @@ def _workers(dataset: Dataset, rounds: int) -> Mapping[str, float]:
         batches = training_batches(samples, recipe, 0, 2)
         for _ in range(warm):
             next(batches)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for _ in batches:
             pass
-        speeds[name] = round(4 * rounds * BATCH / (time.perf_counter() - begun), 1)
+        speeds[name] = round(4 * rounds * BATCH / (time.perf_counter() - started), 1)
     return speeds
 
 
@@ -251,23 +253,23 @@ def _print(results: dict[str, Any]) -> None:
     console.print(f"{results['machine']['processor']}, {results['frames']} frames of 2048x1024")
     if results["disturbed"]:
         console.print(results["disturbed"])
-    table = Table("part", *(f"ms, jitter {strength}" for strength in results["profile"]), title="from files, an image")
+    table = Table("part", *(f"ms, jitter {strength}" for strength in results["profile"]), title="from files, per image")
     columns = [column["ms"] for column in results["profile"].values()]
     for part in columns[-1]:
         table.add_row(part, *(f"{column[part]:.2f}" if part in column else "" for column in columns))
     table.add_row("share of decoding", *(f"{column['decoding']:.1%}" for column in results["profile"].values()))
     console.print(table)
-    table = Table("way", "ms", "times ours", title="images already decoded, a crop of 1024x1024")
-    for way, least in results["crops"]["least_ms"].items():
-        table.add_row(way, f"{least:.2f}", f"{results['crops']['times_ours'][way]:.2f}")
+    table = Table("variant", "ms", "times ours", title="decoded images, per crop of 1024x1024")
+    for variant, least in results["crops"]["least_ms"].items():
+        table.add_row(variant, f"{least:.2f}", f"{results['crops']['times_ours'][variant]:.2f}")
     console.print(table)
     console.print(f"largest difference to Pillow: {results['crops']['largest_difference_to_pillow']} of 255")
     table = Table("read at", "ms", "differs", "at most", "bicubic differs", title="a JPEG of 4096x2048")
     for name, row in results["jpeg"].items():
         table.add_row(name, *map(str, row.values()))
     console.print(table)
-    told = ", ".join(f"{name} {speed}" for name, speed in results["workers"].items())
-    console.print(f"two workers, images a second: {told}")
+    speeds = ", ".join(f"{name} {speed}" for name, speed in results["workers"].items())
+    console.print(f"two workers, images per second: {speeds}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What int8 costs: mean IoU of the weights that ship, in floating point and in int8.
+"""The accuracy of int8: mean IoU of the weights that ship, in floating point and in int8.
 
     python benchmarks/int8.py --data camvid:PATH [--images 100]
 
-Calibrated on images of the split train, evenly taken, and scored on val as `fassd evaluate` does. What int8 wins is
-measured by `fassd benchmark --precision int8`. --save writes dated JSON to benchmarks/results.
+Calibrated on evenly sampled images of the split train, scored on val as `fassd evaluate` does. For the speed of int8
+use `fassd benchmark --precision int8`. --save writes dated JSON to benchmarks/results.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from fassd.core.catalog import WEIGHTS
 from fassd.core.checkpoint import read_checkpoint
 from fassd.core.machine import describe_machine
+from fassd.core.numbers import evenly_spaced
 from fassd.data.open_dataset import open_dataset
 from fassd.media.images import read_image
 from fassd.runtimes.open import open_runtime
@@ -35,26 +35,27 @@ def main() -> None:
     """Measures, prints, and saves if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="kind:PATH")
-    parser.add_argument("--images", type=int, default=100, help="to calibrate on")
+    parser.add_argument("--images", type=int, default=100, help="for calibration")
     parser.add_argument("--save", action="store_true")
     options = parser.parse_args()
     rows = [accuracy(name, options.data, options.images) for name in WEIGHTS]
     if options.save:
         date = datetime.datetime.now(datetime.UTC).date().isoformat()
-        told = {"date": date, "machine": msgspec.to_builtins(describe_machine()), "rows": rows}
+        results = {"date": date, "machine": msgspec.to_builtins(describe_machine()), "rows": rows}
         path = Path(__file__).parent / "results" / f"{date}-int8-accuracy.json"
-        path.write_text(json.dumps(told, indent=2) + "\n")
+        path.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def accuracy(name: str, data: str, count: int) -> dict[str, Any]:
-    """One shipped network: mean IoU in floating point and in int8."""
+    """Mean IoU of shipped weights in floating point and in int8."""
     checkpoint = read_checkpoint(WEIGHTS[name].path)
     pairs = open_dataset(data, "train").pairs
-    places = np.linspace(0, len(pairs) - 1, min(count, len(pairs))).round().astype(int)
     model = build_logits(checkpoint.header, checkpoint.arrays)
-    begun = time.perf_counter()
-    quantized, report = quantize(model, [read_image(pairs[place].image)[None] for place in places])
-    seconds = time.perf_counter() - begun
+    started = time.perf_counter()
+    quantized, report = quantize(
+        model, [read_image(pairs[place].image)[None] for place in evenly_spaced(len(pairs), count)]
+    )
+    seconds = time.perf_counter() - started
     row: dict[str, Any] = {"weights": name, "images": report.images, "seconds": round(seconds, 1)}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "net.xml"

@@ -1,13 +1,13 @@
-"""Speed of the official Cityscapes scores, as a ratio to the package that pip installs, in the same run.
+"""Speed of the official Cityscapes scores, as a speedup over the published package, in the same run.
 
     FASSD_DATA=../shared/data python benchmarks/official_scores.py --images 500
 
-Three rows. "files": from PNG files to scores, the owners' program beside `fassd evaluate --predictions --no-borders`;
-"files and borders": the same with what we score besides. By the clock, ours in as many threads as there are cores,
-theirs in one process, as it works; and by processor time, which suffers less from other work on the machine. Each
-program is run in turn and whole, starting included. The files are copies of the real frames in $FASSD_DATA (where they
-are) and of rendered streets, 2048x1024, with made-up predictions. "maps": the scoring itself, on decoded pictures, on
-one core, by processor time. Results are printed and written to benchmarks/results as dated JSON.
+Three rows. "files": from PNG files to scores, the owners' program against `fassd evaluate --predictions --no-borders`;
+"files and borders": the same with our border scores. Wall-clock time, ours in as many threads as there are cores,
+theirs in one process, as it works; and processor time, which depends less on other work on the machine. Entire
+processes are timed, start included, interleaved. The files are copies of the real frames in $FASSD_DATA (if there are
+any) and of rendered streets, 2048x1024, with made-up predictions. "maps": the scoring alone, on decoded images, on one
+core, in processor time. Results are printed and written to benchmarks/results as dated JSON.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from fassd.metrics.cityscapes import OfficialEvaluation
 from fassd.synthesis.write import Streets
 from fassd.tasks.synthesize import synthesize
 
-ROAD, VOID = 7, 6  # what stands in for void answers, which networks do not give; the highest void id
+ROAD, VOID = 7, 6  # the class that replaces void in predictions, which networks never predict; the highest void id
 ROWS = ("files", "files and borders")
 RENDERED, ROUNDS, MAP_ROUNDS = 4, 2, 9
 
@@ -50,7 +50,7 @@ import numpy as np
 np.in1d = np.isin  # dropped in NumPy 2.4
 import cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling as owners
 options = owners.args
-options.predictionPath, options.JSONOutput, options.quiet = sys.argv[1] + "/said", False, True
+options.predictionPath, options.JSONOutput, options.quiet = sys.argv[1] + "/predictions", False, True
 truth = sorted(glob.glob(sys.argv[1] + "/gtFine/val/*/*_labelIds.png"))
 result = owners.evaluateImgLists([owners.getPrediction(options, path) for path in truth], truth, options)
 print(json.dumps([result[key] for key in ("averageScoreClasses", "averageScoreCategories", "averageScoreInstClasses",
@@ -89,40 +89,40 @@ def main() -> None:
 
 
 def _frames(rendered: Path) -> list[tuple[Path, Path]]:
-    """Files of labels and of instances."""
+    """Paths of labels and of instances."""
     synthesize(rendered, Streets(RENDERED, (1024, 2048)))
     real = Path(os.environ.get("FASSD_DATA", "nowhere")) / "cityscapes_mini"
     found = [path for root in (real, rendered) for path in sorted(root.glob("gtFine/*/*/*_labelIds.png"))]
     return [(path, path.with_name(path.name.replace("labelIds", "instanceIds"))) for path in found]
 
 
-def _answer(labels: Labels) -> Labels:
-    """What a fair network might say: borders displaced, some patches wrong, no void."""
+def _prediction(labels: Labels) -> Labels:
+    """A plausible prediction: borders displaced, some patches wrong, no void."""
     random = np.random.default_rng(0)
-    answer = np.roll(labels, (2, 3), (0, 1))
+    prediction = np.roll(labels, (2, 3), (0, 1))
     height, width = labels.shape
     for _ in range(300):
         top, left = random.integers(0, height), random.integers(0, width)
-        answer[top : top + random.integers(5, 60), left : left + random.integers(5, 60)] = random.choice(
+        prediction[top : top + random.integers(5, 60), left : left + random.integers(5, 60)] = random.choice(
             labels[::64, 0]
         )
-    answer[answer <= VOID] = ROAD
-    return answer
+    prediction[prediction <= VOID] = ROAD
+    return prediction
 
 
 def _measure_files(root: Path, frames: list[tuple[Path, Path]], images: int) -> dict[str, Any]:
-    """Whole processes, by the clock, in turn."""
-    answers = [_answer(np.array(Pillow.open(labels))) for labels, _ in frames]
-    for folder in ("leftImg8bit/val/copy", "gtFine/val/copy", "said"):
+    """Entire processes, wall-clock, interleaved."""
+    predictions = [_prediction(np.array(Pillow.open(labels))) for labels, _ in frames]
+    for folder in ("leftImg8bit/val/copy", "gtFine/val/copy", "predictions"):
         (root / folder).mkdir(parents=True)
     for number in range(images):
-        (labels, instances), answer = frames[number % len(frames)], answers[number % len(frames)]
+        (labels, instances), prediction = frames[number % len(frames)], predictions[number % len(frames)]
         stem = f"copy_{number:06}_000019"
         (root / f"leftImg8bit/val/copy/{stem}_leftImg8bit.png").touch()  # the photo is not read
         for kind, path in (("labelIds", labels), ("instanceIds", instances)):
             (root / f"gtFine/val/copy/{stem}_gtFine_{kind}.png").write_bytes(path.read_bytes())
-        Pillow.fromarray(answer).save(root / f"said/{stem}.png")
-    data = ["--data", f"cityscapes:{root}", "--predictions", str(root / "said")]
+        Pillow.fromarray(prediction).save(root / f"predictions/{stem}.png")
+    data = ["--data", f"cityscapes:{root}", "--predictions", str(root / "predictions")]
     commands = {
         "official": [sys.executable, "-c", OFFICIAL, str(root)],
         "files": [sys.executable, "-m", "fassd", "evaluate", *data, "--json", "--no-borders"],
@@ -131,37 +131,37 @@ def _measure_files(root: Path, frames: list[tuple[Path, Path]], images: int) -> 
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     busy: dict[str, list[float]] = {name: [] for name in commands}
     for number in range(ROUNDS + 1):
-        said = {}
+        printed = {}
         for name, command in commands.items():
-            begun, used = time.perf_counter(), _used()
-            said[name] = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+            started, used = time.perf_counter(), _used()
+            printed[name] = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
             if number:  # the first round warms up: files are read, loops compiled
-                seconds[name].append(time.perf_counter() - begun)
+                seconds[name].append(time.perf_counter() - started)
                 busy[name].append(_used() - used)
         names = ("classes", "categories", "instance_classes", "instance_categories")
         for row in ROWS:
-            ours = [said[row]["official"]["averages"][name] for name in names]
-            assert ours == said["official"][:4], "the two disagree, so their speed says nothing"
+            ours = [printed[row]["official"]["averages"][name] for name in names]
+            assert ours == printed["official"][:4], "the two disagree, so their speed says nothing"
     return {
         "images": images,
         "seconds": {name: [round(one, 2) for one in values] for name, values in seconds.items()},
         "processor_seconds": {name: [round(one, 2) for one in values] for name, values in busy.items()},
-        "times_as_fast": {row: _ratio(seconds["official"], seconds[row]) for row in ROWS},
-        "times_less_processor_time": {row: _ratio(busy["official"], busy[row]) for row in ROWS},
+        "speedup": {row: _speedup(seconds["official"], seconds[row]) for row in ROWS},
+        "processor_speedup": {row: _speedup(busy["official"], busy[row]) for row in ROWS},
         "load": os.getloadavg()[0],
     }
 
 
 def _used() -> float:
-    """Processor time of all finished processes that were started here."""
+    """Processor time of all finished child processes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def _measure_maps(owners: Any, folder: Path, labels: Path, instances: Path) -> dict[str, Any]:
-    """The scoring alone, by processor time, in turn."""
+    """The scoring alone, in processor time, interleaved."""
     truth = folder / "one_labelIds.png"
-    paths = {folder / "one_prediction.png": _answer(np.array(Pillow.open(labels)))}
+    paths = {folder / "one_prediction.png": _prediction(np.array(Pillow.open(labels)))}
     for kind, path in (("labelIds", labels), ("instanceIds", instances)):
         paths[folder / f"one_{kind}.png"] = np.array(Pillow.open(path))
     decoded = {str(path): Pillow.fromarray(values) for path, values in paths.items()}
@@ -174,32 +174,32 @@ def _measure_maps(owners: Any, folder: Path, labels: Path, instances: Path) -> d
 
     def ours() -> Any:
         evaluation = OfficialEvaluation()
-        evaluation.add(*(np.array(picture) for picture in decoded.values()))
+        evaluation.add(*(np.array(image) for image in decoded.values()))
         evaluation.result()
         return evaluation.confusion.tolist()
 
     assert official() == ours(), "the two disagree, so their speed says nothing"
-    seconds = _alternate({"official": official, "fassd": ours})
+    seconds = _interleave({"official": official, "fassd": ours})
     return {
         "frame": labels.stem,
         "instances": int(np.count_nonzero(np.unique(paths[folder / "one_instanceIds.png"]) > 1000)),
-        "ms": {way: round(statistics.median(values) * 1000, 1) for way, values in seconds.items()},
-        "times_as_fast": _ratio(seconds["official"], seconds["fassd"]),
+        "ms": {name: round(statistics.median(values) * 1000, 1) for name, values in seconds.items()},
+        "speedup": _speedup(seconds["official"], seconds["fassd"]),
     }
 
 
-def _alternate(ways: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+def _interleave(variants: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(MAP_ROUNDS + 1):
-        for name, way in ways.items():
-            begun = time.process_time()
-            way()
+        for name, variant in variants.items():
+            started = time.process_time()
+            variant()
             if number:  # the first round warms up
-                seconds[name].append(time.process_time() - begun)
+                seconds[name].append(time.process_time() - started)
     return seconds
 
 
-def _ratio(theirs: list[float], ours: list[float]) -> float:
+def _speedup(theirs: list[float], ours: list[float]) -> float:
     return round(statistics.median(their / our for their, our in zip(theirs, ours, strict=True)), 2)
 
 

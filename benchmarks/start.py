@@ -1,9 +1,9 @@
-"""How long the command line takes: `fassd --help`, and `fassd predict` of the demo's photo, as whole processes.
+"""Duration of entire processes of the command line: `fassd --help`, and `fassd predict` of the demo's photo.
 
     make bench            or: python benchmarks/start.py [--rounds 7] [--save]
 
-The first prediction compiles the network's graph into an empty cache; the rounds after it find it there, which is what
-a user meets every day. --save writes dated JSON to benchmarks/results.
+The first prediction compiles the network's graph into an empty cache. Later ones load it from there, as in everyday
+use. --save writes dated JSON to benchmarks/results.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import msgspec
 
 from fassd.core.machine import describe_machine
 
-PICTURE = Path(__file__).parents[1] / "src" / "fassd" / "assets" / "street.jpg"
+PHOTO = Path(__file__).parents[1] / "src" / "fassd" / "assets" / "street.jpg"
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--save", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        predict = ["predict", str(PICTURE), "--out", folder]
+        predict = ["predict", str(PHOTO), "--out", folder]
         cache = {**os.environ, "FASSD_CACHE": str(Path(folder) / "cache")}
         rows = {
             "fassd --help": measure(["--help"], cache, options.rounds),
@@ -53,12 +53,12 @@ def main() -> None:
 
 
 def measure(arguments: list[str], environment: dict[str, str], rounds: int) -> dict[str, Any]:
-    """Wall seconds of whole processes."""
+    """Wall-clock seconds of entire processes."""
     seconds = []
     for _ in range(rounds):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         subprocess.run([sys.executable, "-m", "fassd", *arguments], env=environment, check=True, capture_output=True)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - started)
     return {"median_s": round(statistics.median(seconds), 3), "best_s": round(min(seconds), 3), "rounds": rounds}
 
 

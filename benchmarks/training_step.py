@@ -1,14 +1,14 @@
-"""The training step against the published loop, part by part, from files to moved weights.
+"""A training iteration against the published loop, part by part, from files to updated weights.
 
     FASSD_DATA=../shared/data python benchmarks/training_step.py --save
     python benchmarks/training_step.py --batch 16 --network fassd-net
 
-Published: float32, planes before pixels, whole images resized and then padded and cropped, normalized in float32,
-logits enlarged, every image's losses sorted, decay on everything. Ours: what `fassd train camvid-published` does. Both
-take the same network, batch and crop, each in this one process, without worker processes; their updates alternate, so
-that a busy machine slows them alike. Data are CamVid in $FASSD_DATA, else rendered streets, and fit in memory: we
-decode each once, the published loop each time, which "ratio_decoded" leaves out. Each part is the median of the rounds.
-"--clock core" takes processor time on one core, which other programs disturb less.
+Published: float32, NCHW, entire images resized and then padded and cropped, normalized in float32, logits upsampled,
+every image's losses sorted, weight decay on all parameters. Ours: what `fassd train camvid-published` does. Both have
+the same network, batch and crop, and run in this process, without worker processes. Their iterations are interleaved,
+so that load slows both alike. Data are CamVid in $FASSD_DATA, or else rendered streets, and fit in memory: we decode an
+image once, the published loop every time; "speedup_decoded" omits decoding. Figures are medians of the rounds.
+"--clock core" measures processor time on one core, which other programs disturb less.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ def main() -> None:
     print(json.dumps(row, indent=2))
     if given.save:
         date = datetime.datetime.now(datetime.UTC).date().isoformat()
-        told = {"date": date, "machine": msgspec.to_builtins(describe_machine()), "busy": busy, "row": row}
+        results = {"date": date, "machine": msgspec.to_builtins(describe_machine()), "busy": busy, "row": row}
         path = (
             Path(__file__).parent / "results" / f"{date}-training-step{'-core' if given.clock == 'core' else ''}.json"
         )
-        path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 def _dataset(folder: Path) -> Dataset:
@@ -101,11 +101,11 @@ def _measure(recipe: Recipe, dataset: Dataset, rounds: int, clock: Clock) -> dic
     ours, published = Ours(recipe, dataset), Published(recipe, dataset)
     seconds: dict[str, list[dict[str, float]]] = {"published": [], "ours": []}
     for number in range(rounds + 1):
-        for way, step in (("published", published), ("ours", ours)):
+        for name, step in (("published", published), ("ours", ours)):
             parts = step(number, Watch(clock))
             if number:  # the first round warms up
-                seconds[way].append(parts)
-    images = {way: _images_a_second(recipe.batch_size, taken) for way, taken in seconds.items()}
+                seconds[name].append(parts)
+    images = {name: _images_per_second(recipe.batch_size, taken) for name, taken in seconds.items()}
     decoded = [{part: one for part, one in parts.items() if part != "decode"} for parts in seconds["published"]]
     return {
         "network": recipe.network,
@@ -116,14 +116,14 @@ def _measure(recipe: Recipe, dataset: Dataset, rounds: int, clock: Clock) -> dic
         "clock": clock.__name__,
         "precision": str(ours.update.precision).removeprefix("torch."),
         "kept_in_float32": ours.update.distrusted,
-        "ms": {way: _medians(taken) for way, taken in seconds.items()},
-        "images_a_second": {way: round(one, 2) for way, one in images.items()},
-        "ratio": round(images["ours"] / images["published"], 2),
-        "ratio_decoded": round(images["ours"] / _images_a_second(recipe.batch_size, decoded), 2),
+        "ms": {name: _medians(taken) for name, taken in seconds.items()},
+        "images_per_second": {name: round(one, 2) for name, one in images.items()},
+        "speedup": round(images["ours"] / images["published"], 2),
+        "speedup_decoded": round(images["ours"] / _images_per_second(recipe.batch_size, decoded), 2),
     }
 
 
-def _images_a_second(batch: int, taken: list[dict[str, float]]) -> float:
+def _images_per_second(batch: int, taken: list[dict[str, float]]) -> float:
     return batch / statistics.median(sum(parts.values()) for parts in taken)
 
 
@@ -132,17 +132,17 @@ def _medians(taken: list[dict[str, float]]) -> dict[str, float]:
 
 
 class Watch:
-    """Seconds between moments; what ends at a moment bears its name."""
+    """A stop-watch: the seconds between moments, named by the part that ends there."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._moments = clock, [("", clock())]
 
     def ended(self, part: str) -> None:
-        """A part ends now."""
+        """Marks the end of a part."""
         self._moments.append((part, self._clock()))
 
     def seconds(self) -> dict[str, float]:
-        """Of each part; one that ended several times is added up."""
+        """Of every part; parts that end several times are summed."""
         taken: dict[str, float] = {}
         for (_, since), (part, until) in pairwise(self._moments):
             taken[part] = taken.get(part, 0.0) + until - since
@@ -150,7 +150,7 @@ class Watch:
 
 
 class Ours:
-    """Our update, as training makes it."""
+    """Our iteration, as in training."""
 
     def __init__(self, recipe: Recipe, dataset: Dataset) -> None:
         samples = Samples([dataset])
@@ -165,7 +165,7 @@ class Ours:
         optimizer.register_step_post_hook(lambda *_: self._watch.ended("optimizer"))
 
     def __call__(self, number: int, watch: Watch) -> dict[str, float]:
-        """One update: the seconds of its parts."""
+        """One iteration: the seconds of its parts."""
         self._watch = watch
         batch = next(self._batches)
         self._watch.ended("augment")
@@ -175,7 +175,7 @@ class Ours:
         return watch.seconds()
 
     def _lose(self, *arguments: Any, **options: Any) -> Tensor:
-        """The loss; its gradient by the logits comes with it."""
+        """The loss; it computes its gradient by the logits at once."""
         self._watch.ended("forward")
         loss = bootstrapped_cross_entropy(*arguments, **options)
         self._watch.ended("loss")
@@ -183,7 +183,7 @@ class Ours:
 
 
 class Published:
-    """The loop of the authors' code: its operations, in its order."""
+    """The loop of the authors' code: the same operations in the same order."""
 
     def __init__(self, recipe: Recipe, dataset: Dataset) -> None:
         self._recipe, self._dataset, self._random = recipe, dataset, np.random.default_rng(0)
@@ -194,7 +194,7 @@ class Published:
         )
 
     def __call__(self, number: int, watch: Watch) -> dict[str, float]:
-        """One update: the seconds of its parts."""
+        """One iteration: the seconds of its parts."""
         images, labels = self._batch(number, watch)
         self._optimizer.zero_grad()
         logits = self._network(images)
@@ -214,8 +214,8 @@ class Published:
             sample = self._dataset[position]
             watch.ended("decode")
             image, truth = self._augment(Pillow.fromarray(sample.image), Pillow.fromarray(sample.labels))
-            mean, deviation = (np.array(of, np.float32) for of in (BGR_NORMALIZATION.mean, BGR_NORMALIZATION.std))
-            planes = ((image[..., ::-1].astype(np.float32) / 255 - mean) / deviation).transpose(2, 0, 1)
+            mean, std = (np.array(values, np.float32) for values in (BGR_NORMALIZATION.mean, BGR_NORMALIZATION.std))
+            planes = ((image[..., ::-1].astype(np.float32) / 255 - mean) / std).transpose(2, 0, 1)
             images.append(torch.from_numpy(np.ascontiguousarray(planes)))
             labels.append(torch.from_numpy(truth.astype(np.int64)))
             watch.ended("augment")
@@ -224,7 +224,7 @@ class Published:
         return batch
 
     def _augment(self, image: Pillow.Image, labels: Pillow.Image) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Flip, resize all of it, pad both ends by the shortfall, crop."""
+        """Flip, resize, pad both ends by what is missing, crop."""
         values, random = self._recipe.augmentation, self._random
         if random.random() < values.hflip:
             image, labels = (one.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT) for one in (image, labels))

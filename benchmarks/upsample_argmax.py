@@ -1,12 +1,12 @@
-"""The fused kernel against the plain ways to a class map, from logits in memory to class map in memory.
+"""The fused upsampling and argmax kernel against plain implementations, from logits to class map in memory.
 
     .venv/bin/python benchmarks/upsample_argmax.py
 
-All ways alternate within one run, so that a busy machine slows them alike. Printed are the least and the median of many
-rounds in milliseconds, the speed as a multiple of PyTorch's in strips, and how many of the 2,097,152 pixels differ
-from float64 interpolation and argmax (bfloat16 rounds the logits, so some do). Real logits are those of the shipped
-network on the shipped photo. It has 11 classes; for 19, eight of them are added mirrored and 4 lower. Results go to
-benchmarks/results as dated JSON.
+Runs are interleaved, so that load slows all alike. Printed are the minimum and the median of many rounds in
+milliseconds, the speedup over PyTorch in strips, and how many of the 2,097,152 pixels differ from float64 interpolation
+and argmax (bfloat16 rounds the logits, so some do). Real logits are those of the shipped network on the shipped photo.
+It has 11 classes; for 19, eight of them are added mirrored and 4 lower. Results go to benchmarks/results as dated
+JSON.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from fassd.networks.network import upsample
 SIZE = (1024, 2048)
 ROUNDS = 15
 WEIGHTS = "fassd-net-l2-street"
-PICTURE = Path(__file__).parent.parent / "src" / "fassd" / "assets" / "street.jpg"
+PHOTO = Path(__file__).parent.parent / "src" / "fassd" / "assets" / "street.jpg"
 
 Array = np.ndarray[Any, Any]
-OpenVariant = Callable[[], Array]
+Implementation = Callable[[], Array]
 
 
 def main() -> None:
@@ -79,7 +79,7 @@ def _inputs() -> dict[str, Array]:
 
 
 def _logits(network: InferenceNetwork, size: tuple[int, int]) -> Array:
-    image = np.array(Pillow.open(PICTURE).convert("RGB").resize(size))
+    image = np.array(Pillow.open(PHOTO).convert("RGB").resize(size))
     with torch.inference_mode():
         logits: Array = network(torch.from_numpy(image)[None]).contiguous().numpy()
     return logits
@@ -90,29 +90,35 @@ def _case(name: str, logits: Array) -> dict[str, Any]:
     bfloat16 = (last.view(np.uint32) >> 16).astype(np.uint16)
     planar = torch.from_numpy(logits)
     out = np.empty((1, *SIZE), np.uint8)
-    ways: dict[str, OpenVariant] = {
+    implementations: dict[str, Implementation] = {
         "kernel, nchw": lambda: upsample_argmax(logits, SIZE, out=out),
         "kernel, nhwc": lambda: upsample_argmax(last, SIZE, layout="nhwc", out=out),
         "kernel, nhwc bfloat16": lambda: upsample_argmax(bfloat16, SIZE, layout="nhwc", bfloat16_bits=True, out=out),
         "kernel, nchw, one thread": lambda: upsample_argmax(logits, SIZE, threads=1, out=out),
         "kernel, with confidence": lambda: upsample_confidence(logits, SIZE).class_maps,
         "PyTorch, in strips": lambda: class_map(planar, SIZE).numpy(),
-        "PyTorch, whole": lambda: upsample(planar, SIZE).argmax(1).byte().numpy(),
+        "PyTorch, at once": lambda: upsample(planar, SIZE).argmax(1).byte().numpy(),
         "NumPy, in strips": lambda: _numpy(logits),
     }
     truth = upsample(planar.double(), SIZE).argmax(1).numpy()
-    unequal = {way: int((run() != truth).sum()) for way, run in ways.items()}  # warms up, too
-    best = logits[0].argmax(0)
-    settled = (best[:-1, :-1] == best[1:, 1:]) & (best[:-1, :-1] == best[1:, :-1]) & (best[:-1, :-1] == best[:-1, 1:])
+    unequal = {name: int((run() != truth).sum()) for name, run in implementations.items()}  # also warms up
+    coarse = logits[0].argmax(0)
+    settled = (
+        (coarse[:-1, :-1] == coarse[1:, 1:])
+        & (coarse[:-1, :-1] == coarse[1:, :-1])
+        & (coarse[:-1, :-1] == coarse[:-1, 1:])
+    )
     return {
         "case": f"{name}: {logits.shape[2]}x{logits.shape[3]} to {SIZE[0]}x{SIZE[1]}",
         "settled_cells": round(float(settled.mean()), 3),
-        "ways": {way: times | {"unequal_pixels": unequal[way]} for way, times in _alternate(ways).items()},
+        "implementations": {
+            name: times | {"unequal_pixels": unequal[name]} for name, times in _interleave(implementations).items()
+        },
     }
 
 
 def _numpy(logits: Array) -> Array:
-    """The plain way in NumPy: float32, 64 rows at a time."""
+    """Plain NumPy: float32, 64 rows at a time."""
     strips = []
     down, right = (np.linspace(0, logits.shape[axis] - 1, SIZE[axis - 2]).astype(np.float32) for axis in (2, 3))
     left = np.minimum(right.astype(int), logits.shape[3] - 2)
@@ -126,16 +132,16 @@ def _numpy(logits: Array) -> Array:
     return np.concatenate(strips, 1)
 
 
-def _alternate(ways: dict[str, OpenVariant]) -> dict[str, dict[str, float]]:
-    taken: dict[str, list[float]] = {way: [] for way in ways}
+def _interleave(implementations: dict[str, Implementation]) -> dict[str, dict[str, float]]:
+    taken: dict[str, list[float]] = {name: [] for name in implementations}
     for _ in range(ROUNDS):
-        for way, run in ways.items():
-            begun = time.perf_counter()
+        for name, run in implementations.items():
+            started = time.perf_counter()
             run()
-            taken[way].append((time.perf_counter() - begun) * 1e3)
+            taken[name].append((time.perf_counter() - started) * 1e3)
     return {
-        way: {"min_ms": round(min(times), 2), "median_ms": round(statistics.median(times), 2)}
-        for way, times in taken.items()
+        name: {"min_ms": round(min(times), 2), "median_ms": round(statistics.median(times), 2)}
+        for name, times in taken.items()
     }
 
 
@@ -145,13 +151,13 @@ def _print(results: dict[str, Any]) -> None:
     console.print(f"{machine['processor']}, {machine['threads']} threads, PyTorch {machine['torch']}")
     for case in results["cases"]:
         table = Table(title=f"{case['case']}, {case['settled_cells']:.1%} of cells settled", title_justify="left")
-        table.add_column("way")
-        for heading in ("min ms", "median ms", "speed", "unequal"):
+        table.add_column("implementation")
+        for heading in ("min ms", "median ms", "speedup", "unequal"):
             table.add_column(heading, justify="right")
-        plain = case["ways"]["PyTorch, in strips"]["min_ms"]
-        for way, row in case["ways"].items():
-            speed = f"{plain / row['min_ms']:.1f}"
-            table.add_row(way, f"{row['min_ms']:.2f}", f"{row['median_ms']:.2f}", speed, str(row["unequal_pixels"]))
+        plain = case["implementations"]["PyTorch, in strips"]["min_ms"]
+        for name, row in case["implementations"].items():
+            speedup = f"{plain / row['min_ms']:.1f}"
+            table.add_row(name, f"{row['min_ms']:.2f}", f"{row['median_ms']:.2f}", speedup, str(row["unequal_pixels"]))
         console.print(table)
 
 

@@ -285,7 +285,7 @@ BAD = [
     ("paper's protocol elsewhere", "--protocol paper --runtime openvino", "--protocol user"),
     ("unknown runtime", "--runtime eagr", "did you mean eager"),
     ("no such images", "--images {made}/no.jpg", "does not exist"),
-    ("no images", "--images {made}", "no pictures"),
+    ("no images", "--images {made}", "no images"),
     ("images for the paper", "--protocol paper --images {made}", "--protocol user"),
     ("data without weights", "--data camvid:{made}", "--weights"),
     ("data of no kind", "--weights fassd-net-l2-street --data {made}", "expected kind:PATH"),
