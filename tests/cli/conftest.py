@@ -53,7 +53,7 @@ def fassd(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, s
 def street(
     tmp_path_factory: pytest.TempPathFactory, blocks: Callable[..., Labels], paint: Callable[[Labels], Image]
 ) -> Path:
-    """A picture of 96x128 that any network takes."""
+    """An image of 96x128 that any network takes."""
     path = tmp_path_factory.mktemp("street") / "street.png"
     Pillow.fromarray(paint(blocks(5))).save(path)
     return path
@@ -80,7 +80,7 @@ def world(
 ) -> Path:
     """A folder with good things and with one of each bad kind; not to be changed."""
     root = tmp_path_factory.mktemp("world")
-    _write_pictures(root, street)
+    _write_images(root, street)
     _write_weights(root, tiny_weights)
     _write_pickles(root)
     (root / "camvid").symlink_to(camvid_root)
@@ -95,11 +95,11 @@ def world(
     return root
 
 
-def _write_pictures(root: Path, street: Path) -> None:
+def _write_images(root: Path, street: Path) -> None:
     good = street.read_bytes()
     (root / "street.png").write_bytes(good)
     (root / "cut.png").write_bytes(good[: len(good) // 2])
-    (root / "text.jpg").write_text("no picture")
+    (root / "text.jpg").write_text("no image")
     (root / "empty").mkdir()
     (root / "nothing.png").touch()
     Pillow.new("RGB", (20, 30)).save(root / "small.png")

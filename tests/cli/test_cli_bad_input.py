@@ -18,9 +18,9 @@ TRAIN = "train {w}/recipe.toml --data camvid:{w}/camvid --workers 0 --out {out} 
 BAD = [
     ("missing file", PREDICT + "{w}/stret.png", "did you mean 'street.png'"),
     ("missing folder", PREDICT + "{w}/no/street.png", "nor does the folder"),
-    ("no picture", PREDICT + "{w}/text.jpg", "text.jpg: is not an image"),
-    ("truncated picture", PREDICT + "{w}/cut.png", "cut.png: cannot be decoded"),
-    ("empty picture", PREDICT + "{w}/nothing.png", "nothing.png: is empty"),
+    ("no image", PREDICT + "{w}/text.jpg", "text.jpg: is not an image"),
+    ("truncated image", PREDICT + "{w}/cut.png", "cut.png: cannot be decoded"),
+    ("empty image", PREDICT + "{w}/nothing.png", "nothing.png: is empty"),
     ("empty folder", PREDICT + "{w}/empty", "no files"),
     ("empty glob", PREDICT + "{w}/*.bmp", "no files"),
     ("above 200 megapixels", PREDICT + "{w}/huge.png", "20000 x 20000"),
@@ -33,7 +33,7 @@ BAD = [
     ("unknown weights", "predict {w}/street.png --weights fassd-net-l2-stret --out {out}", "fassd-net-l2-street"),
     ("missing weights", "predict {w}/street.png --weights {w}/no.safetensors --out {out}", "no such file"),
     ("weights that are a folder", "predict {w}/street.png --weights {w}/empty --out {out}", "is a folder; name"),
-    ("weights that are a picture", "predict {w}/street.png --weights {w}/street.png --out {out}", "safetensors"),
+    ("weights that are an image", "predict {w}/street.png --weights {w}/street.png --out {out}", "safetensors"),
     ("truncated weights", "predict {w}/street.png --weights {w}/cut.safetensors --out {out}", "damaged"),
     ("weights without header", "predict {w}/street.png --weights {w}/bare.safetensors --out {out}", "header"),
     ("weights of another network", "predict {w}/street.png --weights {w}/network.safetensors --out {out}", "fassd-net"),
@@ -84,7 +84,7 @@ BAD = [
     ("convert: wrong suffix", "convert {w}/code.pth {out}/x.pth --network fassd-net", ".safetensors"),
     ("convert: wants to run code", "convert {w}/code.pth {out}/x.safetensors --network fassd-net", "run code"),
     ("convert: plain pickle", "convert {w}/code.pkl {out}/x.safetensors --network fassd-net", "run code"),
-    ("convert: a picture", "convert {w}/street.png {out}/x.safetensors --network fassd-net", "street.png"),
+    ("convert: an image", "convert {w}/street.png {out}/x.safetensors --network fassd-net", "street.png"),
     ("inspect: missing", "inspect {w}/no.safetensors", "no such file"),
     ("inspect: unknown", "inspect fassd-net-l2-stret", "fassd-net-l2-street"),
     ("inspect: no header", "inspect {w}/bare.safetensors", "header"),
@@ -156,7 +156,7 @@ def test_wrong_usage_gives_exit_code_2_and_says_how_to_get_help(fassd: Fassd, co
     assert "Traceback" not in said
 
 
-def test_one_bad_picture_among_several_gives_exit_code_1_and_the_rest_is_done(
+def test_one_bad_image_among_several_gives_exit_code_1_and_the_rest_is_done(
     fassd: Fassd, world: Path, tmp_path: Path
 ) -> None:
     bad = ["cut.png", "text.jpg", "small.png", "huge.png"]
@@ -169,7 +169,7 @@ def test_one_bad_picture_among_several_gives_exit_code_1_and_the_rest_is_done(
     assert {path.name for path in tmp_path.iterdir()} == {"street_overlay.jpg", "street_classmap.png"}
 
 
-def test_only_bad_pictures_give_exit_code_2(fassd: Fassd, world: Path, tmp_path: Path) -> None:
+def test_only_bad_images_give_exit_code_2(fassd: Fassd, world: Path, tmp_path: Path) -> None:
     sources = [world / "cut.png", world / "text.jpg"]
     code, printed, said = fassd("predict", *sources, "--weights", world / "tiny.safetensors", "--out", tmp_path)
     assert (code, printed) == (2, "")

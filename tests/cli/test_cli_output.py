@@ -83,7 +83,7 @@ def test_networks_of_other_sizes_are_not_compared_with_the_paper(fassd: Fassd, o
     assert "GFLOPs" not in printed
 
 
-def test_predict_prints_one_line_for_each_picture(fassd: Fassd, world: Path, street: Path, tmp_path: Path) -> None:
+def test_predict_prints_one_line_for_each_image(fassd: Fassd, world: Path, street: Path, tmp_path: Path) -> None:
     weights = world / "tiny.safetensors"
     code, printed, said = fassd("predict", street, "--weights", weights, "--out", tmp_path)
     assert (code, said) == (0, "")
@@ -117,7 +117,7 @@ def test_predict_as_json_is_one_list(fassd: Fassd, world: Path, street: Path, tm
     assert Path(done["overlay"]).is_file()
 
 
-def test_predict_as_json_stays_one_list_when_a_picture_is_bad(
+def test_predict_as_json_stays_one_list_when_an_image_is_bad(
     fassd: Fassd, world: Path, street: Path, tmp_path: Path
 ) -> None:
     sources = [world / "text.jpg", street]

@@ -82,9 +82,9 @@ def test_no_path_of_the_machine_that_trained_is_inside(checkpoint: Checkpoint) -
     assert "/root" not in said
 
 
-def test_it_labels_a_picture_by_name(name: str) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (128, 160, 3)).astype(np.uint8)
-    prediction = Segmenter(name)(picture)
+def test_it_labels_an_image_by_name(name: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (128, 160, 3)).astype(np.uint8)
+    prediction = Segmenter(name)(image)
     assert prediction.class_map.shape == (128, 160)
     assert prediction.label_space == CAMVID
 
