@@ -115,7 +115,7 @@ def _measure(recipe: Recipe, dataset: Dataset, rounds: int, clock: Clock) -> dic
         "threads": torch.get_num_threads(),
         "clock": clock.__name__,
         "precision": str(ours.update.precision).removeprefix("torch."),
-        "kept_in_float32": ours.update.distrusted,
+        "kept_in_float32": ours.update.unsafe_bf16_convs,
         "ms": {name: _medians(taken) for name, taken in seconds.items()},
         "images_per_second": {name: round(one, 2) for name, one in images.items()},
         "speedup": round(images["ours"] / images["published"], 2),

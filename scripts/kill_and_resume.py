@@ -193,7 +193,7 @@ def dying_while_writing(room: int, step: int) -> Death:
 
     def prepare(out: Path) -> Callable[[Event], None]:
         def watch(event: Event) -> None:
-            if event.kind == "step" and event.values["step"] == step:
+            if event.kind == "iteration" and event.values["iteration"] == step:
                 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
                 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
                 resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
@@ -226,7 +226,7 @@ def outcome_of(out: Path) -> dict[str, bytes]:
     state = run.states.load()
     outcome = {name: value.reshape(-1).view(torch.uint8).numpy().tobytes() for name, value in state.tensors.items()}
     outcome["best checkpoint"] = run.best_path.read_bytes()
-    outcome["updates"] = str([(row["step"], row["loss"], row["rate"]) for row in run.updates()]).encode()
+    outcome["updates"] = str([(row["iteration"], row["loss"], row["lr"]) for row in run.iterations()]).encode()
     outcome["validations"] = str(run.validations()).encode()
     return outcome
 

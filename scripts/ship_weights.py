@@ -23,7 +23,7 @@ from fassd.runtimes.open import open_runtime
 from fassd.scoring.count import Report
 from fassd.scoring.evaluate import evaluate
 from fassd.training.run import Run
-from fassd.training.validation import NO_TTA
+from fassd.training.validation import EVALUATION_CONVENTIONS
 
 WEIGHTS = Path(str(fassd.__path__[0])) / "weights"
 
@@ -65,7 +65,7 @@ def averaged(run: Run) -> Checkpoint:
     state = run.states.load()
     last = {name: state.tensors[f"network.{name}"].numpy() for name in best.arrays}
     arrays = {name: (array + last[name]) / 2 for name, array in best.arrays.items()}
-    origin = f"mean of the best weights ({best.header.origin}) and the last (after update {state.progress.step})"
+    origin = f"mean of the best weights ({best.header.origin}) and the last (after update {state.progress.iteration})"
     return Checkpoint(msgspec.structs.replace(best.header, origin=origin), arrays)
 
 
@@ -84,7 +84,9 @@ def scores_of(report: Report, name: str, weights: str) -> list[Score]:
                 pixel_accuracy=part.pixel_accuracy,
                 classes=classes,
                 command=f"fassd evaluate {weights} --data {kind}:PATH --split {report.split}",
-                conventions=NO_TTA if part.annotated is None else f"{NO_TTA}; predictions among the annotated classes",
+                conventions=EVALUATION_CONVENTIONS
+                if part.annotated is None
+                else f"{EVALUATION_CONVENTIONS}; predictions among the annotated classes",
             )
         )
     return scores

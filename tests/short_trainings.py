@@ -36,7 +36,7 @@ class Stopped(Exception):
 
 def stop_after(step: int) -> Callable[[Event], None]:
     def watch(event: Event) -> None:
-        if event.kind == "step" and event.values["step"] == step + 1:
+        if event.kind == "iteration" and event.values["iteration"] == step + 1:
             raise Stopped
 
     return watch

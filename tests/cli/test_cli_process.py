@@ -77,7 +77,7 @@ def test_a_stopped_training_leaves_a_state_to_resume_and_its_exit_code(
     assert process.returncode == code, errors
     assert errors.splitlines()[-1] == said
     assert "Traceback" not in errors
-    assert Run(run).states.progress().step >= 1
+    assert Run(run).states.load().progress.iteration >= 1
     assert not _hidden(run)
 
 

@@ -42,7 +42,7 @@ def test_a_run_resumes_with_its_folder_only(fassd: Fassd, begin: list[object], t
     (out / "best.safetensors").unlink()
     code, printed, said = fassd("train", "--resume", "--out", out, "--workers", 0, "--track", "none")
     assert code == 0
-    assert "going on from" in said
+    assert "resuming from" in said
     assert newest.exists()
     assert f"--weights {out / 'best.safetensors'}" in printed.replace("\n", "")
 
@@ -50,8 +50,8 @@ def test_a_run_resumes_with_its_folder_only(fassd: Fassd, begin: list[object], t
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        (("--batch-size", 4), "batch_size 4 instead of 2"),
-        (("--set", "loss.min_kept=99"), "loss.min_kept 99 instead of 512"),
+        (("--batch-size", 4), "batch_size 2, not 4"),
+        (("--set", "loss.min_kept=99"), "loss.min_kept 512, not 99"),
     ],
 )
 def test_resuming_with_other_values_is_refused_by_their_names(
@@ -119,12 +119,12 @@ def test_a_recipe_without_a_network_asks_for_one_of_the_papers(fassd: Fassd, tmp
     assert said == f"fassd: the recipe {name} needs --network, one of {', '.join(NETWORKS)}\n"
 
 
-def test_where_no_terminal_shows_a_bar_lines_tell_of_the_updates(
+def test_where_no_terminal_shows_a_bar_lines_tell_of_the_iterations(
     fassd: Fassd, begin: list[object], tmp_path: Path
 ) -> None:
     code, _, said = fassd(*begin, "--out", tmp_path / "run")
     assert code == 0
-    told = [line for line in said.splitlines() if re.match(r"update \d of 2: loss ", line)]
+    told = [line for line in said.splitlines() if re.match(r"iteration \d of 2: loss ", line)]
     assert [line.split()[1] for line in told] == ["1", "2"]
-    assert re.fullmatch(r"update 2 of 2: loss [\d.]+, rate [\d.e-]+, [\d.]+ images/s, 0:00:00 left", told[-1])
+    assert re.fullmatch(r"iteration 2 of 2: loss [\d.]+, lr [\d.e-]+, [\d.]+ images/s, 0:00:00 left", told[-1])
     assert "━" not in said

@@ -16,6 +16,7 @@ from fassd.core.catalog import WEIGHTS
 from fassd.core.checkpoint import STATE_KEY, read_checkpoint, read_header
 from fassd.core.digest import NO_DIGEST, with_digest
 from fassd.core.recipe import read_recipe, recipe_from
+from fassd.training.curves import draw_curves
 from fassd.training.resume import continue_run
 from fassd.training.run import Run
 
@@ -83,9 +84,14 @@ def test_a_state_has_the_tensors_that_it_had(uninterrupted: Run) -> None:
 
 def test_an_earlier_run_is_read_as_it_was_begun(earlier: Run) -> None:
     assert earlier.recipe() == read_recipe(BEFORE / "run/recipe.toml", earlier=True)
-    info = earlier.beginning()
+    info = earlier.info()
     assert info.overrides == {"batch_size": 2, "optimizer.lr": 0.02, "loss.aux_weight": 0.4}
     assert (info.init_weights, info.encoder_weights) == ("begin.safetensors", None)
+
+
+def _log_keys(run: Run) -> list[tuple[str, list[str]]]:
+    lines = map(json.loads, (run.folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    return [(line["event"], list(line)) for line in lines]
 
 
 def test_an_earlier_run_is_resumed_and_ends_like_an_uninterrupted_one(
@@ -93,15 +99,26 @@ def test_an_earlier_run_is_resumed_and_ends_like_an_uninterrupted_one(
 ) -> None:
     code, _, said = fassd("train", "--resume", "--out", earlier.folder, "--data", DATA, *QUIET)
     assert code == 0, said
-    assert earlier.states.progress().step == 3
+    assert earlier.states.load().progress.iteration == 3
     ours, theirs = (load_file(run.states.paths()[0]) for run in (earlier, uninterrupted))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert [row["step"] for row in earlier.updates()] == [1, 2, 3]
+    assert [row["iteration"] for row in earlier.iterations()] == [1, 2, 3]
+    assert [row.keys() for row in earlier.iterations()] == [row.keys() for row in uninterrupted.iterations()]
+    assert [row.keys() for row in earlier.validations()] == [row.keys() for row in uninterrupted.validations()]
+    assert _log_keys(earlier) == _log_keys(uninterrupted)
     best = read_header(earlier.best_path)
-    assert best.origin == "trained by fassd from begin, after update 3"
+    assert best.origin == "trained by fassd from begin, after iteration 3"
     assert best.recipe is not None
     assert recipe_from(best.recipe, "header") == earlier.recipe()
+
+
+def test_the_curves_of_an_earlier_run_are_drawn_from_its_own_columns(earlier: Run) -> None:
+    pytest.importorskip("matplotlib")
+    before = [line.split(",") for line in (earlier.folder / "updates.csv").read_text().splitlines()]
+    assert before[0][:4] == ["step", "loss", "gradient", "rate"]
+    assert [row["lr"] for row in earlier.iterations()] == [float(row[3]) for row in before[1:]]
+    assert draw_curves(earlier).is_file()
 
 
 def test_an_earlier_run_may_be_told_again_how_it_was_begun(earlier: Run, tmp_path: Path) -> None:

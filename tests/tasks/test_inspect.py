@@ -47,7 +47,7 @@ def test_a_training_state_says_where_its_run_stands(state: Path) -> None:
     found = inspect(state)
     assert found.kind == "training state"
     assert not isinstance(found.metadata, Header)
-    assert (found.metadata.step, found.metadata.best_score) == (40, 0.5)
+    assert (found.metadata.iteration, found.metadata.best_score) == (40, 0.5)
 
 
 def test_a_training_state_is_no_checkpoint(state: Path) -> None:

@@ -29,7 +29,7 @@ from fassd.tasks.pretrain import pretrain
 from fassd.training.distributed import Distributed
 from fassd.training.run import Run
 from fassd.training.setup import PretrainConfig
-from fassd.training.validation import judge
+from fassd.training.validation import validate_classifier
 
 COLORS = {"blue": (40, 60, 200), "green": (50, 190, 60), "red": (200, 50, 40)}
 
@@ -82,7 +82,7 @@ def _weights(path: Path) -> dict[str, bytes]:
 
 
 def test_the_loss_falls(finished: tuple[Path, list[Event]]) -> None:
-    losses = [row["loss"] for row in Run(finished[0]).updates()]
+    losses = [row["loss"] for row in Run(finished[0]).iterations()]
     assert len(losses) == 9
     assert losses[0] == pytest.approx(np.log(3), abs=0.3)
     assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
@@ -91,11 +91,11 @@ def test_the_loss_falls(finished: tuple[Path, list[Event]]) -> None:
 def test_what_was_scored_is_logged_and_told(finished: tuple[Path, list[Event]]) -> None:
     out, events = finished
     told = [event.values for event in events if event.kind == "validated"]
-    flat = [{"step": one["step"], **one["figures"], "best": one["best"]} for one in told]
+    flat = [{"iteration": one["iteration"], **one["figures"], "best": one["best"]} for one in told]
     with (out / "validations.csv").open(encoding="utf-8") as stream:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
     assert rows == flat
-    assert [row["step"] for row in rows] == [4, 8, 9]
+    assert [row["iteration"] for row in rows] == [4, 8, 9]
     assert all(row["top_5"] == 1 for row in rows), "there are three classes"
     assert max(row["top_1"] for row in rows) == rows[-1]["best"]
 
@@ -105,7 +105,7 @@ def test_accuracy_is_what_counting_one_by_one_finds(pictures: Path) -> None:
     network = init_classifier(network_by_name(recipe.network), 3, seed=4)
     # Twelve classes of which three occur, so that five guesses may miss.
     network.head = torch.nn.Linear(network.head.in_features, 12)
-    found = judge(network, val, recipe, Distributed(torch.device("cpu")), 0)
+    found = validate_classifier(network, val, recipe, Distributed(torch.device("cpu")), 0)
     assert network.training, "as it was before"
     first = fifth = 0
     for batch in validation_batches(val, override_recipe(recipe, {"batch_size": 1}), 0):
@@ -146,52 +146,52 @@ def test_the_checkpoint_tells_how_it_was_made(finished: tuple[Path, list[Event]]
     assert header.recipe is not None
     assert recipe_from(header.recipe, "header") == _recipe()
     assert (header.data[0]["name"], header.data[0]["images"]) == (pictures.name, 18)
-    assert "on 3 classes, after update" in header.origin
+    assert "on 3 classes, after iteration" in header.origin
     assert "top-1" in header.origin
-    assert "of 9 val pictures" in header.origin
+    assert "of 9 val images" in header.origin
 
 
-@pytest.mark.parametrize("step", [4, 7])
+@pytest.mark.parametrize("iteration", [4, 7])
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
-    order: PretrainConfig, finished: tuple[Path, list[Event]], step: int
+    order: PretrainConfig, finished: tuple[Path, list[Event]], iteration: int
 ) -> None:
     class StoppedError(Exception):
         pass
 
     def watch(event: Event) -> None:
-        if event.kind == "step" and event.values["step"] == step:
+        if event.kind == "iteration" and event.values["iteration"] == iteration:
             raise StoppedError
 
     with pytest.raises(StoppedError):
         pretrain(order, watch)
     progress = pretrain(replace(order, resume=True))
-    assert progress.step == 9
+    assert progress.iteration == 9
     last = "states/state-00000009.safetensors"
     one, other = load_file(order.out / last), load_file(finished[0] / last)
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
     assert _weights(order.out / "best.safetensors") == _weights(finished[0] / "best.safetensors")
     assert (order.out / "validations.csv").read_text() == (finished[0] / "validations.csv").read_text()
-    assert [row["step"] for row in Run(order.out).updates()] == list(range(1, 10))
+    assert [row["iteration"] for row in Run(order.out).iterations()] == list(range(1, 10))
 
 
 def test_without_val_the_last_encoder_is_kept(order: PretrainConfig, tmp_path: Path, pictures: Path) -> None:
     (tmp_path / "train").symlink_to(pictures / "train")
     progress = pretrain(replace(order, data=tmp_path, recipe=_recipe(iterations=1, accumulation_steps=2)))
-    assert progress.best_step == 0
+    assert progress.best_iteration == 0
     header = read_checkpoint(order.out / "best.safetensors").header
-    assert header.origin == "encoder pre-trained by fassd on 3 classes, after update 1"
+    assert header.origin == "encoder pre-trained by fassd on 3 classes, after iteration 1"
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"network": "fassd-nett"}, "did you mean fassd-net"),
-        ({"ema_decay": 0.9}, "average is 0.9, which pre-training does not have; leave it away or set it to 0.0"),
+        ({"ema_decay": 0.9}, "ema_decay is 0.9, which pre-training does not have; omit it or set it to 0.0"),
         ({"loss": {"class_weights": "inverse-log"}}, "loss.class_weights is inverse-log, which pre-training does not"),
         ({"loss": {"aux_weight": 0.4}}, "loss.aux_weight is 0.4, which pre-training does not have"),
         ({"optimizer": {"encoder_lr_mult": 0.0}}, "optimizer.encoder_lr_mult is 0.0, which pre-training does not have"),
-        ({"batch_size": 1}, "one image of 72x72 at a time leaves the deepest norms a single value"),
+        ({"batch_size": 1}, "one image of 72x72 at a time leaves the deepest BatchNorm layers a single value"),
         (
             {"augmentation": {"crop_size": (50, 90)}},
             "augmentation.crop_size is 90x50 pixels; fassd-net-l2 needs at least 57",
@@ -217,7 +217,7 @@ def test_resuming_with_other_pictures_is_refused(
     order: PretrainConfig, finished: tuple[Path, list[Event]], tmp_path: Path, pictures: Path
 ) -> None:
     (tmp_path / "train").symlink_to(pictures / "val")
-    with pytest.raises(UsageError, match=r"not those that the run was begun with \(18 training images then\)"):
+    with pytest.raises(UsageError, match=r"not those that the run was started with \(18 training images then\)"):
         pretrain(replace(order, out=finished[0], data=tmp_path, resume=True))
 
 
@@ -234,7 +234,7 @@ def test_a_damaged_picture_ends_the_training_with_its_name(
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(order: PretrainConfig) -> None:
     wild = _recipe(optimizer={"lr": 1e5, "momentum": 0.99})
-    with pytest.raises(FassdError, match=r"the loss of update \d is (nan|inf).* is sound: .*lower optimizer.lr"):
+    with pytest.raises(FassdError, match=r"the loss of iteration \d is (nan|inf).* is intact: .*lower optimizer.lr"):
         pretrain(replace(order, recipe=wild))
     assert list((order.out / "failed").rglob("image-0.png"))
 
@@ -246,7 +246,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(order: P
         (["imagenet"], "--data is missing"),
         (["imagenett", "--data", "nowhere"], "did you mean imagenet"),
         (["imagenet", "--data", "nowhere"], "nowhere: does not exist"),
-        (["imagenet", "--data", "nowhere", "--set", "batchh=3"], "did you mean 'batch'"),
+        (["imagenet", "--data", "nowhere", "--set", "batchh=3"], "did you mean 'batch_size'"),
         (["--resume"], "holds no training state to resume"),
     ],
 )
@@ -273,7 +273,7 @@ def test_the_command_trains_goes_on_and_says_how_to_use_the_result(
     assert fassd(["pretrain", "--resume", "--out", str(out), "--workers", "0", "--device", "cpu"]) == 0
     assert Run(out).recipe().iterations == 1
     text = (out / "README.md").read_text(encoding="utf-8")
-    assert "learns to tell 3 classes of pictures apart: 1 updates" in text
+    assert "learns to classify images into 3 classes: 1 iterations" in text
     assert "with iterations 1" in text
 
 

@@ -53,15 +53,15 @@ def test_the_score_in_the_checkpoint_is_what_evaluation_finds(
         report = evaluate(runtime, open_dataset(f"camvid:{camvid_root}", "val"))
     assert (score.split, score.images, score.classes) == ("val", 2, 11)
     assert score.mean_iou == pytest.approx(report.parts[0].mean_iou, abs=1e-9)
-    assert "one look at each image" in score.conventions
+    assert "one view of each image" in score.conventions
 
 
 def test_the_watcher_sees_every_update_and_validation(finished: tuple[Path, list[Event]]) -> None:
     kinds = [event.kind for event in finished[1]]
-    once = ["step", "step", "saved", "validated", "saved"]
+    once = ["iteration", "iteration", "saved", "validated", "saved"]
     assert kinds == ["note", "begun", "saved", *once, *once]
-    assert [event.values["step"] for event in finished[1] if event.kind == "step"] == [1, 2, 3, 4]
-    assert all(np.isfinite(event.values["loss"]) for event in finished[1] if event.kind == "step")
+    assert [event.values["iteration"] for event in finished[1] if event.kind == "iteration"] == [1, 2, 3, 4]
+    assert all(np.isfinite(event.values["loss"]) for event in finished[1] if event.kind == "iteration")
 
 
 def test_the_folder_holds_what_its_page_says_and_nothing_else(finished: tuple[Path, list[Event]]) -> None:
@@ -182,13 +182,13 @@ def test_a_device_that_is_not_there_is_refused_before_the_folder_is_made(order: 
 
 def test_a_crop_below_the_networks_minimum_is_refused(order: TrainConfig) -> None:
     small = recipe(augmentation={"crop_size": (40, 64)})
-    with pytest.raises(UsageError, match=r"augmentation\.crop is 64x40"):
+    with pytest.raises(UsageError, match=r"augmentation\.crop_size is 64x40"):
         train(replace(order, recipe=small))
 
 
 def test_a_crop_that_no_image_can_fill_is_refused_before_the_folder_is_made(order: TrainConfig) -> None:
     large = recipe(augmentation={"crop_size": (96, 129), "scale": (0.5, 1.0)})
-    with pytest.raises(UsageError, match=r"crop is 129x96, but no .*the largest is 128x96, .*by 1.0 at most"):
+    with pytest.raises(UsageError, match=r"crop_size is 129x96, but no .*the largest is 128x96, .*by 1.0 at most"):
         train(replace(order, recipe=large))
     assert not order.out.exists()
 
@@ -205,7 +205,7 @@ def test_a_set_without_validation_frames_is_trained_on_to_the_end(
 ) -> None:
     only = make_camvid(tmp_path / "only", {"train": 3})
     progress = train(replace(order, data=[f"camvid:{only}"]))
-    assert progress.step == 4
+    assert progress.iteration == 4
     assert read_header(order.out / "best.safetensors").scores == []
 
 
@@ -243,7 +243,7 @@ def test_two_sets_one_of_them_partially_annotated_are_learned_together(
     root = make_folder(tmp_path / "partly", text, {"train": ["a", "b"], "val": ["c"]}, values=11)
     events: list[Event] = []
     train(replace(order, data=[*order.data, f"folder:{root}"]), events.append)
-    assert [event.values["step"] for event in events if event.kind == "step"] == [1, 2, 3, 4]
+    assert [event.values["iteration"] for event in events if event.kind == "iteration"] == [1, 2, 3, 4]
     header = read_header(order.out / "best.safetensors")
     assert [one["images"] for one in header.data] == [4, 2]
     assert header.scores[0].images == 3
@@ -260,6 +260,6 @@ def test_an_encoder_and_weights_to_start_from_exclude_each_other(tmp_path: Path)
 
 
 def test_a_single_image_whose_coarsest_map_is_one_pixel_is_refused(order: TrainConfig) -> None:
-    with pytest.raises(UsageError, match="norms a single value"):
+    with pytest.raises(UsageError, match="BatchNorm layers a single value"):
         train(replace(order, recipe=recipe(batch_size=1)))
     assert not order.out.exists()

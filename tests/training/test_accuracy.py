@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fassd.training.validation import hits
+from fassd.training.validation import top_k_hits
 
 
 @given(st.integers(1, 9), st.integers(2, 8), st.integers(1, 6), st.integers(0, 999))
@@ -17,10 +17,10 @@ def test_hits_are_those_that_sorting_finds(images: int, classes: int, guesses: i
     for row, target in zip(logits.tolist(), targets.tolist(), strict=True):
         ranking = sorted(range(classes), key=lambda one, row=row: -row[one])  # type: ignore[misc]
         found += target in ranking[:guesses]
-    assert hits(logits, targets, guesses) == found
+    assert top_k_hits(logits, targets, guesses) == found
 
 
 @pytest.mark.parametrize(("guesses", "found"), [(1, 1), (2, 2), (5, 3)])
 def test_of_fewer_classes_than_guesses_all_count(guesses: int, found: int) -> None:
     logits = torch.tensor([[3.0, 2.0, 1.0]] * 3)
-    assert hits(logits, torch.tensor([0, 1, 2]), guesses) == found
+    assert top_k_hits(logits, torch.tensor([0, 1, 2]), guesses) == found

@@ -17,7 +17,7 @@ from fassd.training.run import Run, RunInfo
 def run(tmp_path: Path, recipe: Recipe) -> Run:
     """A folder with a run that was just begun."""
     run = Run(tmp_path / "run")
-    run.begin(recipe, RunInfo("test", {}, [], "0"), "")
+    run.start(recipe, RunInfo("test", {}, [], "0"), "")
     return run
 
 
@@ -25,7 +25,7 @@ def run(tmp_path: Path, recipe: Recipe) -> Run:
 def test_a_run_is_drawn_however_far_it_has_come(run: Run, updates: int, validations: int) -> None:
     pytest.importorskip("matplotlib")
     for step in range(1, updates + 1):
-        run.log_update(step, 2 / step, 1.0, 0.01, 5.0)
+        run.log_iteration(step, 2 / step, 1.0, 0.01, 5.0)
     for step in range(1, validations + 1):
         run.log_validation(step * 40, {"mean_iou": 0.1 * step}, 0.1 * step, {"Sky": None})
     with Pillow.open(draw_curves(run)) as picture:
@@ -51,7 +51,7 @@ def test_events_are_passed_on_and_curves_drawn_now_and_then(run: Run, monkeypatc
     monkeypatch.setattr(curves, "draw_curves", drawn.append)
     events: list[Event] = []
     watch = Curves(run, events.append)
-    told = [Event(kind, {}) for kind in ("begun", "step", "validated", "saved")]
+    told = [Event(kind, {}) for kind in ("begun", "iteration", "validated", "saved")]
     for event in told:
         watch(event)
     assert (events, drawn) == (told, [])

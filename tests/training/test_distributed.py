@@ -110,7 +110,7 @@ def test_two_processes_score_every_image_once(found: dict[int, Any]) -> None:
 
 
 def test_two_processes_train_to_the_end_and_one_talks(found: dict[int, Any]) -> None:
-    assert found[1]["step"] == found[2]["step"] == 3
+    assert found[1]["iteration"] == found[2]["iteration"] == 3
     assert found[2]["kinds"] == found[1]["kinds"]
     assert found[2]["kinds"].count("validated") == 1
 
@@ -170,7 +170,7 @@ def test_a_launcher_that_would_share_out_the_weights_is_refused(launched: pytest
 def test_more_processes_than_gpus_are_refused(launched: pytest.MonkeyPatch) -> None:
     launched.setenv("LOCAL_WORLD_SIZE", "4")
     launched.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(UsageError, match="4 processes on this machine want a GPU each, but PyTorch finds 2"):
+    with pytest.raises(UsageError, match="4 processes on this machine need a GPU each, but PyTorch finds 2"):
         Distributed(torch.device("cuda"))
 
 

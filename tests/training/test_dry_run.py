@@ -13,7 +13,7 @@ from fassd.core.errors import UsageError
 from fassd.core.recipe import recipe_from
 from fassd.networks.specs import network_by_name
 from fassd.training import dry_run as rehearsing
-from fassd.training.dry_run import _extrapolated, dry_run
+from fassd.training.dry_run import _extrapolate, dry_run
 from fassd.training.setup import TrainConfig
 
 VALUES = {
@@ -31,10 +31,10 @@ VALUES = {
 def test_a_rehearsal_measures_and_leaves_nothing_behind(camvid_root: Path, tmp_path: Path) -> None:
     order = TrainConfig(recipe_from(VALUES, "test"), [f"camvid:{camvid_root}"], tmp_path / "run")
     found = dry_run(order)
-    assert (found.learned, found.scored, found.passes) == (4, 2, 150.0)
+    assert (found.train_images, found.val_images, found.epochs) == (4, 2, 150.0)
     assert (found.device, found.precision) == ("cpu", "float32")
-    assert found.update_s > 0
-    assert found.total_s == pytest.approx(100 * found.update_s + 4 * found.validation_s)
+    assert found.iteration_s > 0
+    assert found.total_s == pytest.approx(100 * found.iteration_s + 4 * found.validation_s)
     assert found.memory is None or found.memory > 2**26
     assert found.parameters == sum(one.numel() for one in _network_parameters())
     assert list(tmp_path.iterdir()) == []
@@ -58,7 +58,7 @@ def _network_parameters() -> list[Any]:
 def test_what_was_measured_is_carried_on_along_a_line(
     points: list[tuple[int, float]], batch: int, expected: float
 ) -> None:
-    assert _extrapolated(points, batch) == expected
+    assert _extrapolate(points, batch) == expected
 
 
 def test_a_validation_is_timed_when_what_compiles_has_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,12 +71,12 @@ def test_a_validation_is_timed_when_what_compiles_has_compiled(monkeypatch: pyte
         return 2
 
     unused: Any = None
-    piece = rehearsing._Piece(unused, unused, (4, 10), unused, unused, score)
-    assert rehearsing._validation_s(piece) == 10.0
+    piece = rehearsing._Trial(unused, unused, (4, 10), unused, unused, score)
+    assert rehearsing._seconds_per_validation(piece) == 10.0
 
 
 def test_what_would_stop_the_training_stops_its_rehearsal(tmp_path: Path, make_camvid: Callable[..., Path]) -> None:
     root = make_camvid(tmp_path / "data", {"train": 1})
     small = recipe_from({**VALUES, "augmentation": {"crop_size": (40, 64)}, "loss": {"min_kept": 5}}, "test")
-    with pytest.raises(UsageError, match=r"augmentation\.crop is 64x40"):
+    with pytest.raises(UsageError, match=r"augmentation\.crop_size is 64x40"):
         dry_run(TrainConfig(small, [f"camvid:{root}"], tmp_path / "run"))

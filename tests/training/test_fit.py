@@ -27,12 +27,12 @@ from fassd.training.train_step import normalization_of
 
 
 def test_the_watcher_sees_every_update_and_every_validation(whole: TrainerRun) -> None:
-    assert [(event.kind, event.values["step"]) for event in whole.events] == [
+    assert [(event.kind, event.values["iteration"]) for event in whole.events] == [
         ("begun", 0),
         ("saved", 0),
-        *(("step", step) for step in (1, 2, 3)),
+        *(("iteration", step) for step in (1, 2, 3)),
         *(("saved", 3), ("validated", 3), ("saved", 3)),
-        *(("step", step) for step in (4, 5, 6)),
+        *(("iteration", step) for step in (4, 5, 6)),
         *(("saved", 6), ("validated", 6), ("saved", 6)),
     ]
     assert whole.events[0].values["total"] == 6
@@ -40,13 +40,15 @@ def test_the_watcher_sees_every_update_and_every_validation(whole: TrainerRun) -
 
 
 def test_the_logs_tell_every_update_and_every_validation(whole: TrainerRun) -> None:
-    run, losses = Run(whole.folder), whole.seen("step", "loss")
+    run, losses = Run(whole.folder), whole.seen("iteration", "loss")
     lines = [json.loads(line) for line in (whole.folder / "log.jsonl").read_text().splitlines()]
-    assert [(row["step"], row["loss"]) for row in run.updates()] == list(enumerate(losses, 1))
-    assert [(one["step"], one["loss"]) for one in lines if one["event"] == "step"] == list(enumerate(losses, 1))
+    assert [(row["iteration"], row["loss"]) for row in run.iterations()] == list(enumerate(losses, 1))
+    assert [(one["iteration"], one["loss"]) for one in lines if one["event"] == "iteration"] == list(
+        enumerate(losses, 1)
+    )
     assert run.validations() == [
-        {"step": 3, "mean_iou": 0.3, "best": 0.3, "Sky": 0.3},
-        {"step": 6, "mean_iou": 0.6, "best": 0.6, "Sky": 0.6},
+        {"iteration": 3, "mean_iou": 0.3, "best": 0.3, "Sky": 0.3},
+        {"iteration": 6, "mean_iou": 0.6, "best": 0.6, "Sky": 0.6},
     ]
     assert [one["iou"] for one in lines if one["event"] == "validated"] == [
         {"Sky": 0.3, "Car": None},
@@ -56,7 +58,7 @@ def test_the_logs_tell_every_update_and_every_validation(whole: TrainerRun) -> N
 
 def test_trackers_get_the_same_figures(whole: TrainerRun) -> None:
     losses = [(step, values["loss"]) for step, values in whole.tracked if "loss" in values]
-    assert losses == list(enumerate(whole.seen("step", "loss"), 1))
+    assert losses == list(enumerate(whole.seen("iteration", "loss"), 1))
     assert [(step, values["mean_iou"]) for step, values in whole.tracked if "mean_iou" in values] == [
         (3, 0.3),
         (6, 0.6),
@@ -68,28 +70,28 @@ def test_only_a_better_score_becomes_the_best(recipe: Recipe, samples: Samples, 
     sitting = TrainerRun(often, samples, tmp_path, lambda step: [0.2, 0.5, 0.5, 0.4][step - 1])
     progress = sitting.go()
     assert sitting.best == [(1, 0.2), (2, 0.5)]
-    assert (progress.best_step, progress.best_score) == (2, 0.5)
-    assert Run(tmp_path).states.progress() == progress
+    assert (progress.best_iteration, progress.best_score) == (2, 0.5)
+    assert Run(tmp_path).states.load().progress == progress
 
 
 def test_without_validation_the_latest_is_kept(recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
     sitting = TrainerRun(recipe, samples, tmp_path)
     sitting.go()
     assert sitting.best == [(3, None), (6, None)]
-    assert sitting.seen("validated", "step") == []
+    assert sitting.seen("validated", "iteration") == []
 
 
 def test_the_last_update_is_validated_whatever_the_interval(recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
     sitting = TrainerRun(msgspec.structs.replace(recipe, validate_every=4), samples, tmp_path, lambda step: 0.1)
     sitting.go()
-    assert sitting.seen("validated", "step") == [4, 6]
+    assert sitting.seen("validated", "iteration") == [4, 6]
 
 
 def test_the_loss_falls(recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
     longer = msgspec.structs.replace(recipe, iterations=24, batch_size=4, validate_every=24)
     sitting = TrainerRun(longer, samples, tmp_path)
     sitting.go()
-    losses = sitting.seen("step", "loss")
+    losses = sitting.seen("iteration", "loss")
     assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
 
 
@@ -104,10 +106,10 @@ def test_updates_are_those_of_momentum_and_decay_at_the_scheduled_rate(
     def at(event: Event, network: SegmentationNetwork) -> None:
         for name, parameter in network.named_parameters():
             weight = parameter.detach().clone()
-            if event.kind == "step":
+            if event.kind == "iteration":
                 assert parameter.grad is not None
                 velocities[name] = 0.8 * velocities.get(name, 0) + parameter.grad + 0.1 * weights[name]
-                rate = 0.01 * (1 - (event.values["step"] - 1) / 4) ** 2
+                rate = 0.01 * (1 - (event.values["iteration"] - 1) / 4) ** 2
                 torch.testing.assert_close(weight, weights[name] - rate * velocities[name])
             weights[name] = weight
 
@@ -127,7 +129,7 @@ def test_the_loss_is_the_recipe_s_on_the_first_batch(
     batch = next(training_batches(samples, once, 0, 0))
     logits = init_network(network_by_name(once.network), 11).train()(normalize(batch.images, RGB_NORMALIZATION))
     expected = bootstrapped_cross_entropy(logits, batch.labels, min_kept=values.min_kept, threshold=values.threshold)
-    assert sitting.seen("step", "loss") == [pytest.approx(float(expected.detach()), rel=1e-5)]
+    assert sitting.seen("iteration", "loss") == [pytest.approx(float(expected.detach()), rel=1e-5)]
 
 
 def test_classes_that_were_not_annotated_are_not_learned(
@@ -138,7 +140,7 @@ def test_classes_that_were_not_annotated_are_not_learned(
     gradients: list[torch.Tensor] = []
 
     def at(event: Event, network: SegmentationNetwork) -> None:
-        if event.kind == "step":
+        if event.kind == "iteration":
             assert network.classifier.bias is not None
             assert network.classifier.bias.grad is not None
             gradients.append(network.classifier.bias.grad.clone())
@@ -163,19 +165,19 @@ def test_class_weights_change_what_is_learned(
     )
     sitting = TrainerRun(weighted, samples, tmp_path)
     sitting.go()
-    first = whole.seen("step", "loss")[0]
-    assert sitting.seen("step", "loss") != [first]
-    assert sitting.seen("step", "loss") == [pytest.approx(first, rel=0.3)]
+    first = whole.seen("iteration", "loss")[0]
+    assert sitting.seen("iteration", "loss") != [first]
+    assert sitting.seen("iteration", "loss") == [pytest.approx(first, rel=0.3)]
 
 
 def test_bfloat16_goes_nearly_the_same_way(whole: TrainerRun, recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
     reduced = msgspec.structs.replace(recipe, iterations=1, precision="bfloat16")
     sitting = TrainerRun(reduced, samples, tmp_path)
     sitting.go()
-    first = whole.seen("step", "loss")[0]
+    first = whole.seen("iteration", "loss")[0]
     assert sitting.events[0].values["precision"] == "bfloat16"
-    assert sitting.seen("step", "loss") != [first]
-    assert sitting.seen("step", "loss") == [pytest.approx(first, rel=0.05)]
+    assert sitting.seen("iteration", "loss") != [first]
+    assert sitting.seen("iteration", "loss") == [pytest.approx(first, rel=0.05)]
 
 
 @pytest.mark.parametrize(("order", "pixels"), [("rgb", RGB_NORMALIZATION), ("bgr", BGR_NORMALIZATION)])

@@ -15,7 +15,7 @@ from fassd.networks.build import init_network
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.specs import network_by_name
 from fassd.training.distributed import Distributed
-from fassd.training.optimizer import FACTOR, averaged, optimizer_of, poly_rate, scheduled_rate, set_rate
+from fassd.training.optimizer import LR_MULT, build_optimizer, ema_of, poly_lr, scheduled_lr, set_lr
 from fassd.training.train_step import ModelWithAuxHeads, SegmentationTrainStep, StepResult
 
 
@@ -44,21 +44,21 @@ def _copies(network: nn.Module) -> dict[str, Tensor]:
 
 def test_the_rate_rises_to_the_schedule_and_follows_it() -> None:
     values = Optimizer(lr=0.1, warmup_iterations=3)
-    rates = [scheduled_rate(values, step, 10) for step in range(10)]
-    poly = [poly_rate(0.1, step, 10) for step in range(10)]
+    rates = [scheduled_lr(values, step, 10) for step in range(10)]
+    poly = [poly_lr(0.1, step, 10) for step in range(10)]
     assert rates[:4] == pytest.approx([0.25 * poly[0], 0.5 * poly[1], 0.75 * poly[2], poly[3]])
     assert rates[3:] == poly[3:]
 
 
 def test_without_a_warm_up_the_rate_is_the_schedule_s() -> None:
-    rates = [scheduled_rate(Optimizer(), step, 9) for step in range(9)]
-    assert rates == [poly_rate(0.02, step, 9) for step in range(9)]
+    rates = [scheduled_lr(Optimizer(), step, 9) for step in range(9)]
+    assert rates == [poly_lr(0.02, step, 9) for step in range(9)]
 
 
 @pytest.mark.parametrize("decay_all", [True, False])
 def test_norms_slopes_and_biases_may_be_spared_decay(recipe: Recipe, decay_all: bool) -> None:
     learner = ModelWithAuxHeads(_network("fassd-net"), recipe)
-    optimizer = optimizer_of(learner, Optimizer(weight_decay=0.5, decay_norm_and_bias=decay_all))
+    optimizer = build_optimizer(learner, Optimizer(weight_decay=0.5, decay_norm_and_bias=decay_all))
     decays = {id(one): group["weight_decay"] for group in optimizer.param_groups for one in group["params"]}
     for name, module in learner.named_modules():
         for parameter in module.parameters(recurse=False):
@@ -69,10 +69,10 @@ def test_norms_slopes_and_biases_may_be_spared_decay(recipe: Recipe, decay_all: 
 
 def test_the_encoder_may_learn_more_slowly(recipe: Recipe) -> None:
     learner = ModelWithAuxHeads(_network(), recipe)
-    optimizer = optimizer_of(learner, Optimizer(encoder_lr_mult=0.25))
-    set_rate(optimizer, 0.08)
+    optimizer = build_optimizer(learner, Optimizer(encoder_lr_mult=0.25))
+    set_lr(optimizer, 0.08)
     rates = {id(one): group["lr"] for group in optimizer.param_groups for one in group["params"]}
-    assert {group[FACTOR] for group in optimizer.param_groups} == {0.25, 1.0}
+    assert {group[LR_MULT] for group in optimizer.param_groups} == {0.25, 1.0}
     for name, parameter in learner.named_parameters():
         assert rates[id(parameter)] == (0.02 if ".encoder." in name else 0.08), name
 
@@ -92,7 +92,7 @@ def test_the_gradient_is_shortened_to_the_given_length(light: Recipe, samples: S
     before = dict(_copies(_network()))
     network, _, (outcome,) = _updated(msgspec.structs.replace(light, optimizer=values), samples)
     moved = torch.stack([(value.detach() - before[name]).norm() for name, value in network.named_parameters()]).norm()
-    assert outcome.gradient > 0.1
+    assert outcome.grad_norm > 0.1
     assert float(moved) == pytest.approx(0.01, rel=1e-3)
 
 
@@ -139,7 +139,7 @@ def test_auxiliary_losses_reach_the_decoder_steps_through_classifiers_of_their_o
 
 def test_the_mean_of_the_weights_follows_them_with_growing_inertia() -> None:
     network = _network()
-    mean = averaged(network, 0.5)
+    mean = ema_of(network, 0.5)
     weights = network.classifier.weight
     expected = torch.zeros_like(weights)
     for updates in range(12):
@@ -156,10 +156,10 @@ def test_the_mean_of_the_weights_follows_them_with_growing_inertia() -> None:
 
 def test_what_is_judged_is_the_mean_where_there_is_one(light: Recipe, samples: Samples) -> None:
     network, plain, _ = _updated(light, samples)
-    assert plain.judged is network
+    assert plain.eval_model is network
     network, mean, _ = _updated(msgspec.structs.replace(light, ema_decay=0.9), samples, steps=3)
-    assert mean.judged is not network
-    assert not torch.equal(mean.judged.classifier.weight, network.classifier.weight)
+    assert mean.eval_model is not network
+    assert not torch.equal(mean.eval_model.classifier.weight, network.classifier.weight)
 
 
 def test_float16_passes_over_an_update_that_overflows_and_scales_less_from_then_on(
@@ -169,7 +169,7 @@ def test_float16_passes_over_an_update_that_overflows_and_scales_less_from_then_
     network, update, (outcome,) = _updated(msgspec.structs.replace(light, precision="float16"), samples)
     _, _, (exact,) = _updated(light, samples)
     moved = not torch.equal(network.classifier.weight, before["classifier.weight"])
-    assert outcome.sound
+    assert outcome.is_finite
     assert outcome.loss == pytest.approx(exact.loss, rel=0.02)
-    assert moved == math.isfinite(outcome.gradient)
+    assert moved == math.isfinite(outcome.grad_norm)
     assert update.scaler["scale"] == (65536.0 if moved else 32768.0)

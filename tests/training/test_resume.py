@@ -26,14 +26,14 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
         train(order, stop_after(2))
     events: list[Event] = []
     progress = train(replace(order, resume=True), events.append)
-    assert [event.values["step"] for event in events if event.kind == "step"] == [3, 4]
-    assert progress.step == 4
+    assert [event.values["iteration"] for event in events if event.kind == "iteration"] == [3, 4]
+    assert progress.iteration == 4
     assert arrays_in(order.out / "best.safetensors") == arrays_in(finished[0] / "best.safetensors")
 
 
 def test_a_finished_run_that_is_resumed_has_nothing_to_do(order: TrainConfig) -> None:
     first = train(order)
-    assert train(replace(order, resume=True)).step == first.step
+    assert train(replace(order, resume=True)).iteration == first.iteration
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_resuming_with_another_recipe_is_refused_and_the_change_named(
     with pytest.raises(Stopped):
         train(order, stop_after(2))
     state = Run(order.out).states.paths()[0].read_bytes()
-    with pytest.raises(UsageError, match=rf"another recipe \({named}"):
+    with pytest.raises(UsageError, match=rf"other values \({named}"):
         train(replace(order, recipe=recipe(**changes), resume=True))
     assert Run(order.out).states.paths()[0].read_bytes() == state
 
@@ -62,7 +62,7 @@ def test_resuming_with_other_data_is_refused(
     with pytest.raises(Stopped):
         train(order, stop_after(2))
     other = make_camvid(tmp_path / "other", {"train": 3, "val": 1})
-    with pytest.raises(UsageError, match=r"are not those that the run was begun with \(4 training images"):
+    with pytest.raises(UsageError, match=r"are not those that the run was started with \(4 training images"):
         train(replace(order, data=[f"camvid:{other}"], resume=True))
 
 
@@ -92,7 +92,7 @@ def test_a_set_that_moved_is_the_same_set(order: TrainConfig, tmp_path: Path, ma
     with pytest.raises(Stopped):
         train(replace(order, data=[f"camvid:{root}"]), stop_after(2))
     moved = root.rename(tmp_path / "elsewhere")
-    assert train(replace(order, data=[f"camvid:{moved}"], resume=True)).step == 4
+    assert train(replace(order, data=[f"camvid:{moved}"], resume=True)).iteration == 4
 
 
 def test_a_broken_state_is_set_aside_aloud_and_the_one_before_used(
@@ -106,8 +106,8 @@ def test_a_broken_state_is_set_aside_aloud_and_the_one_before_used(
     train(replace(order, resume=True), events.append)
     notes = [event.values["text"] for event in events if event.kind == "note"]
     assert notes[0].startswith(f"set aside: {newest}: is damaged")
-    assert "going on from" in notes[1]
-    assert [event.values["step"] for event in events if event.kind == "step"] == [1, 2, 3, 4]
+    assert "resuming from" in notes[1]
+    assert [event.values["iteration"] for event in events if event.kind == "iteration"] == [1, 2, 3, 4]
     assert arrays_in(order.out / "best.safetensors") == arrays_in(finished[0] / "best.safetensors")
 
 
@@ -143,12 +143,12 @@ def test_a_run_goes_on_without_being_told_again_how_it_was_begun(
 ) -> None:
     went = continue_run(begun.out, begun.recipe_name if named else None, given, [])
     assert (went.recipe, went.data) == (begun.recipe, tuple(begun.data))
-    assert (went.beginning.recipe_name, went.beginning.overrides) == (begun.recipe_name, begun.overrides)
+    assert (went.info.recipe_name, went.info.overrides) == (begun.recipe_name, begun.overrides)
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({"batch_size": 2}, "batch_size 2 instead of 4"), ({"optimizer.lr": 0.5}, "optimizer.lr 0.5 instead of 0.01")],
+    [({"batch_size": 2}, "batch_size 4, not 2"), ({"optimizer.lr": 0.5}, "optimizer.lr 0.01, not 0.5")],
 )
 @pytest.mark.parametrize("named", [True, False])
 def test_what_contradicts_the_run_is_named(begun: TrainConfig, given: dict[str, Any], said: str, named: bool) -> None:
@@ -160,12 +160,12 @@ def test_what_contradicts_the_run_is_named(begun: TrainConfig, given: dict[str, 
 def test_another_beginning_than_the_run_s_is_refused(
     begun: TrainConfig, given: tuple[str | None, str | None], named: str
 ) -> None:
-    with pytest.raises(UsageError, match=f"started without {named}; omit {named} to resume it"):
+    with pytest.raises(UsageError, match=f"started without {named}: omit {named} to resume"):
         continue_run(begun.out, None, {}, [], given)
 
 
 def test_another_recipe_than_the_run_s_is_named_by_what_differs(begun: TrainConfig) -> None:
-    with pytest.raises(UsageError, match=r"begun with another recipe \(.*iterations 4600 instead of 4"):
+    with pytest.raises(UsageError, match=r"started with other values \(.*iterations 4, not 4600"):
         continue_run(begun.out, "camvid", {}, [])
 
 
@@ -175,9 +175,10 @@ def test_a_set_that_vanishes_while_it_is_learned_ends_the_run_with_a_sentence_an
     root = make_camvid(tmp_path / "mine", {"train": 9})
 
     def vanish(event: Event) -> None:
-        if event.kind == "step":
+        if event.kind == "iteration":
             root.rename(tmp_path / "gone")
 
-    with pytest.raises(FileError, match=r"train_00\d\.png: does not exist.*state of update 0 is sound.*--resume"):
+    said = r"train_00\d\.png: does not exist.*iteration 0 is intact: restore the original data, then use --resume"
+    with pytest.raises(FileError, match=said):
         train(replace(order, data=[f"camvid:{root}"]), vanish)
-    assert Run(order.out).states.progress().step == 0
+    assert Run(order.out).states.load().progress.iteration == 0

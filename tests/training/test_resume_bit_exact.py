@@ -36,14 +36,14 @@ def test_an_interrupted_run_ends_where_the_uninterrupted_one_does_to_the_bit(
     progress = second.go(resume=True)
     expected, found = whole.network.state_dict(), second.network.state_dict()
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
-    assert second.seen("step", "loss") == whole.seen("step", "loss")[3:]
-    assert (progress.step, progress.best_score, progress.best_step) == (6, 0.6, 6)
+    assert second.seen("iteration", "loss") == whole.seen("iteration", "loss")[3:]
+    assert (progress.iteration, progress.best_score, progress.best_iteration) == (6, 0.6, 6)
 
 
 def test_a_finished_run_resumes_into_nothing(whole: TrainerRun, recipe: Recipe, samples: Samples) -> None:
     again = TrainerRun(recipe, samples, whole.folder, lambda step: 1.0, network_seed=9)
-    assert again.go(resume=True).step == 6
-    assert again.seen("step", "step") == []
+    assert again.go(resume=True).iteration == 6
+    assert again.seen("iteration", "iteration") == []
     assert all(
         torch.equal(value, again.network.state_dict()[name]) for name, value in whole.network.state_dict().items()
     )
@@ -59,17 +59,18 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_state_and_t
     kept: dict[str, bytes] = {}
 
     def spoil(event: Event, network: SegmentationNetwork) -> None:
-        if event.kind == "step" and event.values["step"] == 4:
+        if event.kind == "iteration" and event.values["iteration"] == 4:
             kept.update(_states(tmp_path))
             network.classifier.weight.data.fill_(float("nan"))
 
     sitting = TrainerRun(recipe, samples, tmp_path, lambda step: 0.1, spoil)
-    said = r"loss of update 5 is nan \(images train/train_00\d, train/train_00\d; .* state of update 3 is sound.*rate"
+    images = r"\(images train/train_00\d, train/train_00\d; "
+    said = rf"loss of iteration 5 is nan {images}.* state of iteration 3 is intact.*lower optimizer\.lr"
     with pytest.raises(FassdError, match=said):
         sitting.go()
     assert _states(tmp_path) == kept
-    assert Run(tmp_path).states.progress().step == 3
-    place = tmp_path / "failed/update-00000005-process-0"
+    assert Run(tmp_path).states.load().progress.iteration == 3
+    place = tmp_path / "failed/iteration-00000005-process-0"
     batch = next(training_batches(samples, recipe, 4, 0))
     assert torch.equal(load_file(place / "batch.safetensors")["images"], batch.images)
     assert torch.equal(load_file(place / "batch.safetensors")["labels"], batch.labels)
@@ -85,7 +86,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_it_touches_the_weigh
     assert bias is not None
     bias.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
     before = {name: value.clone() for name, value in sitting.network.named_parameters()}
-    with pytest.raises(FassdError, match=r"loss of update 1 is \d.* and the length of its gradient (inf|nan)"):
+    with pytest.raises(FassdError, match=r"loss of iteration 1 is \d.* and its gradient norm (inf|nan)"):
         sitting.go()
     assert all(torch.equal(value, before[name]) for name, value in sitting.network.named_parameters())
 
@@ -97,7 +98,7 @@ def test_a_full_disk_is_said_and_costs_no_state(
     write = Path.write_bytes
 
     def fill(event: Event, network: SegmentationNetwork) -> None:
-        if event.kind == "step" and event.values["step"] == 4:
+        if event.kind == "iteration" and event.values["iteration"] == 4:
             kept.update(_states(tmp_path))
             monkeypatch.setattr(Path, "write_bytes", _full_after(1000, write))
 
@@ -123,7 +124,7 @@ def test_a_signal_is_granted_after_the_update_with_its_state_saved(
     whole: TrainerRun, recipe: Recipe, samples: Samples, tmp_path: Path, number: signal.Signals
 ) -> None:
     def ask(event: Event, network: SegmentationNetwork) -> None:
-        if event.kind == "step" and event.values["step"] == 1:
+        if event.kind == "iteration" and event.values["iteration"] == 1:
             signal.raise_signal(number)
 
     def handle(*_: object) -> None:
@@ -136,7 +137,7 @@ def test_a_signal_is_granted_after_the_update_with_its_state_saved(
         assert signal.getsignal(number) is handle
     finally:
         signal.signal(number, before)
-    assert Run(tmp_path).states.progress().step == 2
+    assert Run(tmp_path).states.load().progress.iteration == 2
     second = TrainerRun(recipe, samples, tmp_path, lambda step: step / 10, network_seed=9)
     second.go(resume=True)
     expected = whole.network.state_dict()

@@ -101,7 +101,7 @@ with stop.StopSignals():
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=50)
     assert done.returncode == 143
-    assert "go on from the last training state with --resume" in done.stderr
+    assert "resume from the last training state with --resume" in done.stderr
 
 
 def test_what_was_granted_in_time_is_not_ended_later(monkeypatch: pytest.MonkeyPatch) -> None:

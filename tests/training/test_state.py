@@ -35,7 +35,7 @@ def progress(recipe: Recipe) -> TrainerState:
 
 def _at(progress: TrainerState, step: int, keep_every: int = 0) -> TrainerState:
     recipe = msgspec.structs.replace(progress.recipe, keep_every=keep_every)
-    return msgspec.structs.replace(progress, step=step, recipe=recipe)
+    return msgspec.structs.replace(progress, iteration=step, recipe=recipe)
 
 
 def _steps(states: States) -> list[int]:
@@ -74,7 +74,7 @@ def test_a_flipped_bit_anywhere_is_noticed_and_the_state_before_used(
     content[where if isinstance(where, int) else int(where * len(content))] ^= 4
     path.write_bytes(content)
     state = states.load()
-    assert state.progress.step == 1
+    assert state.progress.iteration == 1
     assert len(state.broken) == 1
     assert state.broken[0].startswith(f"{path}: is damaged")
     assert sorted(path.name for path in states.folder.iterdir()) == [
@@ -92,7 +92,7 @@ def test_a_state_cut_short_is_never_taken_for_a_whole_one(
     path = states.save(TENSORS, progress_of)
     content = path.read_bytes()
     path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
-    with pytest.raises(CheckpointError, match="no earlier state is sound"):
+    with pytest.raises(CheckpointError, match="no earlier state is intact"):
         states.load()
 
 

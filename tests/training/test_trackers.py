@@ -9,7 +9,7 @@ import pytest
 
 from fassd.core.errors import MissingExtra, UnknownName
 from fassd.training import trackers
-from fassd.training.trackers import Trackers, chosen_trackers
+from fassd.training.trackers import Trackers, select_trackers
 
 
 class Made:
@@ -62,7 +62,7 @@ def test_figures_arrive_in_order_with_the_recipe(made: Made, tmp_path: Path) -> 
 
 
 def test_a_tracker_that_hangs_keeps_nobody_waiting(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trackers, "_LAST_WORDS_S", 0.01)
+    monkeypatch.setattr(trackers, "_FINISH_S", 0.01)
     began = time.monotonic()
     with Trackers(["wandb"], tmp_path, {}, pytest.fail) as track:
         for step in range(20_000):
@@ -80,7 +80,7 @@ def test_a_tracker_that_fails_is_said_and_left_behind(made: Made, tmp_path: Path
         while not said:
             time.sleep(0.01)
         track({"loss": 1.0}, 2)
-    assert said == ["the tracker ended (SystemExit: no connection); training goes on without it"]
+    assert said == ["the tracker failed (SystemExit: no connection); training continues without it"]
 
 
 def test_without_trackers_no_thread_is_started(tmp_path: Path) -> None:
@@ -92,10 +92,10 @@ def test_without_trackers_no_thread_is_started(tmp_path: Path) -> None:
 
 def test_an_unknown_tracker_is_refused_and_the_nearest_offered() -> None:
     with pytest.raises(UnknownName, match="did you mean tensorboard"):
-        chosen_trackers(["tensorbord"])
+        select_trackers(["tensorbord"])
 
 
 def test_a_tracker_that_is_not_installed_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match="--track mlflow needs the package 'mlflow'"):
-        chosen_trackers(["mlflow"])
+        select_trackers(["mlflow"])

@@ -46,7 +46,7 @@ def _state(recipe: Recipe, samples: Samples) -> State:
         RuntimeError("[enforce fail at alloc_cpu.cpp:132] err == 0. DefaultCPUAllocator: can't allocate memory"),
     ],
 )
-def test_a_memory_that_is_too_small_is_said_with_a_remedy(
+def test_out_of_memory_is_explained_with_what_to_change(
     light: Recipe, samples: Samples, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
 ) -> None:
     def fail(*_: object) -> None:
@@ -54,7 +54,9 @@ def test_a_memory_that_is_too_small_is_said_with_a_remedy(
 
     update = _update(light, samples)
     monkeypatch.setattr(update, "_loss", fail)
-    with pytest.raises(UsageError, match=r"of cpu is too small for an update of 2 crops of 64x64 .* raise accumulate"):
+    with pytest.raises(
+        UsageError, match=r"of cpu is too small for an iteration of 2 crops of 64x64 .* raise accumulation_st"
+    ):
         update(next(training_batches(samples, light, 0, 0)), 0)
 
 

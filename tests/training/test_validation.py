@@ -33,7 +33,7 @@ def test_the_legend_of_a_sample_names_the_classes_of_answer_and_truth(monkeypatc
     told: list[Mapping[str, float]] = []
     monkeypatch.setattr(judge, "overlay", lambda image, maps, space, shares, opacity: told.append(shares))
     labels = np.full((8, 8), CAMVID.names.index("Sky"), np.uint8)
-    judge._side_by_side(_SaysRoad(), Sample("one", np.zeros((8, 8, 3), np.uint8), labels))  # type: ignore[arg-type]
+    judge._comparison_image(_SaysRoad(), Sample("one", np.zeros((8, 8, 3), np.uint8), labels))  # type: ignore[arg-type]
     assert {name: share for name, share in told[0].items() if share} == {"Road": 0.5, "Sky": 0.5}
 
 

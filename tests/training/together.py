@@ -1,4 +1,4 @@
-"""What the processes of `test_engine.py` run: trains, scores or waits, and writes what it found.
+"""What the processes of `test_distributed.py` run: train, validate or wait, and write the result.
 
 python together.py WHAT DATA OUT
 """
@@ -25,10 +25,10 @@ from fassd.networks import inference
 from fassd.networks.build import init_network, network_from_checkpoint
 from fassd.networks.specs import network_by_name
 from fassd.tasks.train import train
-from fassd.training import train_step as descent
+from fassd.training import train_step as train_step_module
 from fassd.training.curves import Curves
 from fassd.training.distributed import Distributed
-from fassd.training.setup import TrainConfig, gather_training_data, header_of
+from fassd.training.setup import TrainConfig, checkpoint_header, load_training_data
 from fassd.training.train_step import SegmentationTrainStep
 from fassd.training.validation import NanTolerantRuntime, Validator
 
@@ -51,32 +51,32 @@ def exact_updates(data: str, out: Path) -> dict[str, object]:
     def normalize(images: Tensor, normalization: Normalization) -> Tensor:
         return inference.normalize(images, normalization).double()
 
-    descent.normalize = normalize  # type: ignore[attr-defined]
+    train_step_module.normalize = normalize  # type: ignore[attr-defined]
     recipe = recipe_from(VALUES, "test")
     samples = Samples([open_dataset(data, "train")])
-    engine = Distributed(torch.device("cpu"))
+    distributed = Distributed(torch.device("cpu"))
     torch.set_default_dtype(torch.float64)
 
     def begun(seed: int) -> SegmentationTrainStep:
         return SegmentationTrainStep(
-            init_network(network_by_name(recipe.network), 11, seed=seed), recipe, samples, engine
+            init_network(network_by_name(recipe.network), 11, seed=seed), recipe, samples, distributed
         )
 
-    batches = list(training_batches(samples, recipe, 0, 0, (engine.rank, engine.processes)))
-    alone = [_moved(begun(step), [batch], step) for step, batch in enumerate(batches)]
-    found = {"alone": alone, "in_a_row": [_moved(begun(0), batches, 0)]}
+    batches = list(training_batches(samples, recipe, 0, 0, (distributed.rank, distributed.processes)))
+    alone = [_trained(begun(step), [batch], step) for step, batch in enumerate(batches)]
+    found = {"alone": alone, "in_a_row": [_trained(begun(0), batches, 0)]}
     torch.set_default_dtype(torch.float32)
-    descent.normalize = inference.normalize  # type: ignore[attr-defined]
-    return {name: engine.gather(value) for name, value in found.items()}
+    train_step_module.normalize = inference.normalize  # type: ignore[attr-defined]
+    return {name: distributed.gather(value) for name, value in found.items()}
 
 
-def _moved(update: SegmentationTrainStep, batches: list[Batch], first: int) -> dict[str, list[float]]:
+def _trained(train_step: SegmentationTrainStep, batches: list[Batch], first: int) -> dict[str, list[float]]:
     """What updates said, and what they made of the weights, momenta, means and statistics."""
-    outcomes = [update(batch, step) for step, batch in enumerate(batches, first)]
-    tensors = {name: value for name, value in update.tensors().items() if value.is_floating_point()}
+    outcomes = [train_step(batch, step) for step, batch in enumerate(batches, first)]
+    tensors = {name: value for name, value in train_step.tensors().items() if value.is_floating_point()}
     return {
         "losses": [one.loss for one in outcomes],
-        "gradients": [one.gradient for one in outcomes],
+        "gradients": [one.grad_norm for one in outcomes],
         "lengths": [float(value.norm()) for value in tensors.values()],
     }
 
@@ -87,24 +87,29 @@ def whole_training(data: str, out: Path) -> dict[str, object]:
     events: list[Event] = []
     order = TrainConfig(recipe_from(VALUES, "test"), [data], out / "run", workers=0, trackers=())
     progress = train(order, events.append)
-    return {"step": progress.step, "kinds": [event.kind for event in events]}
+    return {"iteration": progress.iteration, "kinds": [event.kind for event in events]}
 
 
 def scores(data: str, out: Path) -> dict[str, object]:
     """What weights that ship score, pixel by pixel."""
     path = locate_weights("fassd-net-l2-camvid")
     order = TrainConfig(recipe_from(VALUES, "test"), [data], out)
-    material = gather_training_data(order)
+    training_data = load_training_data(order)
     network = network_from_checkpoint(read_checkpoint(path), path)
-    judge = Validator(material.scored, header_of(order, material), Distributed(torch.device("cpu")), out / "samples")
-    with NanTolerantRuntime(network, judge.header, "cpu") as runtime:
-        (report,) = judge.reports(runtime)
-    verdict = judge(network, 0)
+    validator = Validator(
+        training_data.val_sets,
+        checkpoint_header(order, training_data),
+        Distributed(torch.device("cpu")),
+        out / "samples",
+    )
+    with NanTolerantRuntime(network, validator.header, "cpu") as runtime:
+        (report,) = validator.reports(runtime)
+    result = validator(network, 0)
     return {
         "confusion": [part.counts.confusion.tolist() for part in report.parts],
         "scored": [one.name for one in report.images],
-        "figures": verdict.figures,
-        "iou": verdict.iou,
+        "figures": result.figures,
+        "iou": result.iou,
     }
 
 

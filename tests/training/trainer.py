@@ -1,4 +1,4 @@
-"""A sitting of a run on a handful of made pictures, for the tests of the loop."""
+"""A run on a handful of made pictures, for the tests of the loop."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from fassd.networks.build import init_network
 from fassd.networks.network import SegmentationNetwork
 from fassd.networks.specs import network_by_name
 from fassd.training.distributed import Distributed
-from fassd.training.fit import TrainerConfig, ValidationResult, fit
+from fassd.training.fit import Trainer, TrainerConfig
 from fassd.training.run import Run, RunInfo
 from fassd.training.state import State, TrainerState
 from fassd.training.train_step import SegmentationTrainStep
+from fassd.training.validation import ValidationResult
 
 
 class Interrupted(Exception):
@@ -28,7 +29,7 @@ class Interrupted(Exception):
 
 @dataclass
 class TrainerRun:
-    """One sitting of a run: collects what happens, and can stop it or meddle at an event."""
+    """A run from its start or a state: collects what happens, and can stop it or meddle at an event."""
 
     recipe: Recipe
     samples: Samples
@@ -38,7 +39,7 @@ class TrainerRun:
     network_seed: int = 0
     events: list[Event] = field(default_factory=list)
     best: list[tuple[int, float | None]] = field(default_factory=list)
-    judged: list[SegmentationNetwork] = field(default_factory=list)
+    validated: list[SegmentationNetwork] = field(default_factory=list)
     tracked: list[tuple[int, dict[str, float]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -53,28 +54,28 @@ class TrainerRun:
 
         def validate(network: SegmentationNetwork, step: int) -> ValidationResult:
             assert self.scores is not None
-            self.judged.append(network)
+            self.validated.append(network)
             return ValidationResult({"mean_iou": self.scores(step)}, {"Sky": self.scores(step), "Car": None})
 
         run = Run(self.folder)
-        setting = TrainerConfig(
+        config = TrainerConfig(
             batches=lambda first: training_batches(self.samples, self.recipe, first, 0),
             samples=len(self.samples),
             data="digest",
             run=run,
             validate=None if self.scores is None else validate,
-            keep=lambda _, step, verdict: self.best.append((step, None if verdict is None else verdict.score)),
+            save_best=lambda _, step, result: self.best.append((step, None if result is None else result.score)),
             watch=watch,
             track=lambda values, step: self.tracked.append((step, values)),
         )
         if resume:
             state = run.states.load()
-            run.truncate_logs(state.progress.step, state.progress.validated)
-            return fit(self._update(state), setting, state)
-        run.begin(self.recipe, RunInfo("test", {}, [], "0"), "a test")
-        return fit(self._update(None), setting)
+            run.truncate_logs(state.progress.iteration, state.progress.validated)
+            return Trainer(self._train_step(state), config, state).fit()
+        run.start(self.recipe, RunInfo("test", {}, [], "0"), "a test")
+        return Trainer(self._train_step(None), config).fit()
 
-    def _update(self, state: State | None) -> SegmentationTrainStep:
+    def _train_step(self, state: State | None) -> SegmentationTrainStep:
         return SegmentationTrainStep(self.network, self.recipe, self.samples, Distributed(torch.device("cpu")), state)
 
     def seen(self, kind: str, name: str) -> list[Any]:
@@ -84,7 +85,7 @@ class TrainerRun:
 
 def stop_after(step: int) -> Callable[[Event, SegmentationNetwork], None]:
     def at(event: Event, network: SegmentationNetwork) -> None:
-        if event.kind == "step" and event.values["step"] == step:
+        if event.kind == "iteration" and event.values["iteration"] == step:
             raise Interrupted
 
     return at

@@ -78,10 +78,10 @@ def _of_state(state: TrainerState) -> Rows:
     import msgspec
 
     recipe = state.recipe
-    best = "none yet" if state.best_score < 0 else f"{state.best_score:.2%} after iteration {state.best_step}"
+    best = "none yet" if state.best_score < 0 else f"{state.best_score:.2%} after iteration {state.best_iteration}"
     return [
         ("network", _network(recipe.network, recipe.alpha)),
-        ("progress", f"iteration {state.step} of {recipe.iterations}, after {state.seconds / 60:.0f} minutes"),
+        ("progress", f"iteration {state.iteration} of {recipe.iterations}, after {state.seconds / 60:.0f} minutes"),
         ("best score", best),
         ("trained on", f"{state.samples} images"),
         ("", f"list of files: sha-256 {state.data[:16]}..."),

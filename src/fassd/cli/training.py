@@ -159,7 +159,7 @@ def resolve(recipe: str | None, data: tuple[str, ...], data_form: str, given: di
 
         weights = given.get("init_weights"), given.get("encoder_weights") and str(given["encoder_weights"])
         continued = continue_run(given["out"], recipe, overrides, data, weights)
-        values, data, run_info = continued.recipe, continued.data, continued.beginning
+        values, data, run_info = continued.recipe, continued.data, continued.info
         recipe, overrides = run_info.recipe_name, run_info.overrides
     config = {
         "recipe": values,
@@ -191,8 +191,8 @@ def run_training(task: Callable[[Watch], TrainerState], score: str, following: s
         return
     with TrainingDisplay() as display:
         state = task(display)
-    if state.best_step:
-        click.echo(f"best {score} on val {state.best_score:.2%} after iteration {state.best_step}")
+    if state.best_iteration:
+        click.echo(f"best {score} on val {state.best_score:.2%} after iteration {state.best_iteration}")
     else:
         click.echo("never validated: the checkpoint holds the last weights")
     click.echo(following)
@@ -216,13 +216,13 @@ def print_estimate(recipe: Recipe, estimate: Callable[[], DryRunEstimate]) -> No
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
     table.add_row("network", f"{recipe.network}, {found.parameters:,} parameters")
-    table.add_row("images", f"{found.learned:,} for training, {found.scored:,} for validation")
-    table.add_row("iterations", f"{recipe.iterations:,} of {recipe.batch_size} images: {found.passes:.1f} epochs")
+    table.add_row("images", f"{found.train_images:,} for training, {found.val_images:,} for validation")
+    table.add_row("iterations", f"{recipe.iterations:,} of {recipe.batch_size} images: {found.epochs:.1f} epochs")
     if found.memory is not None:
         limit = f" of {found.available / 2**30:.1f} GiB" if found.available else ""
         table.add_row("memory", f"about {found.memory / 2**30:.1f} GiB{limit}")
-    speed = recipe.batch_size / found.update_s
-    table.add_row("one iteration", f"{found.update_s:.2f} s in {found.precision}, {speed:.1f} images/s")
+    speed = recipe.batch_size / found.iteration_s
+    table.add_row("one iteration", f"{found.iteration_s:.2f} s in {found.precision}, {speed:.1f} images/s")
     table.add_row("one validation", _duration(found.validation_s))
     table.add_row("training", f"about {_duration(found.total_s)} on {found.device} with one process")
     console = Console(highlight=False)

@@ -29,6 +29,15 @@ RECIPE_KEYS = {
 }
 """Of recipes, "section.key" inside a section."""
 
+TRAINER_STATE_KEYS = {"step": "iteration", "best_step": "best_iteration"}
+"""Of the note in a training state."""
+
+LOG_KEYS = {"step": "iteration", "gradient": "grad_norm", "rate": "lr"}
+"""Columns of `updates.csv` and `validations.csv`, and keys of `log.jsonl`."""
+
+LOG_EVENTS = {"step": "iteration"}
+"""Values of "event" in `log.jsonl`."""
+
 TASKS = {"network": "segmentation", "encoder": "classification"}
 """Values of a recipe's `trains`, and what `task` calls them."""
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
-import fassd
-from fassd.core.checkpoint import Header, write_checkpoint
+from fassd.core.checkpoint import write_checkpoint
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.data.batches import Samples, training_batches
 from fassd.data.dataset import file_list_digest
@@ -15,88 +12,84 @@ from fassd.networks.build import checkpoint_of, init_network
 from fassd.networks.network import SegmentationNetwork
 from fassd.training.curves import Curves
 from fassd.training.distributed import Distributed
-from fassd.training.fit import SaveBest, TrainerConfig, ValidationResult, fit
-from fassd.training.readme import readme_of
+from fassd.training.fit import Trainer, TrainerConfig
 from fassd.training.resume import load_for_resume
-from fassd.training.run import Run, RunInfo
-from fassd.training.setup import TrainConfig, TrainingData, device_of, gather_training_data, header_of, start_from
+from fassd.training.run import Run
+from fassd.training.setup import (
+    TrainConfig,
+    checkpoint_header,
+    load_initial_weights,
+    load_training_data,
+    select_device,
+    start_run,
+)
 from fassd.training.state import TrainerState
-from fassd.training.trackers import Trackers, chosen_trackers, flat_values
+from fassd.training.trackers import Trackers, flat_values, select_trackers
 from fassd.training.train_step import SegmentationTrainStep
-from fassd.training.validation import Validator
+from fassd.training.validation import ValidationResult, Validator
 
 
-def train(order: TrainConfig, watch: Watch = ignore_events) -> TrainerState:
-    """Trains as ordered, from the start or from where the run stands.
+def train(config: TrainConfig, watch: Watch = ignore_events) -> TrainerState:
+    """Trains a segmentation network, from the start or from the run's newest training state.
 
-    The best checkpoint by the mean IoU on the `val` splits is `best.safetensors` in the run's folder. Started as
-    several processes by `torchrun` or `accelerate launch`, each calls this, and they train one network together.
+    `best.safetensors` in the run's folder is the checkpoint with the best mean IoU on the `val` splits. Several
+    processes, started by `torchrun` or `accelerate launch`, call this together and train one network.
+
+    Returns:
+        The progress at the end; `best_score` is the best mean IoU.
 
     Raises:
-        FassdError: whatever is wrong with recipe, data, folder or checkpoint, before the first update where it can
-            be known.
+        FassdError: something is wrong with recipe, data, folder or state; raised before the first iteration where
+            possible.
     """
-    recipe, run = order.recipe, Run(order.out)
-    trackers = chosen_trackers(order.trackers)
-    material = gather_training_data(order)
-    digest = file_list_digest(material.learned)
-    engine = Distributed(device_of(order.device), recipe.sync_batchnorm)
-    with engine.together():
-        state = load_for_resume(run, engine, recipe, ", ".join(order.data), digest, watch) if order.resume else None
-        network = init_network(material.spec, len(material.space), recipe.alpha, recipe.seed)
+    recipe, run = config.recipe, Run(config.out)
+    trackers = select_trackers(config.trackers)
+    data = load_training_data(config)
+    digest = file_list_digest(data.train_sets)
+    distributed = Distributed(select_device(config.device), recipe.sync_batchnorm)
+    watch = watch if distributed.is_main_process else ignore_events
+
+    def note(text: str) -> None:
+        watch(Event("note", {"text": text}))
+
+    with distributed.process_group():
+        state = None
+        if config.resume:
+            state = load_for_resume(run, distributed, recipe, ", ".join(config.data), digest, watch)
+        network = init_network(data.spec, len(data.label_space), recipe.alpha, recipe.seed)
         if state is None:
-            for text in start_from(network, order, material.space):
-                _say(watch, engine, text)
-            engine.lead(lambda: _begin(run, order, material))
-        header = header_of(order, material)
-        judge = Validator(material.scored, header, engine, run.samples_folder)
-        samples, curves = Samples(material.learned, recipe.augmentation.scale[1]), Curves(run, watch)
-        _say(watch, engine, f"{samples.cached} of {len(samples)} training images stay in memory once decoded")
-        share = (engine.rank, engine.processes)
-        with Trackers(
-            trackers if engine.first else (), order.out, flat_values(recipe), lambda text: _say(watch, engine, text)
-        ) as track:
-            setting = TrainerConfig(
-                batches=lambda first: training_batches(samples, recipe, first, order.workers, share),
+            for sentence in load_initial_weights(network, config, data.label_space):
+                note(sentence)
+            distributed.on_main_process(lambda: start_run(config, len(data.label_space), data.images, data.terms))
+
+        samples = Samples(data.train_sets, recipe.augmentation.scale[1])
+        note(f"{samples.cached} of {len(samples)} training images stay in memory once decoded")
+        header = checkpoint_header(config, data)
+        validator = Validator(data.val_sets, header, distributed, run.samples_folder)
+
+        def save_best(network: SegmentationNetwork, iteration: int, result: ValidationResult | None) -> None:
+            scores = [] if result is None else [validator.score(result)]
+            origin = f"{header.origin}, after iteration {iteration}"
+            best = checkpoint_of(network, msgspec.structs.replace(header, scores=scores, origin=origin))
+            write_checkpoint(run.best_path, best)
+
+        curves = Curves(run, watch)
+        trackers = trackers if distributed.is_main_process else ()
+        with Trackers(trackers, config.out, flat_values(recipe), note) as track:
+            trainer_config = TrainerConfig(
+                batches=lambda first: training_batches(
+                    samples, recipe, first, config.workers, (distributed.rank, distributed.processes)
+                ),
                 samples=len(samples),
                 data=digest,
                 run=run,
-                validate=judge if material.scored else None,
-                keep=_keep_in(run.best_path, header, judge),
+                validate=validator if data.val_sets else None,
+                save_best=save_best,
                 watch=curves,
                 track=track,
             )
-            progress = fit(SegmentationTrainStep(network, recipe, samples, engine, state), setting, state)
-        if engine.first:
+            train_step = SegmentationTrainStep(network, recipe, samples, distributed, state)
+            progress = Trainer(train_step, trainer_config, state).fit()
+        if distributed.is_main_process:
             curves.draw()
         return progress
-
-
-def _begin(run: Run, order: TrainConfig, material: TrainingData) -> None:
-    beginning = RunInfo(
-        order.recipe_name,
-        order.overrides,
-        list(order.data),
-        fassd.__version__,
-        order.init_weights,
-        None if order.encoder_weights is None else str(order.encoder_weights),
-    )
-    images = (sum(map(len, material.learned)), sum(map(len, material.scored)))
-    page = readme_of(run.folder, order.recipe, beginning, len(material.space), images, material.terms)
-    run.begin(order.recipe, beginning, page)
-
-
-def _keep_in(path: Path, header: Header, judge: Validator) -> SaveBest[SegmentationNetwork]:
-    """Writes a network as the best checkpoint, with what was found about it in its header."""
-
-    def keep(network: SegmentationNetwork, step: int, verdict: ValidationResult | None) -> None:
-        scores = [] if verdict is None else [judge.score(verdict)]
-        named = msgspec.structs.replace(header, scores=scores, origin=f"{header.origin}, after update {step}")
-        write_checkpoint(path, checkpoint_of(network, named))
-
-    return keep
-
-
-def _say(watch: Watch, engine: Distributed, text: str) -> None:
-    if engine.first:
-        watch(Event("note", {"text": text}))

@@ -1,4 +1,4 @@
-"""`curves.png`: loss, mean IoU and rate of a run over its updates."""
+"""`curves.png`: loss, validation score and learning rate of a run over its iterations."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from fassd.core.files import written_whole
 from fassd.core.types import Event, Watch
 from fassd.training.run import Run
 
-_INK, _FAINT, _LOSS, _SCORE, _RATE = "#1f2328", "#d0d5db", "#2f6fb2", "#1a8a5a", "#b0672a"
+_INK, _FAINT, _LOSS, _SCORE, _LR = "#1f2328", "#d0d5db", "#2f6fb2", "#1a8a5a", "#b0672a"
+# Iterations that are averaged at most, and seconds between two drawings at least.
 _SMOOTHED, _PAUSE_S = 50, 60.0
 _FIGURES = {"mean_iou": "mean IoU", "top_1": "top-1"}
 
 
 def can_draw() -> bool:
-    """Whether matplotlib, which the extra `plots` brings, is installed."""
+    """Whether matplotlib (extra `plots`) is installed."""
     return find_spec("matplotlib") is not None
 
 
 class Curves:
-    """Passes a run's events on, and draws its curves after validations, but no more than once a minute.
+    """Passes a run's events on, and draws its curves after validations, at most once a minute.
 
     Args:
         run: whose curves.
@@ -35,13 +36,13 @@ class Curves:
         self._run, self._watch, self._drawn = run, watch, time.monotonic()
 
     def __call__(self, event: Event) -> None:
-        """Takes an event."""
+        """Receives an event."""
         self._watch(event)
         if event.kind == "validated" and can_draw() and time.monotonic() - self._drawn > _PAUSE_S:
             self.draw()
 
     def draw(self) -> None:
-        """Draws now, or says why not."""
+        """Draws now, or sends a note that matplotlib is missing."""
         if can_draw():
             draw_curves(self._run)
         else:
@@ -51,26 +52,26 @@ class Curves:
 
 
 def draw_curves(run: Run) -> Path:
-    """Draws a run as far as it has come; returns the picture's path.
+    """Draws the logs of a run so far; returns the path of the image.
 
     Raises:
         FileError: it cannot be written.
     """
-    # Figure, not pyplot: no window system, no state that outlives the picture.
+    # Figure, not pyplot: no window system, no global state.
     from matplotlib.figure import Figure
 
-    updates, validations = run.updates(), run.validations()
+    rows, validations = run.iterations(), run.validations()
     figure = Figure(figsize=(9, 7), layout="constrained", facecolor="white")
-    loss, score, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.2))
-    steps = np.array([row["step"] for row in updates])
-    losses = np.array([row["loss"] for row in updates])
-    _draw_loss(loss, steps, losses)
+    loss, score, lr = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.2))
+    iterations = np.array([row["iteration"] for row in rows])
+    losses = np.array([row["loss"] for row in rows])
+    _draw_loss(loss, iterations, losses)
     _draw_scores(score, validations)
-    rate.plot(steps, [row["rate"] for row in updates], color=_RATE, linewidth=1.6)
-    rate.set_ylabel("learning rate")
-    rate.set_xlabel("update")
-    rate.xaxis.get_major_locator().set_params(integer=True)
-    for axes in (loss, score, rate):
+    lr.plot(iterations, [row["lr"] for row in rows], color=_LR, linewidth=1.6)
+    lr.set_ylabel("learning rate")
+    lr.set_xlabel("iteration")
+    lr.xaxis.get_major_locator().set_params(integer=True)
+    for axes in (loss, score, lr):
         axes.grid(color=_FAINT, linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
@@ -82,15 +83,15 @@ def draw_curves(run: Run) -> Path:
     return path
 
 
-def _draw_loss(axes: Any, steps: np.ndarray[Any, Any], losses: np.ndarray[Any, Any]) -> None:
+def _draw_loss(axes: Any, iterations: np.ndarray[Any, Any], losses: np.ndarray[Any, Any]) -> None:
     axes.set_ylabel("loss")
     if not losses.size:
         return
     width = max(1, min(_SMOOTHED, losses.size // 10))
     smooth = np.convolve(losses, np.ones(width) / width, "valid")
-    axes.plot(steps, losses, color=_LOSS, alpha=0.25, linewidth=0.8)
-    axes.plot(steps[width - 1 :], smooth, color=_LOSS, linewidth=1.8, label=f"mean of {width} updates")
-    # A few wild updates at the start would flatten all that follows.
+    axes.plot(iterations, losses, color=_LOSS, alpha=0.25, linewidth=0.8)
+    axes.plot(iterations[width - 1 :], smooth, color=_LOSS, linewidth=1.8, label=f"mean of {width} iterations")
+    # A few outliers at the start would flatten the rest.
     axes.set_ylim(0, 1.05 * max(float(np.percentile(losses, 99)), float(smooth.max())))
     if width > 1:
         axes.legend(frameon=False, fontsize=9, loc="upper right")
@@ -102,10 +103,12 @@ def _draw_scores(axes: Any, validations: list[dict[str, float]]) -> None:
     if not validations:
         axes.text(0.5, 0.5, "not validated yet", transform=axes.transAxes, ha="center", color=_INK)
         return
-    steps = [row["step"] for row in validations]
+    iterations = [row["iteration"] for row in validations]
     scores = [100 * row[figure] for row in validations]
     best = int(np.argmax(scores))
-    axes.plot(steps, scores, color=_SCORE, linewidth=1.8, marker="o", markersize=3.5)
-    axes.plot(steps[best], scores[best], color=_SCORE, marker="o", markersize=8)
+    axes.plot(iterations, scores, color=_SCORE, linewidth=1.8, marker="o", markersize=3.5)
+    axes.plot(iterations[best], scores[best], color=_SCORE, marker="o", markersize=8)
     axes.set_ylim(0, 1.08 * max(scores) or 1)
-    axes.set_title(f"best {scores[best]:.2f} % after update {steps[best]:.0f}", loc="right", color=_INK, fontsize=10)
+    axes.set_title(
+        f"best {scores[best]:.2f} % after iteration {iterations[best]:.0f}", loc="right", color=_INK, fontsize=10
+    )

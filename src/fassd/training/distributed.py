@@ -1,4 +1,4 @@
-"""Devices and processes, by Hugging Face Accelerate. Nothing else of training knows how many there are.
+"""Devices and processes of a training, by Hugging Face Accelerate; the only file that imports it for this.
 
 One process needs no launcher; several are started by `torchrun` or `accelerate launch`, on one machine or more.
 """
@@ -18,41 +18,41 @@ from torch import distributed as dist
 from torch import nn
 
 from fassd.core.errors import FassdError, UsageError
-from fassd.training.sync_batchnorm import synchronize_norms
+from fassd.training.sync_batchnorm import convert_sync_batchnorm
 
 T = TypeVar("T")
 
-# Processes reach a common point at different times where one of them scored larger images.
+# Processes reach a common point at different times, for example where one of them validates larger images.
 _TIMEOUT = timedelta(minutes=10)
 
 
 class PartnerLost(FassdError):
-    """Another process of the same training ended, or cannot be reached."""
+    """Another process of the same training ended or cannot be reached."""
 
 
 class Distributed:
-    """The processes that train together, and this one's device.
+    """The processes that train together, and the device of this one.
 
     Args:
-        device: as the user named it; of several processes with GPUs each takes its own.
-        sync_norms: the norms share their statistics.
+        device: as the user named it. Of several processes with GPUs each takes its own.
+        sync_batchnorm: BatchNorm layers share their statistics over all processes.
 
     Raises:
-        UsageError: there are more processes than GPUs, or `accelerate` is set to share out the weights.
+        UsageError: there are more processes than GPUs, or `accelerate` is configured to shard the weights.
 
     Attributes:
         rank: of this process, from 0.
-        processes: how many there are.
+        processes: their number.
     """
 
-    def __init__(self, device: torch.device, sync_norms: bool = True) -> None:
+    def __init__(self, device: torch.device, sync_batchnorm: bool = True) -> None:
         _check_launch(device)
-        self._sync_norms = sync_norms
+        self._sync_batchnorm = sync_batchnorm
         kwargs = [
             InitProcessGroupKwargs(timeout=_TIMEOUT),
             DistributedDataParallelKwargs(gradient_as_bucket_view=True),
         ]
-        # Precision and compilation are the recipe's to say, whatever `accelerate config` noted.
+        # The recipe decides precision and compilation, whatever `accelerate config` has stored.
         self.accelerator = Accelerator(
             cpu=device.type == "cpu", mixed_precision="no", dynamo_backend="no", kwargs_handlers=kwargs
         )
@@ -62,24 +62,24 @@ class Distributed:
             torch.cuda.set_device(self.device)
 
     @property
-    def first(self) -> bool:
-        """Whether this process writes the run's folder and talks to the user."""
+    def is_main_process(self) -> bool:
+        """Whether this process writes the run's folder and reports to the user."""
         return bool(self.rank == 0)
 
-    def spread(self, learner: nn.Module) -> nn.Module:
-        """The module to call in training: its gradients come out as the mean over all processes."""
+    def wrap_ddp(self, model: nn.Module) -> nn.Module:
+        """The module to call in training: its gradients are the mean over all processes."""
         if self.processes == 1:
-            return learner
-        if self._sync_norms:
-            synchronize_norms(learner, self.device)
-        spread: nn.Module = self.accelerator.prepare_model(learner)
-        return spread
+            return model
+        if self._sync_batchnorm:
+            convert_sync_batchnorm(model, self.device)
+        ddp_model: nn.Module = self.accelerator.prepare_model(model)
+        return ddp_model
 
-    def without_exchange(self, module: nn.Module) -> AbstractContextManager[Any]:
-        """Gradients of backward passes inside are not exchanged yet."""
-        return nullcontext() if self.processes == 1 else self.accelerator.no_sync(module)
+    def without_grad_sync(self, ddp_model: nn.Module) -> AbstractContextManager[Any]:
+        """Backward passes inside do not exchange their gradients yet."""
+        return nullcontext() if self.processes == 1 else self.accelerator.no_sync(ddp_model)
 
-    def total(self, values: Sequence[float]) -> list[float]:
+    def all_reduce_sum(self, values: Sequence[float]) -> list[float]:
         """Each value summed over all processes."""
         if self.processes == 1:
             return list(values)
@@ -94,14 +94,14 @@ class Distributed:
         gathered: list[T] = gather_object([value])
         return gathered
 
-    def lead(self, action: Callable[[], None]) -> None:
-        """Lets the first process do something while the others wait; what it refuses, all refuse.
+    def on_main_process(self, action: Callable[[], None]) -> None:
+        """Runs an action in the main process while the others wait. If it raises, all processes raise.
 
         Raises:
             FassdError: the action's.
         """
         refusal = None
-        if self.first:
+        if self.is_main_process:
             try:
                 action()
             except FassdError as error:
@@ -113,8 +113,12 @@ class Distributed:
             raise UsageError(refusals[0])
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Says what to do when another process is lost, and leaves the others cleanly."""
+    def process_group(self) -> Iterator[None]:
+        """Closes the process group at the end. If another process is lost, says what to do.
+
+        Raises:
+            PartnerLost: another process ended or cannot be reached.
+        """
         try:
             yield
         except RuntimeError as error:
@@ -130,22 +134,21 @@ class Distributed:
 
 
 def _check_launch(device: torch.device) -> None:
-    """Refuses what a launcher may ask for and this training does not do, in all processes alike."""
+    """Refuses launcher settings that this training does not support, in every process."""
     for plugin in ("DEEPSPEED", "FSDP", "MEGATRON_LM"):
         if os.environ.get(f"ACCELERATE_USE_{plugin}", "").lower() == "true":
             raise UsageError(
-                f"accelerate is set to use {plugin}, which fassd does not: its networks fit any GPU; give "
-                "'accelerate launch --multi_gpu', or use torchrun"
+                f"accelerate is set to use {plugin}, which fassd does not support: its networks fit any GPU; use "
+                "'accelerate launch --multi_gpu' or torchrun"
             )
     processes, found = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
     if device.type == "cuda" and processes > max(1, found):
         raise UsageError(
-            f"{processes} processes on this machine want a GPU each, but PyTorch finds {found}; start no more than "
-            f"{found}"
+            f"{processes} processes on this machine need a GPU each, but PyTorch finds {found}; start at most {found}"
         )
 
 
 def _is_about_partners(error: RuntimeError) -> bool:
-    """PyTorch's own family of errors, or what its transport for CPUs says."""
+    """Whether an error is PyTorch's own distributed error, or one of its transport for CPUs."""
     text = str(error).lower()
     return isinstance(error, dist.DistError) or any(word in text for word in ("gloo", "nccl", "connection"))

@@ -1,4 +1,4 @@
-"""What a training would take, measured by a few real updates that leave nothing behind."""
+"""`--dry-run`: what a training would take, measured by a few real iterations that leave nothing behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from fassd.core.errors import UsageError
 from fassd.core.machine import memory_bytes, peak_memory_bytes
 from fassd.core.recipe import Recipe
 from fassd.data.batches import Batch, Samples, training_batches
-from fassd.data.class_folders import ClassFolders
 from fassd.networks.build import init_network
 from fassd.networks.classifier import init_classifier
 from fassd.networks.specs import NetworkSpec, network_by_name
@@ -24,19 +23,20 @@ from fassd.training.distributed import Distributed
 from fassd.training.setup import (
     PretrainConfig,
     TrainConfig,
-    device_of,
-    gather_pictures,
-    gather_training_data,
-    header_of,
-    norms_have_values,
-    start_from,
+    checkpoint_header,
+    load_initial_weights,
+    load_pretraining_data,
+    load_training_data,
+    one_image_is_enough,
+    select_device,
 )
 from fassd.training.train_step import ClassificationTrainStep, SegmentationTrainStep, TrainStep
-from fassd.training.validation import NanTolerantRuntime, judge
+from fassd.training.validation import NanTolerantRuntime, validate_classifier
 
-# Updates of each size are timed until both are reached, but no more than the last: what else the machine does shows.
-_TIMED, _TIMED_S, _MOST_TIMED = 2, 2.0, 12
-_SCORED = 2
+# Iterations of each batch size are timed until both minimums are reached, or the maximum. The median is taken, so that
+# other work of the machine hardly matters.
+_MIN_TIMED, _MIN_TIMED_S, _MAX_TIMED = 2, 2.0, 12
+_VALIDATED_IMAGES = 2
 
 
 @dataclass(frozen=True)
@@ -45,23 +45,23 @@ class DryRunEstimate:
 
     Attributes:
         parameters: of the network.
-        learned, scored: images of `train` and `val`.
-        passes: over the images.
+        train_images, val_images: their numbers.
+        epochs: over the training images.
         device, precision: "cpu" and "float32", for example.
-        update_s: of one update, its data loaded by the same process.
-        validation_s: of one validation.
-        total_s: of the whole run; more workers or processes may make it shorter.
+        iteration_s: seconds of one iteration, its data loaded by the same process.
+        validation_s: seconds of one validation.
+        total_s: seconds of the run; more workers or processes may make it shorter.
         memory: bytes of the process at its peak, or on the GPU; None where unknown.
         available: bytes of the machine or the GPU; None where unknown.
     """
 
     parameters: int
-    learned: int
-    scored: int
-    passes: float
+    train_images: int
+    val_images: int
+    epochs: float
     device: str
     precision: str
-    update_s: float
+    iteration_s: float
     validation_s: float
     total_s: float
     memory: int | None
@@ -69,145 +69,150 @@ class DryRunEstimate:
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """What is rehearsed: a network, and how it is trained by a recipe of fewer images and scored on a few."""
+class _Trial:
+    """What is measured.
+
+    Attributes:
+        spec, network: the network with its row.
+        images: numbers of training and validation images.
+        train_step, batches: of a recipe with a smaller batch.
+        validate: validates on a few images, returns how many.
+    """
 
     spec: NetworkSpec
     network: nn.Module
     images: tuple[int, int]
-    update: Callable[[Recipe], TrainStep[nn.Module]]
+    train_step: Callable[[Recipe], TrainStep[nn.Module]]
     batches: Callable[[Recipe], Iterator[Batch]]
-    score: Callable[[], int]
+    validate: Callable[[], int]
 
 
-def dry_run(order: TrainConfig) -> DryRunEstimate:
-    """Makes updates of one and of two images, scores a few, and adds up what the whole run would take.
+def dry_run(config: TrainConfig) -> DryRunEstimate:
+    """Trains on one and on two images, validates on a few, and extrapolates to the whole run.
 
-    Batches of one and two (two and four, of tiny crops) need little memory; time and memory of the recipe's batch
-    follow from the difference.
+    Batches of one and two images (two and four for tiny crops) need little memory. Time and memory of the recipe's
+    batch follow from the difference.
 
     Raises:
-        FassdError: whatever would be wrong with the training before its first update.
+        FassdError: something is wrong with the training that is found before its first iteration.
     """
-    material = gather_training_data(order)
-    engine = _alone(order.device)
-    samples = Samples(material.learned, order.recipe.augmentation.scale[1])
-    network = init_network(material.spec, len(material.space), order.recipe.alpha, order.recipe.seed)
-    start_from(network, order, material.space)
+    data = load_training_data(config)
+    distributed = _single_process(config.device)
+    recipe = config.recipe
+    samples = Samples(data.train_sets, recipe.augmentation.scale[1])
+    network = init_network(data.spec, len(data.label_space), recipe.alpha, recipe.seed)
+    load_initial_weights(network, config, data.label_space)
 
-    def score() -> int:
-        few = replace(material.scored[0], pairs=material.scored[0].pairs[:_SCORED])
-        with NanTolerantRuntime(network, header_of(order, material), str(engine.device)) as runtime:
+    def validate() -> int:
+        few = replace(data.val_sets[0], pairs=data.val_sets[0].pairs[:_VALIDATED_IMAGES])
+        with NanTolerantRuntime(network, checkpoint_header(config, data), str(distributed.device)) as runtime:
             evaluate(runtime, few)
         return len(few)
 
-    piece = _Piece(
-        spec=material.spec,
+    trial = _Trial(
+        spec=data.spec,
         network=network,
-        images=(len(samples), sum(map(len, material.scored))),
-        update=lambda recipe: SegmentationTrainStep(network, recipe, samples, engine),
+        images=data.images,
+        train_step=lambda recipe: SegmentationTrainStep(network, recipe, samples, distributed),
         batches=lambda recipe: training_batches(samples, recipe, 0, 0),
-        score=score,
+        validate=validate,
     )
-    return _rehearsed(piece, order.recipe, engine)
+    return _estimate(trial, recipe, distributed)
 
 
-def dry_run_pretraining(order: PretrainConfig) -> DryRunEstimate:
-    """The same of a pre-training.
+def dry_run_pretraining(config: PretrainConfig) -> DryRunEstimate:
+    """As `dry_run`, for a pre-training.
 
     Raises:
-        FassdError: whatever would be wrong with it before its first update.
+        FassdError: something is wrong with it that is found before its first iteration.
     """
-    learned, scored = gather_pictures(order)
-    engine, recipe = _alone(order.device), order.recipe
+    train_set, val_set = load_pretraining_data(config)
+    distributed, recipe = _single_process(config.device), config.recipe
     spec = network_by_name(recipe.network)
-    network = init_classifier(spec, len(learned.classes), recipe.seed)
+    network = init_classifier(spec, len(train_set.classes), recipe.seed)
 
-    def score() -> int:
-        assert scored is not None
-        few = _first(scored, _SCORED)
-        judge(network, few, recipe, engine, 0)
+    def validate() -> int:
+        assert val_set is not None
+        few = replace(val_set, names=val_set.names[:_VALIDATED_IMAGES], targets=val_set.targets[:_VALIDATED_IMAGES])
+        validate_classifier(network, few, recipe, distributed, 0)
         return len(few)
 
-    piece = _Piece(
+    trial = _Trial(
         spec=spec,
         network=network,
-        images=(len(learned), 0 if scored is None else len(scored)),
-        update=lambda recipe: ClassificationTrainStep(network, recipe, engine),
-        batches=lambda recipe: training_batches(learned, recipe, 0, 0),
-        score=score,
+        images=(len(train_set), 0 if val_set is None else len(val_set)),
+        train_step=lambda recipe: ClassificationTrainStep(network, recipe, distributed),
+        batches=lambda recipe: training_batches(train_set, recipe, 0, 0),
+        validate=validate,
     )
-    return _rehearsed(piece, recipe, engine)
+    return _estimate(trial, recipe, distributed)
 
 
-def _alone(device: str) -> Distributed:
-    engine = Distributed(device_of(device))
-    if engine.processes > 1:
-        raise UsageError("--dry-run measures a single process; give the command without torchrun or accelerate launch")
-    return engine
+def _single_process(device: str) -> Distributed:
+    distributed = Distributed(select_device(device))
+    if distributed.processes > 1:
+        raise UsageError("--dry-run measures a single process; run it without torchrun or accelerate launch")
+    return distributed
 
 
-def _first(pictures: ClassFolders, number: int) -> ClassFolders:
-    return replace(pictures, names=pictures.names[:number], targets=pictures.targets[:number])
-
-
-def _rehearsed(piece: _Piece, recipe: Recipe, engine: Distributed) -> DryRunEstimate:
-    batch = recipe.batch_size // recipe.accumulation_steps
-    measured = []
-    least = 1 if norms_have_values(piece.spec, recipe.augmentation.crop_size) else 2
-    for size in sorted({least, min(2 * least, batch)}):
-        small = msgspec.structs.replace(recipe, batch_size=size, accumulation_steps=1, iterations=1 + _MOST_TIMED)
-        update = piece.update(small)
-        measured.append((size, *_measure(update, piece.batches(small), engine)))
-    seconds, memory = (_extrapolated([(one[0], one[place]) for one in measured], batch) for place in (1, 2))
-    seconds *= recipe.accumulation_steps
-    learned, scored = piece.images
-    validation = _validation_s(piece) if scored else 0.0
+def _estimate(trial: _Trial, recipe: Recipe, distributed: Distributed) -> DryRunEstimate:
+    batch_size = recipe.batch_size // recipe.accumulation_steps
+    smallest = 1 if one_image_is_enough(trial.spec, recipe.augmentation.crop_size) else 2
+    seconds, memory = list[tuple[int, float]](), list[tuple[int, float]]()
+    for size in sorted({smallest, min(2 * smallest, batch_size)}):
+        small = msgspec.structs.replace(recipe, batch_size=size, accumulation_steps=1, iterations=1 + _MAX_TIMED)
+        train_step = trial.train_step(small)
+        seconds.append((size, _seconds_per_iteration(train_step, trial.batches(small))))
+        memory.append((size, _peak_memory(distributed.device)))
+    train_images, val_images = trial.images
+    iteration_s = _extrapolate(seconds, batch_size) * recipe.accumulation_steps
+    validation_s = _seconds_per_validation(trial) if val_images else 0.0
     validations = -(-recipe.iterations // recipe.validate_every)
     return DryRunEstimate(
-        parameters=sum(one.numel() for one in piece.network.parameters()),
-        learned=learned,
-        scored=scored,
-        passes=recipe.iterations * recipe.batch_size / learned,
-        device=str(engine.device),
-        precision=str(update.precision).removeprefix("torch."),
-        update_s=seconds,
-        validation_s=validation,
-        total_s=recipe.iterations * seconds + validations * validation,
-        memory=round(memory) or None,
-        available=_available(engine.device),
+        parameters=sum(one.numel() for one in trial.network.parameters()),
+        train_images=train_images,
+        val_images=val_images,
+        epochs=recipe.iterations * recipe.batch_size / train_images,
+        device=str(distributed.device),
+        precision=str(train_step.precision).removeprefix("torch."),
+        iteration_s=iteration_s,
+        validation_s=validation_s,
+        total_s=recipe.iterations * iteration_s + validations * validation_s,
+        memory=round(_extrapolate(memory, batch_size)) or None,
+        available=(
+            int(torch.cuda.get_device_properties(distributed.device).total_memory)
+            if distributed.device.type == "cuda"
+            else memory_bytes()
+        ),
     )
 
 
-def _measure(update: TrainStep[nn.Module], batches: Iterator[Batch], engine: Distributed) -> tuple[float, float]:
-    """Seconds of an update with its data, and the most bytes used so far."""
-    update(next(batches), 0)
+def _seconds_per_iteration(train_step: TrainStep[nn.Module], batches: Iterator[Batch]) -> float:
+    """The median over several iterations, the loading of their data included, after one to warm up."""
+    train_step(next(batches), 0)
     times = list[float]()
-    while len(times) < _TIMED or (sum(times) < _TIMED_S and len(times) < _MOST_TIMED):
+    while len(times) < _MIN_TIMED or (sum(times) < _MIN_TIMED_S and len(times) < _MAX_TIMED):
         since = time.perf_counter()
-        update(next(batches), 0)
+        train_step(next(batches), 0)
         times.append(time.perf_counter() - since)
-    if engine.device.type == "cuda":
-        return statistics.median(times), float(torch.cuda.max_memory_allocated(engine.device))
-    return statistics.median(times), float(peak_memory_bytes() or 0)
+    return statistics.median(times)
 
 
-def _extrapolated(points: list[tuple[int, float]], batch: int) -> float:
-    """The line through what was measured, at the recipe's batch; it never falls, nor rises faster than the batch."""
+def _peak_memory(device: torch.device) -> float:
+    """Bytes used so far at most, of the GPU or of this process; 0 where unknown."""
+    return float(torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory_bytes() or 0)
+
+
+def _extrapolate(points: list[tuple[int, float]], batch_size: int) -> float:
+    """The line through the measured (batch size, value), at a batch size; never falling, at most proportional."""
     (first, low), (last, high) = points[0], points[-1]
     slope = max(0.0, (high - low) / (last - first)) if last > first else 0.0
-    return min(high + slope * (batch - last), high * batch / last)
+    return min(high + slope * (batch_size - last), high * batch_size / last)
 
 
-def _validation_s(piece: _Piece) -> float:
-    """Seconds of a whole validation, from a few of its images. The first time kernels may be compiled for it."""
-    piece.score()
+def _seconds_per_validation(trial: _Trial) -> float:
+    """Seconds of a validation on all images, from a few. The first, in which kernels may be compiled, is not timed."""
+    trial.validate()
     since = time.perf_counter()
-    scored = piece.score()
-    return (time.perf_counter() - since) / scored * piece.images[1]
-
-
-def _available(device: torch.device) -> int | None:
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    return memory_bytes()
+    validated = trial.validate()
+    return (time.perf_counter() - since) / validated * trial.images[1]

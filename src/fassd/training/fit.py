@@ -1,4 +1,4 @@
-"""The training loop: updates, validations, states, signals, of whatever is learned."""
+"""The training loop, the same for every task: iterations, logs, validations, training states, signals."""
 
 from __future__ import annotations
 
@@ -6,69 +6,56 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
+import PIL.Image
+from safetensors.torch import save
 from torch import nn
 
 from fassd.core.errors import DataError, FassdError, ImageError
+from fassd.core.files import written_whole
 from fassd.core.types import Event, Watch
 from fassd.data.batches import Batch
-from fassd.training.inspection import keep_for_inspection
 from fassd.training.run import Run
 from fassd.training.signals import StopSignals
 from fassd.training.state import State, TrainerState
 from fassd.training.train_step import StepResult, TrainStep
+from fassd.training.validation import ValidationResult
 
 N = TypeVar("N", bound=nn.Module)
-_NAMED = 8
 
-
-@dataclass(frozen=True)
-class ValidationResult:
-    """What a validation found.
-
-    Attributes:
-        figures: fractions 0..1 by name ("mean_iou"); the first decides which network is the best.
-        iou: of each class, 0..1, None for a class that did not occur; empty where there is none.
-    """
-
-    figures: dict[str, float]
-    iou: dict[str, float | None] = field(default_factory=dict)
-
-    @property
-    def score(self) -> float:
-        """The figure that decides."""
-        return next(iter(self.figures.values()))
-
+_NAMED_IMAGES = 8
+"""Images that an error message names."""
 
 SaveBest: TypeAlias = Callable[[N, int, ValidationResult | None], None]
-"""Writes a network as the best checkpoint, in the first process alone, told of the updates it has seen and what its
-validation found."""
+"""Writes a network as the best checkpoint, in the main process; takes the iterations done and the validation's result,
+None where there is no validation."""
 
 
 class Track(Protocol):
-    """Whatever else wants a run's figures; never waits."""
+    """Receives the figures of iterations and validations, for trackers; never blocks."""
 
-    def __call__(self, values: dict[str, float], step: int) -> None:
-        """Called in the first process alone."""
+    def __call__(self, values: dict[str, float], iteration: int) -> None:
+        """Called in the main process only."""
 
 
 @dataclass(frozen=True)
 class TrainerConfig(Generic[N]):
-    """What a run is made of, beside what is learned.
+    """What a run needs beside its train step.
 
     Attributes:
-        batches: this process's share of the batches, from an update on.
-        samples: how many there are to learn from.
+        batches: this process's share of the batches, from an iteration on, counted from 0.
+        samples: number of training images.
         data: digest of their files.
         run: its folder.
-        validate: scores the network as it stands, in all processes together, and may draw it; gets the number of
-            updates. None where there is nothing to validate on.
-        keep: writes the network as the best checkpoint.
-        watch: gets "begun", "step", "validated" and "saved", in the first process alone.
-        track: gets the figures of each update and validation.
+        validate: scores the network, in all processes together; takes the iterations done. None: nothing to validate
+            on.
+        save_best: writes the network as the best checkpoint.
+        watch: gets "begun", "iteration", "validated" and "saved".
+        track: gets the figures of iterations and validations.
     """
 
     batches: Callable[[int], Iterator[Batch]]
@@ -76,184 +63,202 @@ class TrainerConfig(Generic[N]):
     data: str
     run: Run
     validate: Callable[[N, int], ValidationResult] | None
-    keep: SaveBest[N]
+    save_best: SaveBest[N]
     watch: Watch
     track: Track
 
 
-def fit(update: TrainStep[N], setting: TrainerConfig[N], state: State | None = None) -> TrainerState:
-    """Trains from where an update stands, at the start or as a state left it, to its recipe's last iteration.
-
-    Ctrl-C and SIGTERM are granted after the update at hand: the state is saved, then the signal takes its usual way.
+class Trainer(Generic[N]):
+    """Trains from the start, or from a training state, to the recipe's last iteration.
 
     Args:
-        update: made with the same state.
-        setting: what else the run is made of.
-        state: to go on from; None begins.
-
-    Returns:
-        Where the run ended.
-
-    Raises:
-        FassdError: the loss is no longer finite, the disk is full, or what reading samples raises.
-        PartnerLost: another process of the training ended.
+        train_step: made with the same state.
+        config: what else the run needs.
+        state: to resume from; None starts.
     """
-    return Trainer(update, setting, state).go()
 
-
-class Trainer(Generic[N]):
-    """A sitting of a run."""
-
-    def __init__(self, update: TrainStep[N], setting: TrainerConfig[N], state: State | None) -> None:
-        self.update, self.setting, self.stop = update, setting, StopSignals()
-        self.recipe, self.engine = update.recipe, update.engine
-        self.progress = TrainerState(0, 0, -1.0, 0, 0.0, self.recipe, setting.data, setting.samples)
-        self.saved = -1
+    def __init__(self, train_step: TrainStep[N], config: TrainerConfig[N], state: State | None = None) -> None:
+        self.train_step, self.config = train_step, config
+        self.recipe, self.distributed = train_step.recipe, train_step.distributed
+        self.progress, self.saved = TrainerState(0, 0, -1.0, 0, 0.0, self.recipe, config.data, config.samples), -1
         if state is not None:
-            self.progress, self.saved = state.progress, state.progress.step
-        self.speed = _Speed(self.progress.seconds, self.recipe.batch_size)
+            self.progress, self.saved = state.progress, state.progress.iteration
 
-    def go(self) -> TrainerState:
-        """Trains to the end."""
-        first, total = self.progress.step, self.recipe.iterations
-        facts = {"precision": str(self.update.precision).removeprefix("torch."), "processes": self.engine.processes}
-        where = {"step": first, "total": total, "validated": self.setting.validate is not None}
-        self._tell("begun", **where, **facts, kept_in_float32=self.update.distrusted)
-        batches = self.setting.batches(first)
-        with self.stop:
-            self._pause()
-            while self.progress.step < total:
-                self._advance(batches)
-                self._pause()
-            self.stop.pass_on()
+    def fit(self) -> TrainerState:
+        """Trains to the end.
+
+        Ctrl-C and SIGTERM wait for the end of the iteration. Its state is saved, then the signal is raised again.
+
+        Returns:
+            The progress at the end.
+
+        Raises:
+            FassdError: loss or gradient are not finite, the disk is full, or reading samples failed.
+            PartnerLost: another process of the training ended.
+        """
+        config, recipe, first, total = self.config, self.recipe, self.progress.iteration, self.recipe.iterations
+        self._notify(
+            "begun",
+            iteration=first,
+            total=total,
+            validated=config.validate is not None,
+            precision=str(self.train_step.precision).removeprefix("torch."),
+            processes=self.distributed.processes,
+            kept_in_float32=self.train_step.unsafe_bf16_convs,
+        )
+        clock = _TrainingClock(self.progress.seconds, recipe.batch_size)
+        batches = config.batches(first)
+        with StopSignals() as stop:
+            for iteration in range(first, total + 1):
+                # `iteration` iterations are done: validate when due (also if a run died while it did), save when due.
+                with clock.paused():
+                    validation_is_due = iteration and (iteration % recipe.validate_every == 0 or iteration == total)
+                    if validation_is_due and self.progress.validated < iteration:
+                        # Nothing is lost if the validation fails or is stopped; signals need not wait for its end.
+                        self._save_state()
+                        with stop.lifted():
+                            self._validate()
+                        self._save_state()
+                    elif iteration % recipe.save_every == 0 and self.saved != iteration:
+                        self._save_state()
+                if iteration == total:
+                    break
+
+                with self._explaining_data_errors():
+                    batch = next(batches)
+                result = self.train_step(batch, iteration, lambda: stop.noted is not None)
+                if not result.is_finite:
+                    raise self._not_finite(result, batch)
+                clock.count_iteration()
+                self.progress = msgspec.structs.replace(
+                    self.progress, iteration=iteration + 1, seconds=clock.seconds, scaler=self.train_step.scaler
+                )
+
+                figures = {"loss": result.loss, "grad_norm": result.grad_norm, "lr": result.lr}
+                figures["images_per_second"] = clock.images_per_second
+                if self.distributed.is_main_process:
+                    config.run.log_iteration(iteration + 1, **figures)
+                    config.track(figures, iteration + 1)
+                self._notify("iteration", iteration=iteration + 1, **figures)
+
+                if result.stop_requested:
+                    self._save_state()
+                    # If another process got the signal, this one ends as if it had got it too.
+                    stop.noted = stop.noted or signal.SIGTERM
+                    stop.pass_on()
+            stop.pass_on()
         return self.progress
 
-    def _advance(self, batches: Iterator[Batch]) -> None:
-        """One update, and an end here if one was asked for."""
-        step = self.progress.step
-        with self._reading():
-            batch = next(batches)
-        outcome = self.update(batch, step, lambda: self.stop.noted is not None)
-        if not outcome.sound:
-            raise self._not_finite(outcome, batch)
-        self.speed.count()
-        self.progress = msgspec.structs.replace(
-            self.progress, step=step + 1, seconds=self.speed.seconds, scaler=self.update.scaler
-        )
-        self._note(outcome)
-        if outcome.stop:
-            self._save()
-            # Where a single process of several got the signal, the others end as if they had.
-            self.stop.noted = self.stop.noted or signal.SIGTERM
-            self.stop.pass_on()
-
-    def _note(self, outcome: StepResult) -> None:
-        step, speed = self.progress.step, self.speed.images_per_second
-        values = {"loss": outcome.loss, "gradient": outcome.gradient, "rate": outcome.rate}
-        if self.engine.first:
-            self.setting.run.log_update(step, **values, speed=speed)
-            self.setting.track({**values, "images_per_second": speed}, step)
-        self._tell("step", step=step, **values, images_per_second=speed)
-
-    def _pause(self) -> None:
-        """What is due between two updates: validation, state."""
-        progress, recipe = self.progress, self.recipe
-        with self.speed.paused():
-            last = progress.step == recipe.iterations
-            due = progress.step and (progress.step % recipe.validate_every == 0 or last)
-            if due and progress.validated < progress.step:
-                # Whatever happens while it is scored, and however long that takes: this much is safe.
-                self._save()
-                with self.stop.lifted():
-                    self._validate()
-                self._save()
-            elif progress.step % recipe.save_every == 0 and self.saved != progress.step:
-                self._save()
-
     def _validate(self) -> None:
-        """Scores the network and keeps it if it is the best."""
-        setting, progress = self.setting, self.progress
-        step, network = progress.step, self.update.judged
-        self.progress = msgspec.structs.replace(progress, validated=step)
-        if setting.validate is None:
-            if self.engine.first:
-                setting.keep(network, step, None)
+        """Scores the network and saves it if it is the best so far; without validation data it is always saved."""
+        config, iteration, network = self.config, self.progress.iteration, self.train_step.eval_model
+        is_main_process, best_before = self.distributed.is_main_process, self.progress.best_score
+        self.progress = msgspec.structs.replace(self.progress, validated=iteration)
+        if config.validate is None:
+            if is_main_process:
+                config.save_best(network, iteration, None)
             return
-        with self._reading():
-            verdict = setting.validate(network, step)
-        if verdict.score > progress.best_score:
-            self.progress = msgspec.structs.replace(self.progress, best_score=verdict.score, best_step=step)
-            if self.engine.first:
-                setting.keep(network, step, verdict)
+        with self._explaining_data_errors():
+            result = config.validate(network, iteration)
+        if result.score > best_before:
+            self.progress = msgspec.structs.replace(self.progress, best_score=result.score, best_iteration=iteration)
+            if is_main_process:
+                config.save_best(network, iteration, result)
         best = self.progress.best_score
-        if self.engine.first:
-            setting.run.log_validation(step, verdict.figures, best, verdict.iou)
-            setting.track({**verdict.figures, "best": best}, step)
-        self._tell("validated", step=step, best=best, figures=verdict.figures, iou=verdict.iou)
+        if is_main_process:
+            config.run.log_validation(iteration, result.figures, best, result.iou)
+            config.track({**result.figures, "best": best}, iteration)
+        self._notify("validated", iteration=iteration, best=best, figures=result.figures, iou=result.iou)
 
-    def _save(self) -> None:
-        if self.engine.first:
-            path = self.setting.run.states.save(self.update.tensors(), self.progress)
-            self._tell("saved", step=self.progress.step, path=str(path))
-        self.saved = self.progress.step
+    def _save_state(self) -> None:
+        if self.distributed.is_main_process:
+            path = self.config.run.states.save(self.train_step.tensors(), self.progress)
+            self._notify("saved", iteration=self.progress.iteration, path=str(path))
+        self.saved = self.progress.iteration
+
+    def _notify(self, kind: str, **values: object) -> None:
+        if self.distributed.is_main_process:
+            self.config.watch(Event(kind, values))
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Says of a file that is missing or damaged all of a sudden what becomes of the run."""
+    def _explaining_data_errors(self) -> Iterator[None]:
+        """Adds to an error about a missing or damaged file how to resume the run."""
         try:
             yield
         except (ImageError, DataError) as error:
             problem = (
-                f"{error.problem}; the training state of update {self.saved} is sound: once the data are again what "
-                "they were at the beginning, --resume goes on from it"
+                f"{error.problem}; the training state of iteration {self.saved} is intact: restore the original data, "
+                "then use --resume"
             )
             raise type(error)(error.path, problem) from None
 
-    def _not_finite(self, outcome: StepResult, batch: Batch) -> FassdError:
-        step = self.progress.step + 1
-        what = f"the loss of update {step} is {outcome.loss}"
-        if outcome.own_sound:
-            # The loss is finite, or it is another process's that is not.
-            what = f"{what} and the length of its gradient {outcome.gradient}"
-        path = keep_for_inspection(self.setting.run.folder, batch, step, self.engine.rank, what)
-        more = f" and {len(batch.names) - _NAMED} more" if len(batch.names) > _NAMED else ""
+    def _not_finite(self, result: StepResult, batch: Batch) -> FassdError:
+        """The error for a loss or gradient that is not finite. The batch is kept in the run's folder."""
+        iteration = self.progress.iteration + 1
+        what = f"the loss of iteration {iteration} is {result.loss}"
+        if result.own_loss_is_finite:
+            # The gradient is not finite, or the loss of another process.
+            what = f"{what} and its gradient norm {result.grad_norm}"
+        path = keep_for_inspection(self.config.run.folder, batch, iteration, self.distributed.rank, what)
+        more = f" and {len(batch.names) - _NAMED_IMAGES} more" if len(batch.names) > _NAMED_IMAGES else ""
         return FassdError(
-            f"{what} (images {', '.join(batch.names[:_NAMED])}{more}; kept in {path}); the training state of update "
-            f"{self.saved} is sound: look at these images and their labels; or start a new run (a run "
-            "keeps its recipe) with a lower optimizer.lr, optimizer.warmup_iterations, optimizer.clip_grad_norm, or "
-            "precision float32"
+            f"{what} (images {', '.join(batch.names[:_NAMED_IMAGES])}{more}; kept in {path}); the training state of "
+            f"iteration {self.saved} is intact: check these images and their labels, or start a new run (a resumed run "
+            "keeps its recipe) with a lower optimizer.lr, more optimizer.warmup_iterations, optimizer.clip_grad_norm, "
+            "or precision float32"
         )
 
-    def _tell(self, kind: str, **values: object) -> None:
-        if self.engine.first:
-            self.setting.watch(Event(kind, values))
 
+class _TrainingClock:
+    """Measures the time of training, without validations and saving of states."""
 
-class _Speed:
-    """The clock of a sitting, which stands while the network is scored and saved."""
-
-    def __init__(self, before: float, batch: int) -> None:
-        self._before, self._batch, self._updates = before, batch, 0
-        self._begun = time.monotonic()
+    def __init__(self, seconds_before: float, batch_size: int) -> None:
+        self._seconds_before, self._batch_size, self._iterations = seconds_before, batch_size, 0
+        self._started = time.monotonic()
         self._trained = 0.0
 
-    def count(self) -> None:
-        self._updates += 1
-        self._trained = time.monotonic() - self._begun
+    def count_iteration(self) -> None:
+        self._iterations += 1
+        self._trained = time.monotonic() - self._started
 
     @property
     def seconds(self) -> float:
-        """Of training so far, over all sittings."""
-        return self._before + self._trained
+        """Training time of the run so far, earlier processes included."""
+        return self._seconds_before + self._trained
 
     @property
     def images_per_second(self) -> float:
-        """Of this sitting."""
-        return self._batch * self._updates / max(self._trained, 1e-9)
+        """Mean since this process started."""
+        return self._batch_size * self._iterations / max(self._trained, 1e-9)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What happens inside is no training."""
+        """Time inside does not count."""
         since = time.monotonic()
         yield
-        self._begun += time.monotonic() - since
+        self._started += time.monotonic() - since
+
+
+def keep_for_inspection(folder: Path, batch: Batch, iteration: int, rank: int, found: str) -> Path:
+    """Writes a batch that made the loss not finite: exact values in a safetensors file, each image as a PNG.
+
+    Args:
+        folder: of the run.
+        batch: crops and labels.
+        iteration: from 1.
+        rank: of this process.
+        found: what was wrong, for the file's metadata.
+
+    Returns:
+        The folder that was written.
+    """
+    place = folder / "failed" / f"iteration-{iteration:08}-process-{rank}"
+    tensors = {"images": batch.images.contiguous(), "labels": batch.labels.contiguous()}
+    if batch.annotated is not None:
+        tensors["annotated"] = batch.annotated.contiguous()
+    with written_whole(place / "batch.safetensors") as path:
+        path.write_bytes(save(tensors, {"names": "\n".join(batch.names), "found": found}))
+    for number, image in enumerate(batch.images):
+        with written_whole(place / f"image-{number}.png") as path:
+            PIL.Image.fromarray(image.numpy()).save(path, "PNG")
+    return place

@@ -1,9 +1,9 @@
 """The loss: bootstrapped cross entropy (Wu et al., 2016) in the form of the published code.
 
-Its gradient comes with its value: both follow from the softmax of the enlarged logits, which is never kept. An image's
-pixels are lost, and those above the threshold derived, in one pass; only an image that turns out to have few of them
-needs a second one, for its worst. The passes are those of a compiled kernel on CPUs (`kernels/pixel_losses.py`) and of
-PyTorch elsewhere (`training/loss_in_pytorch.py`).
+Value and gradient are computed together from the softmax of the upsampled logits, which is never stored. One pass over
+an image computes every pixel's loss, and the gradient of those above the threshold. Only an image with few of them
+needs a second pass, for its `min_kept` highest losses. The passes run in a compiled kernel on CPUs
+(`kernels/pixel_losses.py`), in PyTorch elsewhere (`training/loss_in_pytorch.py`).
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ def bootstrapped_cross_entropy(
 ) -> Tensor:
     """The mean loss of the hard pixels of each image, then the mean over images.
 
-    In an image where more than `min_kept` pixels lose more than `threshold`, those pixels count; in any other the
-    `min_kept` worst do. 0.3 means a probability of the true class below 0.741. Ignored pixels lose 0 and can be among
-    the worst `min_kept` where an image has fewer annotated ones. With class weights the same pixels are chosen, and
-    their mean is weighted.
+    In an image where more than `min_kept` pixels have a loss above `threshold`, those pixels count; in any other image
+    the `min_kept` pixels of highest loss. 0.3 means a probability of the true class below 0.741. Ignored pixels have
+    loss 0 and can be among the `min_kept` of an image that has fewer annotated ones. Class weights do not change which
+    pixels count; their mean is weighted.
 
     Args:
-        logits: (N, classes, h, w); brought to the labels' size first if they differ.
+        logits: (N, classes, h, w); upsampled to the size of the labels if they differ.
         labels: (N, H, W) integers, a class or IGNORE.
-        min_kept: K of the published code; below the number of pixels.
-        threshold: on the loss of a pixel.
+        min_kept: K of the published code; less than the number of pixels.
+        threshold: loss above which a pixel counts.
         annotated: (N, classes) bool, the classes that were annotated in each image: the cross entropy is over these
             logits alone, the others get no gradient. None means all.
-        class_weights: (classes,) positive. None means 1 for each.
+        class_weights: (classes,) positive. None means 1.
 
     Returns:
         A scalar, float32 (float64 for float64 logits).
@@ -59,7 +59,8 @@ def bootstrapped_cross_entropy(
     pixels = labels[0].numel()
     if pixels <= min_kept:
         raise UsageError(
-            f"the loss keeps {min_kept} pixels of an image but an image has {pixels}: keep fewer, crop larger"
+            f"the loss keeps {min_kept} pixels of an image but an image has {pixels}: lower loss.min_kept or raise "
+            "augmentation.crop_size"
         )
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
@@ -67,20 +68,20 @@ def bootstrapped_cross_entropy(
         annotated = torch.ones(logits.shape[:2], dtype=torch.bool)
     weights = torch.ones(_LABELS, dtype=torch.float64)
     if class_weights is not None:
-        # An ignored pixel that fills up the worst `min_kept` weighs 1, as without class weights.
+        # Ignored pixels among the `min_kept` weigh 1, as without class weights.
         weights[: len(class_weights)] = class_weights
     loss: Tensor = _HardMean.apply(logits, _as_bytes(labels), annotated.cpu(), weights, Rule(threshold, 0), min_kept)  # type: ignore[no-untyped-call]
     return loss
 
 
 class _HardMean(torch.autograd.Function):
-    """The loss as one step of the network's graph."""
+    """The loss as one node of the autograd graph."""
 
     @staticmethod
     def forward(
         context: Any, logits: Tensor, labels: Tensor, annotated: Tensor, weights: Tensor, above: Rule, min_kept: int
     ) -> Tensor:
-        """A scalar; remembers its gradient by the logits."""
+        """A scalar; saves its gradient with respect to the logits."""
         passes = _passes(logits.detach(), labels, annotated, weights)
         everyone = range(len(labels))
         tallies = passes.compute(everyone, [above] * len(labels))
@@ -88,7 +89,8 @@ class _HardMean(torch.autograd.Function):
             raise UsageError(_unknown_labels(labels, logits.shape[1]))
         # "The (K+1)-th largest is above the threshold" is "more than K are above it": no image needs to be sorted.
         few = [image for image in everyone if tallies[image].hard <= min_kept]
-        worst = passes.compute(few, [_worst(torch.as_tensor(passes.losses[image]), min_kept) for image in few])
+        rules = [_rule_for_highest(torch.as_tensor(passes.losses[image]), min_kept) for image in few]
+        worst = passes.compute(few, rules)
         for image, tally in zip(few, worst, strict=True):
             tallies[image] = tally
         gradient = torch.zeros_like(logits)
@@ -100,18 +102,18 @@ class _HardMean(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The remembered gradient, times that of the scalar."""
+        """The saved gradient, times that of the scalar."""
         return context.saved_tensors[0] * gradients[0], None, None, None, None, None
 
 
 def _passes(logits: Tensor, labels: Tensor, annotated: Tensor, weights: Tensor) -> PixelLosses | Strips:
-    """What passes over the images: the kernel where it can."""
-    # What the labels stand for among the annotated classes of each image.
+    """The implementation of the passes: the kernel where possible."""
+    # The index of each label among the annotated classes of each image.
     places = torch.full((len(labels), _LABELS), UNKNOWN, dtype=torch.int32)
     places[:, : annotated.shape[1]] = torch.where(annotated, annotated.cumsum(1) - 1, RULED_OUT).int()
     places[:, IGNORE] = IGNORED
     planes = [one if marks.all() else one[marks] for one, marks in zip(logits.contiguous(), annotated, strict=True)]
-    # An infinity or a NaN makes the sum one.
+    # The sum is not finite if any logit is not.
     if logits.device.type == "cpu" and logits.dtype == torch.float32 and logits.sum().isfinite():
         arrays = [one.numpy() for one in planes]
         tables = (places.numpy(), weights.float().numpy())
@@ -119,8 +121,8 @@ def _passes(logits: Tensor, labels: Tensor, annotated: Tensor, weights: Tensor) 
     return Strips(planes, labels, places.to(logits.device), weights.to(logits))
 
 
-def _worst(losses: Tensor, min_kept: int) -> Rule:
-    """The rule by which the worst pixels of an image count. Those that lose the same share what is left for them."""
+def _rule_for_highest(losses: Tensor, min_kept: int) -> Rule:
+    """Selects the `min_kept` (K) highest losses; pixels tied with the K-th loss share the remaining weight equally."""
     level = losses.flatten().topk(min_kept, sorted=False).values.min()
     left = min_kept - int((losses > level).sum())
     return Rule(float(level), left / max(1, int((losses == level).sum())))
@@ -143,7 +145,7 @@ def class_weights_of(labels: Iterable[Labels], classes: int) -> np.ndarray[Any, 
     """1 / ln(1.02 + share) of each class in the labels, scaled to mean 1 (Paszke et al., ENet, 2016).
 
     Args:
-        labels: (H, W) each, a class or IGNORE; one is looked at after the other.
+        labels: (H, W) each, a class or IGNORE; read one after the other.
         classes: how many there are.
     """
     counts = np.zeros(classes, np.int64)

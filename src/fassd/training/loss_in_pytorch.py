@@ -1,4 +1,4 @@
-"""Cross entropy of enlarged logits and its gradient by PyTorch, in strips of rows: any device, any precision."""
+"""Cross entropy of upsampled logits and its gradient in PyTorch, in strips of rows: any device, any precision."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 from fassd.kernels.pixel_losses import IGNORED, RULED_OUT, UNKNOWN, LossSums, Rule
 from fassd.kernels.upsample_argmax import axis
 
-# Pixels of a strip: enough to keep a GPU busy, with 19 classes in float32 some tens of megabytes.
+# Pixels of a strip: enough to keep a GPU busy; with 19 classes in float32 some tens of megabytes.
 _PIXELS = 1 << 18
 
 
 class Strips:
-    """Losses of a batch, as `PixelLosses` finds them.
+    """Losses of a batch, as `PixelLosses` computes them.
 
-    Enlarging is linear along each side: a product with a matrix, and with its transpose for the gradient, so that a GPU
-    adds in a fixed order as well.
+    Upsampling is a product with a matrix along each side, and its gradient one with the transpose, so that GPUs too add
+    in a fixed order.
 
     Args:
         logits: (C, h, w) of each image, float32 or float64; C may differ.
@@ -27,7 +27,7 @@ class Strips:
         weights: (256,) of each label.
 
     Attributes:
-        losses: (N, H, W), by the latest `lose`, as the logits are.
+        losses: (N, H, W), of the latest `compute`, as the logits are.
         gradient: for each image (C, h, w), of `LossSums.lost` with the weights as they are, likewise.
     """
 
@@ -43,7 +43,7 @@ class Strips:
         self._strips = [slice(top, top + rows) for top in range(0, labels.shape[1], rows)]
 
     def compute(self, images: Iterable[int], rules: Iterable[Rule]) -> list[LossSums]:
-        """Losses, gradient and tally of the named images, by a rule for each."""
+        """Losses, gradient and sums of the given images, each by its rule."""
         with torch.autocast(self.losses.device.type, enabled=False):
             return [self._lose_image(image, rule) for image, rule in zip(images, rules, strict=True)]
 
@@ -60,7 +60,7 @@ class Strips:
             losses = -logarithms.gather(0, true)[0]
             losses = losses.masked_fill(place == RULED_OUT, torch.inf).masked_fill(place < RULED_OUT, 0)
             losses = self.losses[image, strip] = losses.masked_fill(place == IGNORED, 0)
-            # A NaN is no easy pixel: "not below" lets it through, so that it shows in the loss.
+            # "Not below" rather than "above", so that NaN counts and shows in the loss.
             hard = ~(losses <= rule.level)
             chosen = weight * torch.where(losses == rule.level, rule.tied, hard.to(weight))
             lost = torch.where(chosen > 0, chosen * losses, 0)
@@ -75,7 +75,7 @@ class Strips:
 
 
 def _matrix(places: int, pixels: int, like: Tensor) -> Tensor:
-    """(pixels, places): bilinear enlarging along one side, corners aligned."""
+    """(pixels, places): bilinear upsampling along one side, corners aligned."""
     lain = axis(places, pixels)
     share = torch.from_numpy(lain.far / (lain.near + lain.far))
     cell = torch.from_numpy(lain.cell.astype("int64"))

@@ -1,4 +1,4 @@
-"""Which arithmetic can be trusted with training on the processor at hand."""
+"""The precision of forward and backward pass, and which convolutions are safe in bfloat16 on this processor."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from fassd.networks.conv import Conv
 
-# bfloat16 keeps 8 bits: products of random numbers deviate by some 0.3 %. Wrong kernels deviate by 90 % or give NaN.
-_TRUSTED_DEVIATION = 0.05
+# bfloat16 has 8 significant bits: products of random numbers deviate by about 0.3 %. Wrong kernels deviate by 90 % or
+# give NaN.
+_SAFE_DEVIATION = 0.05
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -24,7 +25,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def precision_of(name: Literal["auto", "float32", "bfloat16", "float16"], device: torch.device) -> torch.dtype:
-    """The arithmetic that a recipe's word means on a device."""
+    """The dtype of a recipe's `precision` on a device."""
     if name == "auto":
         return torch.bfloat16 if has_bfloat16(device) else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
@@ -37,11 +38,11 @@ def find_unsafe_bf16_convs(network: nn.Module, inputs: Tensor) -> list[str]:
     processors. Each distinct convolution is run alone on random numbers in both precisions and compared.
 
     Args:
-        network: its `Conv` layers are marked `full_precision` where needed.
-        inputs: (N, 3, H, W), a batch as in training; only its shape, layout and device matter.
+        network: gets `full_precision` set on these layers.
+        inputs: (N, 3, H, W), shape, layout and device of a training batch; values do not matter.
 
     Returns:
-        The names of the layers that were marked.
+        The names of these layers.
     """
     shapes: dict[str, torch.Size] = {}
     hooks = [
@@ -55,12 +56,12 @@ def find_unsafe_bf16_convs(network: nn.Module, inputs: Tensor) -> list[str]:
     network.train(was_training)
     for hook in hooks:
         hook.remove()
-    distrusted = []
+    unsafe = []
     for name, layer in network.named_modules():
         if isinstance(layer, Conv) and not _agrees(layer, shapes[name], inputs.device):
             layer.full_precision = True
-            distrusted.append(name)
-    return distrusted
+            unsafe.append(name)
+    return unsafe
 
 
 def _agrees(layer: Conv, shape: torch.Size, device: torch.device) -> bool:
@@ -70,8 +71,7 @@ def _agrees(layer: Conv, shape: torch.Size, device: torch.device) -> bool:
     exact = _gradients(layer, features, False)
     reduced = _gradients(layer, features, True)
     return all(
-        bool(torch.isfinite(found).all())
-        and float((found - wanted).norm()) <= _TRUSTED_DEVIATION * float(wanted.norm())
+        bool(torch.isfinite(found).all()) and float((found - wanted).norm()) <= _SAFE_DEVIATION * float(wanted.norm())
         for found, wanted in zip(reduced, exact, strict=True)
     )
 

@@ -1,4 +1,4 @@
-"""Going on with a run without repeating how it was begun."""
+"""Resuming a run: its own recipe and options, and its newest training state."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ from fassd.training.state import State
 
 @dataclass(frozen=True)
 class Continuation:
-    """A run's own recipe and how it was begun, its data where they are now."""
+    """A run that is to be resumed.
+
+    Attributes:
+        recipe: of the run.
+        info: how it was started.
+        data: where its data are now.
+    """
 
     recipe: Recipe
-    beginning: RunInfo
+    info: RunInfo
     data: tuple[str, ...]
 
 
@@ -29,22 +35,22 @@ def continue_run(
     recipe_name: str | None,
     overrides: dict[str, Any],
     data: Sequence[str],
-    started_from: Sequence[str | None] = (None, None),
+    weights: Sequence[str | None] = (None, None),
 ) -> Continuation:
-    """What the run in a folder goes on with.
+    """How the run in a folder is resumed.
 
     Args:
         folder: of the run.
-        recipe_name: if it was given again.
-        overrides: if any were given again; None for those that were not.
-        data: if it was given again; empty means where it was.
-        started_from: weights, and an encoder, if they were given again.
+        recipe_name: if given again.
+        overrides: of the recipe, if given again; None for those that were not.
+        data: if given again; empty means where it was.
+        weights: --init-weights and --encoder-weights, if given again.
 
     Raises:
         UsageError: there is no run, or something was given that contradicts it.
     """
     run = Run(folder)
-    own, beginning = run.recipe(), run.beginning()
+    own, info = run.recipe(), run.info()
     given = {name: value for name, value in overrides.items() if value is not None}
     if recipe_name is None:
         wanted = override_recipe(own, given)
@@ -52,54 +58,55 @@ def continue_run(
         path = locate_recipe(recipe_name)
         # A recipe without a network had it from an option, or from an earlier version of the recipe.
         network = {} if "network" in read_values(path) else {"network": own.network}
-        wanted = read_recipe(path, {**network, **beginning.overrides, **given})
+        wanted = read_recipe(path, {**network, **info.overrides, **given})
     changed = differences(own, wanted)
     if changed:
-        spelled = ", ".join(f"{key} {_value(wanted, key)} instead of {_value(own, key)}" for key in changed)
+        spelled = ", ".join(f"{key} {_value(own, key)}, not {_value(wanted, key)}" for key in changed)
         raise UsageError(
-            f"the run in {folder} was begun with another recipe ({spelled}): leave that away to go on with the run's "
-            "own, or begin another run with another --out"
+            f"the run in {folder} was started with other values ({spelled}): omit them to resume, or choose another "
+            "--out to start a run"
         )
-    used_weights = {"--init-weights": beginning.init_weights, "--encoder-weights": beginning.encoder_weights}
-    for (option, used), asked in zip(used_weights.items(), started_from, strict=True):
+    own_weights = {"--init-weights": info.init_weights, "--encoder-weights": info.encoder_weights}
+    for (option, used), asked in zip(own_weights.items(), weights, strict=True):
         if asked is not None and asked != used:
-            began = f"with {option} {used}" if used else f"without {option}"
-            raise UsageError(f"the run in {folder} was started {began}; omit {option} to resume it")
-    return Continuation(own, beginning, tuple(data) or tuple(beginning.data))
+            started = f"with {option} {used}" if used else f"without {option}"
+            raise UsageError(f"the run in {folder} was started {started}: omit {option} to resume")
+    return Continuation(own, info, tuple(data) or tuple(info.data))
 
 
-def load_for_resume(run: Run, engine: Distributed, recipe: Recipe, data: str, digest: str, watch: Watch) -> State:
-    """The state that a run goes on from, the same in every process; the run's logs go back to it.
+def load_for_resume(run: Run, distributed: Distributed, recipe: Recipe, data: str, digest: str, watch: Watch) -> State:
+    """The state that a run resumes from, the same in every process. Later lines of the run's logs are removed.
 
     Args:
         run: its folder.
-        engine: the processes that go on with it.
-        recipe: what it shall be trained by.
-        data: what it shall learn from, in words.
-        digest: of those files.
-        watch: hears of states that are broken, in the first process alone.
+        distributed: the processes that resume it.
+        recipe: of the training.
+        data: names of the data, for messages.
+        digest: of the training files.
+        watch: told of damaged states.
 
     Raises:
         UsageError: there is no state, or it is of another recipe or of other data.
-        CheckpointError: no state is sound.
+        CheckpointError: every state is damaged.
     """
     found: list[State] = []
-    # The first process sets broken states aside, before the others look.
-    engine.lead(lambda: found.append(run.states.load()))
+    # The main process sets damaged states aside before the others look.
+    distributed.on_main_process(lambda: found.append(run.states.load()))
     state = found[0] if found else run.states.load()
     progress = state.progress
     changed = differences(progress.recipe, recipe)
     if changed:
-        raise UsageError(f"the run was begun with another recipe ({', '.join(changed)} differ); resume with its own")
+        raise UsageError(
+            f"the run was started with other values ({', '.join(changed)} differ): resume it with its own recipe"
+        )
     if progress.data != digest:
         raise UsageError(
-            f"the files of {data} are not those that the run was begun with ({progress.samples} training images then): "
-            "something was added, removed or rewritten; resume with its data, or begin anew"
+            f"the files of {data} are not those that the run was started with ({progress.samples} training images "
+            "then): something was added, removed or rewritten; restore the original data, or start a new run"
         )
-    for text in (*(f"set aside: {problem}" for problem in state.broken), f"going on from {state.path}"):
-        if engine.first:
-            watch(Event("note", {"text": text}))
-    engine.lead(lambda: run.truncate_logs(progress.step, progress.validated))
+    for text in (*(f"set aside: {problem}" for problem in state.broken), f"resuming from {state.path}"):
+        watch(Event("note", {"text": text}))
+    distributed.on_main_process(lambda: run.truncate_logs(progress.iteration, progress.validated))
     return state
 
 

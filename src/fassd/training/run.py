@@ -15,21 +15,21 @@ import msgspec
 from fassd.core.errors import FileError, UsageError
 from fassd.core.files import written_whole
 from fassd.core.recipe import Recipe, read_recipe, recipe_as_toml
-from fassd.core.renamed import run_info_with_new_keys
+from fassd.core.renamed import LOG_EVENTS, LOG_KEYS, run_info_with_new_keys
 from fassd.training.state import States
 
-_UPDATES, _VALIDATIONS, _LOG = "updates.csv", "validations.csv", "log.jsonl"
+_ITERATIONS, _VALIDATIONS, _LOG = "updates.csv", "validations.csv", "log.jsonl"
 
 
 class RunInfo(msgspec.Struct, frozen=True):
-    """How a run was begun, beside its recipe: what `--resume` need not be told again.
+    """How a run was started, beside its recipe: `--resume` takes it from here.
 
     Attributes:
-        recipe_name: what was given as the recipe.
+        recipe_name: the recipe as it was named.
         overrides: the options that replaced some of its values.
-        data: data sets as "kind:PATH".
+        data: data sets as "kind:PATH"; of a pre-training its folder.
         version: of fassd.
-        init_weights, encoder_weights: of the network, or of its encoder, that it started from.
+        init_weights, encoder_weights: that it started from.
     """
 
     recipe_name: str
@@ -50,7 +50,7 @@ class Run:
         self.recipe_path = folder / "recipe.toml"
         self.readme_path = folder / "README.md"
         self.samples_folder = folder / "samples"
-        self._beginning_path = folder / "run.json"
+        self._info_path = folder / "run.json"
 
     def check_free(self) -> None:
         """Refuses a folder that holds a run already.
@@ -59,23 +59,23 @@ class Run:
             UsageError: it does.
         """
         if self.states.paths() or self.best_path.exists():
-            raise UsageError(f"{self.folder} holds a run already: add --resume to go on, or name another --out")
+            raise UsageError(f"{self.folder} holds a run already: add --resume to continue it, or choose another --out")
 
-    def begin(self, recipe: Recipe, beginning: RunInfo, readme: str) -> None:
-        """Makes the folder and notes what decides the run.
+    def start(self, recipe: Recipe, info: RunInfo, readme: str) -> None:
+        """Makes the folder and writes what determines the run.
 
         Raises:
             UsageError: the folder holds a run already.
             FileError: it cannot be written.
         """
         self.check_free()
-        _write(self._beginning_path, msgspec.json.format(msgspec.json.encode(beginning)).decode())
+        _write(self._info_path, msgspec.json.format(msgspec.json.encode(info)).decode())
         _write(self.recipe_path, recipe_as_toml(recipe))
         _write(self.readme_path, readme)
         # Left by a run that was killed before its first state.
-        self._clear_debris()
-        for path in (_UPDATES, _VALIDATIONS, _LOG):
-            (self.folder / path).unlink(missing_ok=True)
+        self._remove_temporary_files()
+        for name in (_ITERATIONS, _VALIDATIONS, _LOG):
+            (self.folder / name).unlink(missing_ok=True)
 
     def recipe(self) -> Recipe:
         """The effective recipe of the run.
@@ -84,81 +84,82 @@ class Run:
             UsageError: there is no run in the folder.
         """
         if not self.recipe_path.is_file():
-            raise UsageError(f"{self.folder} holds no training state to resume; leave --resume away to begin")
+            raise UsageError(f"{self.folder} holds no training state to resume; omit --resume to start a run")
         return read_recipe(self.recipe_path, earlier=True)
 
-    def beginning(self) -> RunInfo:
-        """How the run was begun.
+    def info(self) -> RunInfo:
+        """How the run was started. Files of earlier versions are read too.
 
         Raises:
-            FileError: the note is missing or damaged.
+            FileError: `run.json` is missing or damaged.
         """
         try:
-            values = msgspec.json.decode(self._beginning_path.read_bytes())
+            values = msgspec.json.decode(self._info_path.read_bytes())
             return msgspec.convert(run_info_with_new_keys(values), RunInfo)
         except (OSError, msgspec.MsgspecError) as error:
-            raise FileError(self._beginning_path, f"is damaged ({error}); give recipe and --data again") from None
+            raise FileError(self._info_path, f"is damaged ({error}); give recipe and --data again") from None
 
-    def log_update(self, step: int, loss: float, gradient: float, rate: float, speed: float) -> None:
-        """Adds an update to `updates.csv` and `log.jsonl`."""
-        self._log(
-            _UPDATES,
-            "step",
-            {
-                "step": step,
-                "loss": loss,
-                # float16 overflows now and then, and JSON knows no infinity.
-                "gradient": gradient if math.isfinite(gradient) else None,
-                "rate": rate,
-                "images_per_second": round(speed, 2),
-            },
-        )
+    def log_iteration(self, iteration: int, loss: float, grad_norm: float, lr: float, images_per_second: float) -> None:
+        """Adds an iteration to `updates.csv` and `log.jsonl`."""
+        row = {
+            "iteration": iteration,
+            "loss": loss,
+            # float16 overflows now and then, and JSON has no infinity.
+            "grad_norm": grad_norm if math.isfinite(grad_norm) else None,
+            "lr": lr,
+            "images_per_second": round(images_per_second, 2),
+        }
+        self._log(_ITERATIONS, row, {"event": "iteration", **row})
 
     def log_validation(
-        self, step: int, figures: dict[str, float], best: float, iou: dict[str, float | None] | None = None
+        self, iteration: int, figures: dict[str, float], best: float, iou: dict[str, float | None] | None = None
     ) -> None:
-        """Adds a validation to `validations.csv`, a column a figure and a class, and to `log.jsonl`."""
-        row = {"step": step, **figures, "best": best}
-        self._log(_VALIDATIONS, "validated", {**row, **(iou or {})}, {**row, "iou": iou} if iou else row)
+        """Adds a validation to `validations.csv`, with a column for each figure and class, and to `log.jsonl`."""
+        row = {"iteration": iteration, **figures, "best": best}
+        line = {"event": "validated", **row, "iou": iou} if iou else {"event": "validated", **row}
+        self._log(_VALIDATIONS, {**row, **(iou or {})}, line)
 
-    def updates(self) -> list[dict[str, float]]:
-        """What `updates.csv` holds."""
-        return [_numbers(row) for row in _rows(self.folder / _UPDATES)]
+    def iterations(self) -> list[dict[str, float]]:
+        """The rows of `updates.csv`."""
+        return [_numbers(row) for row in _rows(self.folder / _ITERATIONS)]
 
     def validations(self) -> list[dict[str, float]]:
-        """What `validations.csv` holds; a class that did not occur is missing."""
+        """The rows of `validations.csv`; classes that did not occur are missing."""
         return [_numbers(row) for row in _rows(self.folder / _VALIDATIONS)]
 
-    def truncate_logs(self, step: int, validated: int) -> None:
-        """Takes what a killed process logged after its last state out of the logs, and its debris off the disk.
+    def truncate_logs(self, iteration: int, validated: int) -> None:
+        """Removes log lines that are newer than a training state, and temporary files of a killed process.
+
+        Logs of earlier versions get the column names of today.
 
         Args:
-            step: the updates that the state has seen.
-            validated: after which it was validated last.
+            iteration: of the state.
+            validated: iteration of the state's last validation.
         """
-        self._clear_debris()
-        for name, last in ((_UPDATES, step), (_VALIDATIONS, validated)):
+        self._remove_temporary_files()
+        for name, last in ((_ITERATIONS, iteration), (_VALIDATIONS, validated)):
             path = self.folder / name
             if path.is_file():
-                rows = list(_rows(path))
-                kept = [row for row in rows if int(row["step"]) <= last]
+                rows = _rows(path)
+                kept = [row for row in rows if int(row["iteration"]) <= last]
                 _write(path, _csv(rows[0].keys(), kept) if kept else "")
-        if (self.folder / _LOG).is_file():
-            lines = [line for line in map(_parsed, _lines(self.folder / _LOG)) if line]
-            limits = {"step": step, "validated": validated}
-            kept_lines = [json.dumps(line) + "\n" for line in lines if line["step"] <= limits[line["event"]]]
-            _write(self.folder / _LOG, "".join(kept_lines))
+        path = self.folder / _LOG
+        if path.is_file():
+            last_of = {"iteration": iteration, "validated": validated}
+            lines = [line for line in map(_parsed, _complete_lines(path)) if line]
+            kept_lines = [json.dumps(line) + "\n" for line in lines if line["iteration"] <= last_of[line["event"]]]
+            _write(path, "".join(kept_lines))
 
-    def _clear_debris(self) -> None:
-        """Removes what a killed process had begun to write: `written_whole` names it so, in every folder of the run."""
+    def _remove_temporary_files(self) -> None:
+        """Removes files that a killed process had not finished, by the names that `written_whole` gives them."""
         for path in self.folder.rglob(".*-????????.*"):
             path.unlink(missing_ok=True)
 
-    def _log(self, table: str, event: str, row: dict[str, Any], line: dict[str, Any] | None = None) -> None:
+    def _log(self, table: str, row: dict[str, Any], line: dict[str, Any]) -> None:
         path = self.folder / table
-        begun = path.is_file() and path.stat().st_size > 0
-        _append(path, _csv(() if begun else row.keys(), [row]))
-        _append(self.folder / _LOG, json.dumps({"event": event, **(line or row)}) + "\n")
+        has_header = path.is_file() and path.stat().st_size > 0
+        _append(path, _csv(() if has_header else row.keys(), [row]))
+        _append(self.folder / _LOG, json.dumps(line) + "\n")
 
 
 def _csv(header: Iterable[str], rows: Sequence[dict[str, Any]]) -> str:
@@ -171,14 +172,19 @@ def _csv(header: Iterable[str], rows: Sequence[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _lines(path: Path) -> list[str]:
-    """The whole lines of a file; a killed process may have left a part of one."""
+def _complete_lines(path: Path) -> list[str]:
+    """The lines of a file but for a last one without an end, which a killed process may have left."""
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     return text[: text.rfind("\n") + 1].splitlines()
 
 
-def _rows(path: Path) -> Iterable[dict[str, str]]:
-    return csv.DictReader(_lines(path))
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table, with the column names of today."""
+    reader = csv.DictReader(_complete_lines(path))
+    # Behind these columns, `validations.csv` has one for each class, whatever its name.
+    keys = LOG_KEYS if path.name == _ITERATIONS else {"step": "iteration"}
+    reader.fieldnames = [keys.get(name, name) for name in reader.fieldnames or ()]
+    return list(reader)
 
 
 def _numbers(row: dict[str, str]) -> dict[str, float]:
@@ -186,11 +192,15 @@ def _numbers(row: dict[str, str]) -> dict[str, float]:
 
 
 def _parsed(line: str) -> dict[str, Any]:
+    """A line of `log.jsonl` with the keys of today; empty if it is damaged."""
     try:
         parsed = json.loads(line)
     except ValueError:
         return {}
-    return parsed if isinstance(parsed, dict) else {}
+    if not isinstance(parsed, dict):
+        return {}
+    values = {str(LOG_KEYS.get(key, key)): value for key, value in parsed.items()}
+    return {**values, "event": LOG_EVENTS.get(values["event"], values["event"])}
 
 
 def _write(path: Path, text: str) -> None:
@@ -203,4 +213,4 @@ def _append(path: Path, text: str) -> None:
         with path.open("a", encoding="utf-8") as stream:
             stream.write(text)
     except OSError as error:
-        raise FileError(path, f"cannot be written ({error.strerror}); make room and go on with --resume") from None
+        raise FileError(path, f"cannot be written ({error.strerror}); free some space and use --resume") from None

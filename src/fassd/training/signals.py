@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a network is trained: granted between two updates, when its weights are whole."""
+"""Ctrl-C and SIGTERM during training: they take effect between two iterations, when a state can be saved."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 PATIENCE_S = 8.0
-"""How long an update may still take; clusters send SIGKILL some ten seconds after SIGTERM or later."""
+"""How long the iteration may still take; clusters send SIGKILL ten seconds or more after SIGTERM."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """Notes the first signal and lets the update end; a second one ends the process at once, as it did before.
+    """Notes the first signal, so that the iteration can end. A second one has its usual effect at once.
 
     Outside the main thread, where Python allows no handlers, nothing is noted.
+
+    Attributes:
+        noted: number of the signal, None before it arrives.
     """
 
     def __init__(self) -> None:
         self.noted: int | None = None
         self._before: dict[int, Any] = {}
         self._woken_before = -1
-        self._ear: _Ear | None = None
+        self._listener: _SignalListener | None = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._ear = _Ear()
+            self._listener = _SignalListener()
         self._install()
         return self
 
@@ -40,27 +43,27 @@ class StopSignals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
-        if self._ear is not None:
-            self._ear.close()
+        if self._listener is not None:
+            self._listener.close()
 
     @contextmanager
     def lifted(self) -> Iterator[None]:
-        """While the state is safe on the disk, signals need not wait: they do what they did before."""
+        """Signals inside have their usual effect at once, since the state is saved."""
         self.pass_on()
         yield
         if self.noted is None:
             self._install()
 
     def pass_on(self) -> None:
-        """Gives the noted signal to whoever handled it before."""
+        """Raises the noted signal again, for the handler that was installed before."""
         self._restore()
         if self.noted is not None:
             signal.raise_signal(self.noted)
 
     def _install(self) -> None:
-        if self._ear is not None:
+        if self._listener is not None:
             self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
-            self._woken_before = signal.set_wakeup_fd(self._ear.file, warn_on_full_buffer=False)
+            self._woken_before = signal.set_wakeup_fd(self._listener.file, warn_on_full_buffer=False)
 
     def _restore(self) -> None:
         if self._before:
@@ -74,39 +77,40 @@ class StopSignals:
         self._restore()
 
 
-class _Ear:
-    """Hears of signals even while the main thread computes, or waits for another process, without returning to Python.
+class _SignalListener:
+    """Ends the process if a signal had no effect after `PATIENCE_S`.
 
-    Handlers run in the main thread alone, so that they may come too late; Python's wake-up file is written at once.
+    Python runs signal handlers in the main thread only, and not before its current call into C returns. Python's
+    wake-up file is written at once and read here in a thread.
     """
 
     def __init__(self) -> None:
-        self._hears, self._told = socket.socketpair()
-        self._told.setblocking(False)
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
         self._closed = threading.Event()
         threading.Thread(target=self._listen, name="signals", daemon=True).start()
 
     @property
     def file(self) -> int:
-        """What is written to."""
-        return self._told.fileno()
+        """File descriptor for Python's `set_wakeup_fd`."""
+        return self._writer.fileno()
 
     def close(self) -> None:
-        """Whatever was heard has been granted."""
+        """Every signal so far has had its effect."""
         self._closed.set()
-        self._told.close()
+        self._writer.close()
 
     def _listen(self) -> None:
-        with self._hears:
-            while number := self._hears.recv(1):
+        with self._reader:
+            while number := self._reader.recv(1):
                 if number[0] in _SIGNALS and not self._closed.wait(PATIENCE_S):
                     _give_up(number[0])
 
 
 def _give_up(number: int) -> None:
     print(
-        f"fassd: the update took longer than {PATIENCE_S:.0f} s, or waited for a process that ended; go on from the "
-        "last training state with --resume",
+        f"fassd: the iteration took longer than {PATIENCE_S:.0f} s, or waited for a process that ended; resume from "
+        "the last training state with --resume",
         file=sys.stderr,
         flush=True,
     )

@@ -1,4 +1,4 @@
-"""Norms whose statistics are those of all processes together, on any device."""
+"""BatchNorm layers whose statistics are those of all processes together, on any device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import distributed as dist
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes; so is its gradient, for each process's input reaches every process's output."""
+    """The sum over all processes. Its gradient is a sum too, since every input reaches every output."""
 
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
@@ -25,10 +25,10 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-class SynchronizedNorm(nn.BatchNorm2d):
-    """Batch normalization over the images of all processes, for CPUs, where PyTorch's SyncBatchNorm refuses to work.
+class SyncBatchNormOnCpu(nn.BatchNorm2d):
+    """Batch normalization over the images of all processes, on CPUs, which PyTorch's SyncBatchNorm does not support.
 
-    Every process brings as many values.
+    Every process has the same number of values.
     """
 
     def forward(self, features: Tensor) -> Tensor:
@@ -38,18 +38,18 @@ class SynchronizedNorm(nn.BatchNorm2d):
         exact = features.double() if features.dtype == torch.float64 else features.float()
         processes = dist.get_world_size()
         count = processes * exact.numel() // exact.shape[1]
-        # Two sums, the second about the common mean: the squares' mean less the mean's square would cancel.
+        # Two sums, the second about the common mean: E[x^2] - E[x]^2 would lose digits.
         mean = _Sum.apply(exact.mean((0, 2, 3))) / processes  # type: ignore[no-untyped-call]
         centered = exact - mean[:, None, None]
         variance = _Sum.apply(centered.square().mean((0, 2, 3))) / processes  # type: ignore[no-untyped-call]
-        self._remember(mean.detach(), variance.detach() * count / max(1, count - 1))
+        self._update_running_statistics(mean.detach(), variance.detach() * count / max(1, count - 1))
         scale = torch.rsqrt(variance + self.eps) * self.weight
         normalized: Tensor = centered * scale[:, None, None] + self.bias[:, None, None]
         return normalized.to(features.dtype)
 
     @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Moves the running statistics, as `nn.BatchNorm2d` does."""
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor) -> None:
+        """As `nn.BatchNorm2d` does."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -59,11 +59,11 @@ class SynchronizedNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
 
 
-def synchronize_norms(network: nn.Module, device: torch.device) -> None:
-    """Lets every norm of a network share its statistics with the other processes, in place; names and values stay."""
+def convert_sync_batchnorm(model: nn.Module, device: torch.device) -> None:
+    """Makes every BatchNorm layer share its statistics over all processes, in place; names and values stay."""
     if device.type != "cpu":
-        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return
-    for module in network.modules():
+    for module in model.modules():
         if type(module) is nn.BatchNorm2d:
-            module.__class__ = SynchronizedNorm
+            module.__class__ = SyncBatchNormOnCpu

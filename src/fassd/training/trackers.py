@@ -1,7 +1,6 @@
-"""TensorBoard, Weights & Biases, MLflow, trackio: by Accelerate, at arm's length.
+"""TensorBoard, Weights & Biases, MLflow, trackio: by Accelerate, in a thread of their own.
 
-A tracker may be slow, offline or broken. It gets the figures in a thread of its own and never keeps training waiting;
-a figure that finds the queue full is left out.
+A tracker may be slow, offline or broken. Training never waits for it: figures that find the queue full are dropped.
 """
 
 from __future__ import annotations
@@ -21,16 +20,17 @@ from fassd.core.recipe import Recipe
 # Accelerate's names, and the module that each needs.
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 
-_QUEUED, _LAST_WORDS_S = 10_000, 10.0
+# Figures that may wait, and how long the end of a run waits for trackers to take them.
+_QUEUED, _FINISH_S = 10_000, 10.0
 
 _Message = tuple[dict[str, float], int] | None
 
 
-def chosen_trackers(names: Sequence[str] | None) -> tuple[str, ...]:
+def select_trackers(names: Sequence[str] | None) -> tuple[str, ...]:
     """The trackers of a run.
 
     Args:
-        names: that were asked for; None means TensorBoard where it is installed.
+        names: as the user gave them; None means TensorBoard where it is installed.
 
     Raises:
         UnknownName: it is none of TRACKERS.
@@ -47,7 +47,7 @@ def chosen_trackers(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def flat_values(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's values by their full names ("loss.min_kept"), lists as text, as trackers show them."""
+    """The recipe's values by "section.key", lists as text, as trackers show them."""
     flat: dict[str, Any] = {}
     for name, value in msgspec.to_builtins(recipe).items():
         inside = {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
@@ -56,13 +56,13 @@ def flat_values(recipe: Recipe) -> dict[str, Any]:
 
 
 class Trackers:
-    """The trackers of one run; a context that ends with their last words, or without them if they take too long.
+    """The trackers of one run. At the end of the context they get the remaining figures, but have limited time for it.
 
     Args:
         names: of TRACKERS.
         folder: of the run; trackers that write files write below it.
-        recipe: the run's values, flat, as they shall be shown.
-        complain: gets a sentence if a tracker fails.
+        recipe: the run's values, flat.
+        complain: called with a sentence if a tracker fails.
     """
 
     def __init__(
@@ -72,16 +72,16 @@ class Trackers:
         self._queue: queue.Queue[_Message] = queue.Queue(_QUEUED)
         self._thread: threading.Thread | None = None
 
-    def __call__(self, values: dict[str, float], step: int) -> None:
-        """Hands figures on without waiting."""
+    def __call__(self, values: dict[str, float], iteration: int) -> None:
+        """Passes figures to the trackers without waiting."""
         if not self._names:
             return
         if self._thread is None:
-            # Not before the first figures: the processes that load data are forked by then.
+            # Started with the first figures: by then the processes that load data are forked.
             self._thread = threading.Thread(target=self._work, name="trackers", daemon=True)
             self._thread.start()
         try:
-            self._queue.put_nowait((values, step))
+            self._queue.put_nowait((values, iteration))
         except queue.Full:
             return
 
@@ -92,10 +92,10 @@ class Trackers:
         if self._thread is None:
             return
         try:
-            self._queue.put(None, timeout=_LAST_WORDS_S)
+            self._queue.put(None, timeout=_FINISH_S)
         except queue.Full:
             return
-        self._thread.join(_LAST_WORDS_S)
+        self._thread.join(_FINISH_S)
 
     def _work(self) -> None:
         try:
@@ -105,10 +105,8 @@ class Trackers:
                     tracker.log(*message)
             for tracker in opened:
                 tracker.finish()
-        except (
-            BaseException
-        ) as error:  # whatever a tracker's package raises, SystemExit included, is no end of training
-            self._complain(f"the tracker ended ({type(error).__name__}: {error}); training goes on without it")
+        except BaseException as error:  # whatever a tracker's package raises, SystemExit included
+            self._complain(f"the tracker failed ({type(error).__name__}: {error}); training continues without it")
             self._names = ()
 
     def _open(self) -> list[Any]:
@@ -118,7 +116,7 @@ class Trackers:
         for name in self._names:
             kind = LOGGER_TYPE_TO_CLASS[name]
             if kind.requires_logging_directory:
-                # The recipe lies beside it already.
+                # No configuration: the recipe is in the folder already.
                 opened.append(kind(name, self._folder))
                 opened[-1].start()
                 continue
