@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fassd.core.checkpoint import Normalization
 from fassd.core.errors import UsageError
+from fassd.kernels.bilinear import coarse_neighbors
 from fassd.networks.conv import ConvPReLU, ConvReLU
 from fassd.networks.network import SegmentationNetwork, upsample
 
@@ -108,10 +109,7 @@ def class_map(logits: Tensor, size: tuple[int, int], classes: Sequence[int] | No
 
 def _strip(logits: Tensor, size: tuple[int, int], top: int, bottom: int) -> Tensor:
     """Rows `top` to `bottom` of the logits upsampled to `size`."""
-    height = logits.shape[2]
-    scale = (height - 1) / (size[0] - 1) if size[0] > 1 else 0.0
-    places = torch.arange(top, bottom, device=logits.device, dtype=torch.float64) * scale
-    above = places.floor().long().clamp(max=height - 1)
-    below = (above + 1).clamp(max=height - 1)
-    share = (places - above).to(logits.dtype)[None, None, :, None]
-    return upsample(torch.lerp(logits[:, :, above], logits[:, :, below], share), (bottom - top, size[1]))
+    neighbors = coarse_neighbors(logits.shape[2], size[0], top, bottom)
+    above, below, weight = (torch.from_numpy(one).to(logits.device) for one in neighbors)
+    rows = torch.lerp(logits[:, :, above], logits[:, :, below], weight[None, None, :, None])
+    return upsample(rows, (bottom - top, size[1]))

@@ -15,6 +15,7 @@ from jaxtyping import Float32
 
 from fassd.core.arrays import ClassMap, Image
 from fassd.core.errors import UsageError
+from fassd.kernels.bilinear import coarse_neighbors
 from fassd.runtimes.runtime import Runtime
 
 _Planes: TypeAlias = Float32[np.ndarray[Any, Any], "classes height width"]
@@ -112,19 +113,12 @@ def _view_logits(runtime: Runtime, image: Image, tta: TestTimeAugmentation) -> I
 
 def _upsampled(planes: _Planes, size: tuple[int, int], rows: slice) -> _Planes:
     """Some rows of the planes upsampled to `size`."""
-    above, below, down = _places(planes.shape[1], size[0], rows)
+    above, below, down = coarse_neighbors(planes.shape[1], size[0], rows.start, rows.stop)
     lines = planes[:, above] + (planes[:, below] - planes[:, above]) * down[:, None]
-    left, right, along = _places(planes.shape[2], size[1], slice(0, size[1]))
+    left, right, along = coarse_neighbors(planes.shape[2], size[1], 0, size[1])
     start = lines[:, :, left]
     upsampled: _Planes = start + (lines[:, :, right] - start) * along
     return upsampled
-
-
-def _places(coarse: int, fine: int, part: slice) -> tuple[Any, Any, Any]:
-    """For every fine position the coarse ones before and after it, and the fraction between them."""
-    places = np.arange(part.start, part.stop) * ((coarse - 1) / max(1, fine - 1))
-    before = np.minimum(places.astype(np.intp), coarse - 1)
-    return before, np.minimum(before + 1, coarse - 1), (places - before).astype(np.float32)
 
 
 def _softmax(logits: _Planes) -> _Planes:
