@@ -10,10 +10,13 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import fassd
 from fassd.core.recipe import read_recipe, shipped_recipes
+from fassd.tasks.predict import FEW_IMAGES
 
 PACKAGE = Path(fassd.__file__).parent
 ROOT = PACKAGE.parents[1]
@@ -58,6 +61,17 @@ def test_inspecting_loads_no_pytorch(tiny_weights: Path, options: tuple[str, ...
 
 def test_help_loads_no_rich() -> None:
     assert "rich" not in _loaded_by(_command("--help"))
+
+
+def test_predicting_a_few_images_loads_neither_pytorch_nor_numba(tiny_weights: Path, tmp_path: Path) -> None:
+    """Loading Numba and its machine code takes longer than a few images; compiling it, seconds."""
+    for count in range(1, 5):
+        Image.fromarray(np.full((96, 128, 3), 40 * count, np.uint8)).save(tmp_path / f"{count}.png")
+        loaded = _loaded_by(
+            _command("predict", tmp_path / "*.png", "--weights", tiny_weights, "--out", tmp_path / "out")
+        )
+        assert not loaded & {"torch", "rich", "matplotlib"}
+        assert ("numba" in loaded) == (count > FEW_IMAGES)
 
 
 def test_import_alone_loads_no_dependency() -> None:

@@ -72,6 +72,7 @@ class Segmenter:
             the image's own size. None takes what the weights recommend, 0 never downscales.
         runtime: the name of one, or "auto": the fastest available.
         streams: images that `stream` predicts at the same time, each on its share of the processor's cores.
+        few_images: whether only a few images will come: the first prediction comes sooner, each takes a little longer.
         side: the old name of `max_side`; refused.
 
     Raises:
@@ -88,13 +89,14 @@ class Segmenter:
         runtime: str = AUTO,
         streams: int = 1,
         *,
+        few_images: bool = False,
         side: None = None,
     ) -> None:
         if side is not None:
             raise UsageError("the argument side is called max_side now")
         if max_side is not None and (not isinstance(max_side, Integral) or max_side < 0):
             raise UsageError(f"max_side is {max_side!r}; expected an integer number of pixels, or 0: never downscale")
-        self.runtime = open_runtime(weights, device, precision, runtime, streams)
+        self.runtime = open_runtime(weights, device, precision, runtime, streams, few_images)
         self.streams = streams
         self.label_space = self.runtime.label_space
         self._max_side = self.runtime.header.input_side if max_side is None else max_side

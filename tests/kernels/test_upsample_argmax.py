@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from fassd.core.errors import UsageError
 from fassd.kernels import upsample_argmax as module
-from fassd.kernels.upsample_argmax import Layout, upsample_argmax, upsample_confidence
+from fassd.kernels.upsample_argmax import upsample_argmax, upsample_confidence
+from fassd.kernels.upsample_in_numpy import Layout
 
 Array = np.ndarray[Any, Any]
 

@@ -34,6 +34,7 @@ class Kind:
     runtime: str
     precision: str
     form: Callable[[Path, Path], Path] = lambda checkpoint, folder: checkpoint
+    few_images: bool = False
 
 
 def _as_openvino(checkpoint: Path, folder: Path) -> Path:
@@ -83,6 +84,7 @@ def _as_onnx_int8(checkpoint: Path, folder: Path) -> Path:
 
 
 KINDS = {
+    "openvino for a few images": Kind("openvino", "float32", few_images=True),
     "pytorch": Kind("pytorch", "float32"),
     "openvino": Kind("openvino", "float32"),
     "openvino in bfloat16": Kind("openvino", "bfloat16"),
@@ -110,7 +112,9 @@ def runtime(
     if kind == KINDS["openvino in bfloat16"] and not has_bfloat16():
         pytest.skip("this processor does not multiply in bfloat16")
     file = kind.form(tiny_weights, tmp_path_factory.mktemp("exported"))
-    with open_runtime(file, runtime=kind.runtime, precision=kind.precision, device="cpu") as opened:
+    with open_runtime(
+        file, runtime=kind.runtime, precision=kind.precision, device="cpu", few_images=kind.few_images
+    ) as opened:
         assert opened.precision == kind.precision
         yield opened
 
@@ -267,3 +271,16 @@ def test_compiled_pytorch_answers_like_pytorch(tiny_weights: Path, exact: Runtim
     with open_runtime(tiny_weights, runtime="pytorch-compiled", precision="float32", device="cpu") as runtime:
         assert runtime.name == "pytorch-compiled"
         assert _share_equal(runtime.segment(images), exact.segment(images)) >= AGREEMENT["float32"]
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnx"])
+def test_a_few_images_get_the_same_class_maps(tiny_weights: Path, name: str) -> None:
+    images = _images(2, 96, 128)
+    with (
+        open_runtime(tiny_weights, "cpu", "float32", name) as many,
+        open_runtime(tiny_weights, "cpu", "float32", name, few_images=True) as few,
+    ):
+        for size, classes in ((None, None), ((301, 127), None), ((96, 128), [0, 3, 7])):
+            np.testing.assert_array_equal(few.segment(images, size, classes), many.segment(images, size, classes))
+        with pytest.raises(UsageError, match="expected at least 1x1"):
+            few.segment(images, (0, 5))

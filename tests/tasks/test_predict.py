@@ -16,7 +16,7 @@ from fassd.core.types import Event
 from fassd.data.image_sources import images_of
 from fassd.segmenter import Segmenter
 from fassd.tasks import predict as prediction
-from fassd.tasks.predict import predict, streams_for
+from fassd.tasks.predict import count_images, predict, streams_for
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +109,9 @@ def test_side_by_side_the_same_files_are_written_and_told_of_in_order(
 def test_there_are_as_many_streams_as_cores_or_pictures(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for cores, expected in ((1, 1), (2, 2), (64, 3)):
         monkeypatch.setattr(prediction, "usable_cores", lambda cores=cores: cores)
-        assert streams_for([str(photos)]) == expected
-    assert streams_for([str(photos / "a.png")]) == 1
-    assert streams_for([str(photos / "missing.png")]) == 1
+        assert streams_for(count_images([str(photos)])) == expected
+    assert streams_for(count_images([str(photos / "a.png")])) == 1
+    assert streams_for(count_images([str(photos / "missing.png")])) == 1
 
 
 def test_a_single_bad_picture_is_the_error_itself(segmenter: Segmenter, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def predict_command(
     class indices with the classes' palette). Exit code 1 if some images could not be read.
     """
     from fassd.segmenter import Segmenter
-    from fassd.tasks.predict import predict, streams_for
+    from fassd.tasks.predict import FEW_IMAGES, count_images, predict, streams_for
 
     def show(event: Event) -> None:
         if event.kind == "failed":
@@ -57,7 +57,9 @@ def predict_command(
         elif not as_json:
             click.echo(_line(event.values["predicted"]))
 
-    segmenter = Segmenter(weights, device, precision, max_side, runtime, streams_for(sources))
+    images = count_images(sources)
+    few = images <= FEW_IMAGES
+    segmenter = Segmenter(weights, device, precision, max_side, runtime, streams_for(images), few_images=few)
     report = predict(sources, segmenter, out, show)
     if as_json:
         values = [

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from fassd.kernels.compiled import compiled, exp_of_negative, kept
-from fassd.kernels.upsample_argmax import axis
+from fassd.kernels.upsample_in_numpy import axis
 
 _Array: TypeAlias = np.ndarray[Any, Any]
 

@@ -27,11 +27,10 @@ The loops release the GIL, and threads end with the call, so PyTorch's and OpenV
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float32
@@ -40,11 +39,10 @@ from fassd.core.arrays import ClassMaps
 from fassd.core.errors import UsageError
 from fassd.core.machine import usable_cores
 from fassd.kernels.compiled import compiled, exp_of_negative, kept
+from fassd.kernels.upsample_in_numpy import Axis, Layout, axis, checked_classes, checked_size, where_not_finite
 
 _Array: TypeAlias = np.ndarray[Any, Any]
 
-
-Layout: TypeAlias = Literal["nchw", "nhwc"]
 
 _INFINITY_BITS = 0x7F800000
 # Starting a thread takes as long as this many pixels.
@@ -98,7 +96,7 @@ def upsample_argmax(
             logit is infinite or NaN (to exclude a class, omit it from `classes`).
     """
     channels = _check_logits(logits, layout, bfloat16_bits)
-    maps = _room((len(logits), *_checked_size(size)), out)
+    maps = _room((len(logits), *checked_size(size)), out)
     _fill(logits, channels, classes, threads, maps)
     return maps
 
@@ -120,7 +118,7 @@ def upsample_confidence(
         UsageError: as `upsample_argmax`.
     """
     channels = _check_logits(logits, layout, bfloat16_bits)
-    shape = (len(logits), *_checked_size(size))
+    shape = (len(logits), *checked_size(size))
     confidence = Confidence(np.empty(shape, np.uint8), np.empty(shape, np.float32), np.empty(shape, np.float32))
     _fill(logits, channels, classes, threads, confidence.class_maps, confidence.probability, confidence.margin)
     return confidence
@@ -137,7 +135,7 @@ def _fill(
 ) -> None:
     chosen, labels = logits, np.arange(logits.shape[channels])
     if classes is not None:
-        labels = _checked_classes(classes, logits.shape[channels])
+        labels = checked_classes(classes, logits.shape[channels])
         chosen = logits.take(labels, channels)
     bits, planar = _bit_patterns(chosen, channels == 1)
     height, width = bits.shape[2:] if planar else bits.shape[1:3]
@@ -148,7 +146,7 @@ def _fill(
         return label_bands(bits, planar, plan, maps, probability, margin, part, parts)
 
     if max(_in_threads(label, parts)) >= _INFINITY_BITS:
-        raise UsageError(_where_not_finite(logits, channels, labels))
+        raise UsageError(where_not_finite(logits, channels, labels))
 
 
 def _check_logits(logits: _Array, layout: str, bfloat16_bits: bool) -> int:
@@ -167,26 +165,6 @@ def _check_logits(logits: _Array, layout: str, bfloat16_bits: bool) -> int:
     if logits.ndim != 4 or 0 in logits.shape or logits.shape[channels] > 256:
         raise UsageError(f"logits are {tuple(logits.shape)}; expected ({axes}), each at least 1, c at most 256")
     return channels
-
-
-def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
-    try:
-        height, width = (operator.index(side) for side in size)
-    except (TypeError, ValueError):
-        raise UsageError(f"size is {size}; expected (height, width) as integers") from None
-    if min(height, width) < 1:
-        raise UsageError(f"size is {height}x{width}; expected at least 1x1")
-    return height, width
-
-
-def _checked_classes(classes: Sequence[int], count: int) -> _Array:
-    try:
-        chosen = sorted({operator.index(one) for one in classes})
-    except TypeError:
-        raise UsageError(f"classes is {classes}; expected class numbers") from None
-    if not chosen or chosen[0] < 0 or chosen[-1] >= count:
-        raise UsageError(f"classes is {chosen}, but the classes are 0 to {count - 1}")
-    return np.array(chosen)
 
 
 def _bit_patterns(logits: _Array, planar: bool) -> tuple[_Array, bool]:
@@ -226,50 +204,12 @@ def _in_threads(label: Callable[[int], int], parts: int) -> list[int]:
         return [label(0), *(one.result() for one in running)]
 
 
-def _where_not_finite(logits: _Array, channels: int, classes: _Array) -> str:
-    if logits.dtype == np.uint16:
-        logits = (logits.astype(np.uint32) << 16).view(np.float32)
-    planar = np.moveaxis(logits, channels, 1)
-    image, channel, row, column = np.argwhere(~np.isfinite(planar[:, classes]))[0]
-    found = float(planar[image, classes[channel], row, column])
-    return (
-        f"a logit is {found} (image {image}, class {classes[channel]}, row {row}, column {column}), expected finite "
-        "numbers: the weights are damaged, or the precision is too low for them; try float32"
-    )
-
-
-class Axis(NamedTuple):
-    """The output pixels of one axis and the cells they lie in.
-
-    Attributes:
-        cell: (pixels,) uint32, the cell of every pixel.
-        near, far: (pixels,) float64 integers, the weights of the first and second coarse position of the cell. Their
-            sum is `pixels - 1`; dividing by it would round, and no argmax depends on it.
-        first: (cells + 1,) int64, the first pixel of every cell, then the number of pixels.
-    """
-
-    cell: _Array
-    near: _Array
-    far: _Array
-    first: _Array
-
-
 class Plan(NamedTuple):
     """Both axes of the output, and (C,) uint8, the class of every channel, ascending."""
 
     rows: Axis
     columns: Axis
     classes: _Array
-
-
-def axis(positions: int, pixels: int) -> Axis:
-    """Aligns `pixels` with coarse `positions`: the first with the first, the last with the last."""
-    span, cells = max(pixels - 1, 1), max(positions - 1, 1)
-    along = np.arange(pixels, dtype=np.int64) * (positions - 1)
-    cell = np.minimum(along // span, cells - 1)
-    far = along - cell * span
-    first = np.searchsorted(cell, np.arange(cells + 1)).astype(np.int64)
-    return Axis(cell.astype(np.uint32), (span - far).astype(np.float64), far.astype(np.float64), first)
 
 
 # A tile is the part of a cell that is interpolated at once: at most `_SIDE` pixels high and wide, stored row by row.

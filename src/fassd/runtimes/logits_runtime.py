@@ -14,6 +14,7 @@ import numpy as np
 from fassd.core.arrays import ClassMaps, Images, Logits
 from fassd.core.checkpoint import Header
 from fassd.core.machine import usable_cores
+from fassd.kernels.upsample_in_numpy import upsample_argmax_in_numpy
 from fassd.runtimes.runtime import CLASS_MAP, OpenedNetwork, Stages, check_classes, check_memory, execution_failed
 
 
@@ -29,6 +30,7 @@ class LogitsRuntime(OpenedNetwork, ABC):
         header: of the file.
         precision: of the arithmetic.
         streams: number of threads that call at once; each gets its share of the cores.
+        few_images: whether NumPy computes the class maps, which needs no kernel to be loaded or compiled.
 
     Raises:
         UsageError: the header names no classes.
@@ -38,12 +40,14 @@ class LogitsRuntime(OpenedNetwork, ABC):
     layout: ClassVar[Literal["nchw", "nhwc"]]
     bytes_per_pixel: ClassVar[dict[str, int]]
 
-    def __init__(self, path: Path, header: Header, precision: str, streams: int = 1) -> None:
+    def __init__(self, path: Path, header: Header, precision: str, streams: int = 1, few_images: bool = False) -> None:
         super().__init__(header, precision)
         self._path = path
         self._threads = max(1, usable_cores() // streams)
-        # Importing Numba takes half a second, as long as the library needs to compile a network: both at once.
-        Thread(target=_import_kernel, daemon=True).start()
+        self._few_images = few_images
+        if not few_images:
+            # Importing Numba takes half a second, as long as the library needs to compile a network: both at once.
+            Thread(target=_import_kernel, daemon=True).start()
 
     @abstractmethod
     def _running(self, images: Images, stages: Stages) -> AbstractContextManager[np.ndarray[Any, Any]]:
@@ -59,9 +63,12 @@ class LogitsRuntime(OpenedNetwork, ABC):
         """See `Runtime.segment`."""
         stages = stages or Stages()
         with self._checked_logits(images, stages) as logits:
+            shape = images.shape[1:3] if size is None else size
+            if self._few_images:
+                with stages.timed(CLASS_MAP):
+                    return upsample_argmax_in_numpy(logits, shape, layout=self.layout, classes=classes)
             from fassd.kernels.upsample_argmax import upsample_argmax
 
-            shape = images.shape[1:3] if size is None else size
             with stages.timed(CLASS_MAP):
                 return upsample_argmax(logits, shape, layout=self.layout, classes=classes, threads=self._threads)
 

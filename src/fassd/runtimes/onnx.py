@@ -38,14 +38,23 @@ class ONNXRuntime(LogitsRuntime):
         header: of its file.
         precision: "float32", or "int8" if the model is quantized.
         streams: number of threads that call at once; each gets its share of the cores.
+        few_images: see `LogitsRuntime`.
     """
 
     name = "onnx"
     layout = "nchw"
     bytes_per_pixel: ClassVar = {"float32": 96, "int8": 96}
 
-    def __init__(self, path: Path, model: onnx.ModelProto, header: Header, precision: str, streams: int = 1) -> None:
-        super().__init__(path, header, precision, streams)
+    def __init__(
+        self,
+        path: Path,
+        model: onnx.ModelProto,
+        header: Header,
+        precision: str,
+        streams: int = 1,
+        few_images: bool = False,
+    ) -> None:
+        super().__init__(path, header, precision, streams, few_images)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
@@ -71,13 +80,13 @@ def open_file(path: Path, choice: Choice, streams: int) -> ONNXRuntime:
         checkpoint = read_checkpoint(path)
         check_checkpoint(checkpoint, path)
         model = build_model(checkpoint.header, checkpoint.arrays, LOGITS)
-        return ONNXRuntime(path, model, checkpoint.header, choice.precision, streams)
+        return ONNXRuntime(path, model, checkpoint.header, choice.precision, streams, choice.few_images)
     model, header = read_model(path)
     quantized = is_quantized(model)
     if choice.precision != AUTO and (choice.precision == "int8") != quantized:
         raise UsageError(f"{path} is {'an' if quantized else 'not an'} int8 network; omit --precision")
     try:
-        return ONNXRuntime(path, model, header, "int8" if quantized else "float32", streams)
+        return ONNXRuntime(path, model, header, "int8" if quantized else "float32", streams, choice.few_images)
     except Exception as error:
         # ONNX Runtime's errors share no base class.
         raise CheckpointError(path, f"cannot be executed ({reason_of(error)}); export it again") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from importlib import import_module
 from numbers import Integral
 from pathlib import Path
@@ -20,6 +21,7 @@ def open_runtime(
     precision: str = AUTO,
     runtime: str = AUTO,
     streams: int = 1,
+    few_images: bool = False,
 ) -> Runtime:
     """Opens weights on the fastest runtime of this machine, or on the one asked for.
 
@@ -31,6 +33,8 @@ def open_runtime(
             float32; of the worst single image measured, 98.9 % did.
         runtime: "openvino", "onnx", "pytorch", "pytorch-compiled", or "auto".
         streams: number of threads that will call at once; each gets its share of the processor's cores.
+        few_images: whether only a few images will come. Then no kernel is loaded or compiled, which would take longer
+            than the images; the class maps are the same.
 
     Raises:
         UnknownName, CheckpointError: no such weights or runtime, or a damaged or foreign file.
@@ -40,7 +44,7 @@ def open_runtime(
     if not isinstance(streams, Integral) or streams < 1:
         raise UsageError(f"streams is {streams}; expected at least 1 thread")
     path = _file_of(str(weights), precision, runtime)
-    choice = choose_runtime(weights_suffix(path), runtime, device, precision)
+    choice = replace(choose_runtime(weights_suffix(path), runtime, device, precision), few_images=few_images)
     try:
         opened: Runtime = import_module(choice.row.modules[choice.suffix]).open_file(path, choice, streams)
     except ModuleNotFoundError as error:

@@ -58,14 +58,15 @@ class OpenVINORuntime(LogitsRuntime):
         header: of its file.
         precision: "float32", "bfloat16", or "int8" if the body is quantized.
         streams: number of threads that call at once; each gets its share of the cores.
+        few_images: see `LogitsRuntime`.
     """
 
     name = "openvino"
     layout = "nhwc"
     bytes_per_pixel: ClassVar = {"float32": 64, "bfloat16": 40, "int8": 64}
 
-    def __init__(self, body: Body, header: Header, precision: str, streams: int = 1) -> None:
-        super().__init__(body.path, header, precision, streams)
+    def __init__(self, body: Body, header: Header, precision: str, streams: int = 1, few_images: bool = False) -> None:
+        super().__init__(body.path, header, precision, streams, few_images)
         # Layers of a quantized network that are not in int8 compute in bfloat16 if the processor can.
         self._float_precision = best_precision() if precision == "int8" else precision
         self._body = body
@@ -144,7 +145,7 @@ def open_file(path: Path, choice: Choice, streams: int) -> OpenVINORuntime:
         UsageError: an exported file in another precision than asked for.
     """
     if choice.suffix != CHECKPOINT:
-        return _open_exported(path, choice.precision, streams)
+        return _open_exported(path, choice, streams)
     checkpoint = read_checkpoint(path)
     check_checkpoint(checkpoint, path)
 
@@ -153,10 +154,11 @@ def open_file(path: Path, choice: Choice, streams: int) -> OpenVINORuntime:
         return openvino_graph.with_channels_last(model)
 
     body = Body(path, hashlib.sha256(path.read_bytes()).hexdigest(), build)
-    return OpenVINORuntime(body, checkpoint.header, choice.precision, streams)
+    return OpenVINORuntime(body, checkpoint.header, choice.precision, streams, choice.few_images)
 
 
-def _open_exported(path: Path, asked: str, streams: int) -> OpenVINORuntime:
+def _open_exported(path: Path, choice: Choice, streams: int) -> OpenVINORuntime:
+    asked = choice.precision
     model, header = read_model(path)
     quantized = is_quantized(model)
     if asked != AUTO and (asked == "int8") != quantized:
@@ -165,4 +167,4 @@ def _open_exported(path: Path, asked: str, streams: int) -> OpenVINORuntime:
     digest = hashlib.sha256(path.read_bytes() + path.with_suffix(".bin").read_bytes()).hexdigest()
     # A file that ends in class maps is cut at its logits, because the compiled kernel is faster than what follows.
     body = Body(path, digest, lambda: openvino_graph.with_channels_last(model.clone()))
-    return OpenVINORuntime(body, header, precision, streams)
+    return OpenVINORuntime(body, header, precision, streams, choice.few_images)

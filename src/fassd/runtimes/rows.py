@@ -53,6 +53,7 @@ class Choice:
         device: "cpu", "cuda" or "cuda:N".
         precision: "float32", "bfloat16", or "auto" if the file decides.
         why: the reasons, for people.
+        few_images: whether to compile nothing that only many images repay.
     """
 
     row: RuntimeRow
@@ -60,6 +61,7 @@ class Choice:
     device: str
     precision: str
     why: str
+    few_images: bool = False
 
 
 _ROWS = (

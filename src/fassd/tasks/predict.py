@@ -18,6 +18,9 @@ from fassd.segmenter import Segmenter
 # A stream holds an image and the network's feature maps; more cores share the streams.
 _MOST_STREAMS = 8
 
+FEW_IMAGES = 3
+"""So many images take less time than loading the compiled kernel (`Segmenter`'s `few_images`)."""
+
 
 @dataclass(frozen=True)
 class Predicted:
@@ -99,12 +102,16 @@ def predict(sources: Sequence[str], segmenter: Segmenter, out: Path, watch: Watc
     return report
 
 
-def streams_for(sources: Sequence[str]) -> int:
-    """How many images to predict at the same time: one for each core, at most as many as there are."""
+def count_images(sources: Sequence[str]) -> int:
+    """How many images `predict` will find; 0 where it will raise that there are none."""
     try:
-        images = len(_find(sources)[0])
+        return len(_find(sources)[0])
     except FileError:
-        return 1  # `predict` raises it again
+        return 0
+
+
+def streams_for(images: int) -> int:
+    """How many images to predict at the same time: one for each core, at most as many as there are."""
     return max(1, min(images, usable_cores(), _MOST_STREAMS))
 
 

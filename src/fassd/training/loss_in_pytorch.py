@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fassd.kernels.pixel_losses import IGNORED, RULED_OUT, UNKNOWN, LossSums, Rule
-from fassd.kernels.upsample_argmax import axis
+from fassd.kernels.upsample_in_numpy import axis
 
 # Pixels of a strip: enough to keep a GPU busy; with 19 classes in float32 some tens of megabytes.
 _PIXELS = 1 << 18
