@@ -18,7 +18,7 @@ import numpy as np
 from fassd.core.arrays import Images
 from fassd.core.checkpoint import Header, read_checkpoint
 from fassd.core.errors import UsageError
-from fassd.networks import graph
+from fassd.networks import graph, specs
 from fassd.networks.weights import check_checkpoint
 from fassd.runtimes import cache as graph_cache
 from fassd.runtimes import openvino_graph
@@ -133,7 +133,7 @@ class _Graph:
 @cache
 def _graph_code() -> str:
     """Digest of the code that builds graphs, so that the cache never returns one built by other code."""
-    sources = (Path(module.__file__ or "").read_bytes() for module in (graph, openvino_graph))
+    sources = (Path(module.__file__ or "").read_bytes() for module in (specs, graph, openvino_graph))
     return hashlib.sha256(b"".join(sources)).hexdigest()
 
 
