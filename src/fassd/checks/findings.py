@@ -75,7 +75,7 @@ FINDING_KINDS = {
         FindingKind("animated-image", "info", "images with several frames or pages"),
         FindingKind("empty-split", "error", "splits without images"),
         FindingKind("unmatched-partial", "error", "[[partially_annotated]] entries that match no image"),
-        FindingKind("no-such-split", "info", "no train or val split"),
+        FindingKind("no-such-split", "info", "missing train or val splits"),
         # Masks that are not aligned with their image.
         FindingKind("size-differs", "error", "masks of another size than their image"),
         FindingKind("turned-by-exif", "error", "EXIF orientation of image and mask differs"),

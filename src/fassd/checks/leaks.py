@@ -100,7 +100,7 @@ def _copies(images: _Images) -> Iterator[Finding]:
                     FINDING_KINDS["two-masks"],
                     images.split_name(other),
                     (images.pair(other).mask,),
-                    f"its image is that of {_label(images, first)}, the masks differ",
+                    f"its image equals {_label(images, first)}, but their masks differ",
                     "one mask for one image",
                     "find out which mask is right, and remove the other pair",
                     related_file=images.pair(first).mask,

@@ -70,7 +70,7 @@ def _split_table(splits: Sequence[SplitSummary]) -> Table:
     table.add_column("split")
     table.add_column("images", justify="right")
     table.add_column("width x height")
-    table.add_column("ignored")
+    table.add_column("ignored", justify="right")
     for one in splits:
         common = sorted(one.sizes.items(), key=lambda item: -item[1])
         sizes = [
