@@ -42,7 +42,7 @@ def test_an_export_says_what_it_is_worth_and_is_never_replaced_unasked(
 def test_a_refused_export_gives_exit_code_1_and_names_the_layer(
     fassd: Fassd, tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_graph.ONNXOperations, "relu", lambda draw, maps: maps)
+    monkeypatch.setattr(onnx_graph.ONNXOperations, "relu", lambda operations, maps: maps)
     out = tmp_path / "net.onnx"
     code, printed, said = fassd("export", DEFAULT_WEIGHTS, "--to", "onnx", "--out", out, "--images", picture)
     assert (code, printed) == (1, "")

@@ -1,6 +1,6 @@
 """Whatever can go wrong in an exported graph is planted, and the comparison must see it.
 
-Real weights and real pictures: the maps of random weights hide most faults.
+Real weights and real images: the maps of random weights hide most faults.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Sound(onnx_graph.ONNXOperations):
 
 
 def _last(**attributes: Any) -> type[Sound]:
-    """The enlarging to the picture's size, done otherwise."""
+    """A wrong upsampling to the image's size."""
 
     class Faulty(Sound):
         def resize(self, maps: str, size: str) -> str:
@@ -64,7 +64,7 @@ def _last(**attributes: Any) -> type[Sound]:
 
 
 def _inner(**attributes: Any) -> type[Sound]:
-    """The enlarging inside the decoder, done otherwise."""
+    """A wrong upsampling inside the decoder."""
 
     class Faulty(Sound):
         def resize(self, maps: str, size: str) -> str:
@@ -74,7 +74,7 @@ def _inner(**attributes: Any) -> type[Sound]:
 
 
 def _layer(name: str, change: Callable[[Sound, str, Convolution], str]) -> type[Sound]:
-    """One convolution, done otherwise."""
+    """One wrong convolution."""
 
     class Faulty(Sound):
         def convolve(self, maps: str, convolution: Convolution) -> str:
@@ -225,34 +225,34 @@ class InHalves(Sound):
         return self._node("Div", [self._node("Cast", [small], to=TensorProto.FLOAT), factor])
 
 
-def _more_dilated(draw: Sound, maps: str, one: Convolution) -> str:
+def _more_dilated(operations: Sound, maps: str, one: Convolution) -> str:
     dilations = [one.dilation[0] + 1, one.dilation[1]]
-    return draw.bare(maps, one, dilations=dilations, pads=[dilations[0], 0] * 2)
+    return operations.bare(maps, one, dilations=dilations, pads=[dilations[0], 0] * 2)
 
 
-def _undilated(draw: Sound, maps: str, one: Convolution) -> str:
-    return draw.bare(maps, one, dilations=[1, 1], pads=[one.kernel.shape[2] // 2, one.kernel.shape[3] // 2] * 2)
+def _undilated(operations: Sound, maps: str, one: Convolution) -> str:
+    return operations.bare(maps, one, dilations=[1, 1], pads=[one.kernel.shape[2] // 2, one.kernel.shape[3] // 2] * 2)
 
 
-def _unbiased(draw: Sound, maps: str, one: Convolution) -> str:
-    return draw.bare(maps, Convolution(one.name, one.kernel, None, one.stride, one.dilation))
+def _unbiased(operations: Sound, maps: str, one: Convolution) -> str:
+    return operations.bare(maps, Convolution(one.name, one.kernel, None, one.stride, one.dilation))
 
 
-def _turned(draw: Sound, maps: str, one: Convolution) -> str:
-    return draw.bare(maps, Convolution(one.name, one.kernel.swapaxes(2, 3), one.bias, one.stride))
+def _turned(operations: Sound, maps: str, one: Convolution) -> str:
+    return operations.bare(maps, Convolution(one.name, one.kernel.swapaxes(2, 3), one.bias, one.stride))
 
 
-def _lopsided(draw: Sound, maps: str, one: Convolution) -> str:
-    return draw.bare(maps, one, pads=[0, 0, 2, 2])
+def _lopsided(operations: Sound, maps: str, one: Convolution) -> str:
+    return operations.bare(maps, one, pads=[0, 0, 2, 2])
 
 
-def _dropped(draw: Sound, maps: str, one: Convolution) -> str:
-    return draw._node("Identity", [maps], one.name)
+def _dropped(operations: Sound, maps: str, one: Convolution) -> str:
+    return operations._node("Identity", [maps], one.name)
 
 
 def _exchanged(arrays: Arrays) -> Arrays:
-    config = [1, 0, *range(2, 11)]
-    return {name: array[config] if name.startswith("classifier.") else array for name, array in arrays.items()}
+    order = [1, 0, *range(2, 11)]
+    return {name: array[order] if name.startswith("classifier.") else array for name, array in arrays.items()}
 
 
 def _unscaled(pixels: Normalization) -> Normalization:
@@ -283,7 +283,7 @@ FAULTS = {
     "antialiased": Fault(Smoothed),
     "blue first": Fault(BlueFirst, FIRST),
     "mean not subtracted": Fault(WithoutMean, FIRST),
-    "not divided by the deviation": Fault(layer=FIRST, pixels=_unscaled),
+    "not divided by std": Fault(layer=FIRST, pixels=_unscaled),
     "pixels wrapped around": Fault(WrappedAround, FIRST),
     "black around the image": Fault(BlackBorder, FIRST),
     "one dilation too large": Fault(_layer("context.far.1.0", _more_dilated), "context.far.1.0"),
@@ -293,21 +293,21 @@ FAULTS = {
     "float16 overflows": Fault(InHalves, "decoder.0.reduce"),
     "classes exchanged": Fault(layer="classifier", arrays=_exchanged),
     "class numbers from 1": Fault(NextClass),
-    "best row for best class": Fault(AlongRows),
+    "argmax over rows, not classes": Fault(AlongRows),
     "a pixel to the right": Fault(Shifted),
     "height and width exchanged": Fault(SidesExchanged),
     "another epsilon": Fault(layer="decoder.0.refine.shrink", epsilon=0.1),
     "a bias forgotten": Fault(_layer("encoder.stages.1.transition", _unbiased), "encoder.stages.1.transition"),
     "a kernel turned": Fault(_layer("encoder.stages.0.block.layers.0", _turned), "encoder.stages.0.block.layers.0"),
     "padding on one side": Fault(_layer(FIRST, _lopsided), FIRST),
-    "a layer left out": Fault(_layer("decoder.1.refine.detail", _dropped), "decoder.1.refine.expand"),
-    "a ReLU left out": Fault(SkippedReLU, "encoder.stages.1.block.layers.3"),
+    "a layer omitted": Fault(_layer("decoder.1.refine.detail", _dropped), "decoder.1.refine.expand"),
+    "a ReLU omitted": Fault(SkippedReLU, "encoder.stages.1.block.layers.3"),
     "ReLU for PReLU": Fault(ReLUForPReLU, "decoder.0.refine.shrink"),
-    "weights of the neighbors": Fault(WeightsOfNeighbors, "decoder.0.refine.shrink"),
+    "PReLU weights of the neighbors": Fault(WeightsOfNeighbors, "decoder.0.refine.shrink"),
     "maximum for mean": Fault(MaximumPooled, "encoder.stages.1.block.layers.0"),
     "odd rows kept": Fault(RoundedUp, "encoder.stages.1.block.layers.0"),
     "joined backwards": Fault(JoinedBackwards, "encoder.stages.0.block.layers.1"),
-    "the first image's answer for all": Fault(FirstImageForAll, FIRST),
+    "the first image's prediction for all": Fault(FirstImageForAll, FIRST),
     "cut to multiples of 32": Fault(CutToMultiplesOf32, FIRST),
 }
 
@@ -315,7 +315,7 @@ QUICK = ("corners not aligned", "blue first", "a bias forgotten", "a pixel to th
 
 
 class Remembering:
-    """The source, which answers the same images once."""
+    """The source, which predicts the same images once."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -343,7 +343,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def bench() -> Any:
     checkpoint = read_checkpoint(WEIGHTS)
-    # Quick: the pictures shrunk further than the weights advise.
+    # Quick: images smaller than the weights advise.
     cases = comparison_cases(_small(checkpoint.header), None, "val", ())
     with open_runtime(WEIGHTS, runtime="pytorch", precision="float32", device="cpu") as runtime:
         yield Bench(checkpoint, Remembering(runtime), cases)
@@ -363,7 +363,7 @@ def _planted(bench: Bench, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> ONN
     return ONNXFile(onnx_graph.build_model(header, fault.arrays(bench.checkpoint.arrays)))
 
 
-def test_a_sound_graph_keeps_the_contract(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_correct_graph_is_within_the_tolerance(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     export = _planted(bench, Fault(), monkeypatch)
     assert not bench.judge(export).violations
     drift = find_layer_drift(bench.checkpoint, WEIGHTS, export, bench.cases.small, "float32")
@@ -388,7 +388,7 @@ def test_a_planted_fault_is_caught_and_its_layer_named(
     assert drift.first == fault.layer, drift.sentence
 
 
-def test_the_pictures_show_every_class_border(bench: Bench) -> None:
-    """Faults are seen on pictures that have something to be wrong about."""
+def test_the_images_show_every_class_border(bench: Bench) -> None:
+    """Faults show only on images with class borders."""
     agreement = bench.judge(ONNXFile(onnx_graph.build_model(bench.checkpoint.header, bench.checkpoint.arrays)))
     assert all(one.inner < one.pixels for one in agreement.cases)

@@ -12,11 +12,11 @@ CHANNELS_LAST, PLANES = torch.channels_last, torch.contiguous_format
 
 
 def _results(layer: nn.PReLU, features: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What a layer says, and the gradients by features and slopes."""
+    """A layer's output, and the gradients by features and weights."""
     given = features.detach().requires_grad_()
     answer = layer(given)
-    of_features, of_slopes = torch.autograd.grad(answer, (given, layer.weight), gradient)
-    return answer, of_features, of_slopes
+    of_features, of_weights = torch.autograd.grad(answer, (given, layer.weight), gradient)
+    return answer, of_features, of_weights
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -43,13 +43,13 @@ def test_it_is_pytorchs_to_the_bit_but_for_the_order_of_sums(
 def test_its_gradients_are_those_of_finite_differences() -> None:
     layer = PReLU(3).double()
     features = torch.randn(2, 3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    slopes = layer.weight.detach().clone()
+    weights = layer.weight.detach().clone()
 
     def answer(given: Tensor, weight: Tensor) -> Tensor:
         found: Tensor = torch.func.functional_call(layer, {"weight": weight}, (given,))
         return found
 
-    assert torch.autograd.gradcheck(answer, (features.requires_grad_(), slopes.requires_grad_()))
+    assert torch.autograd.gradcheck(answer, (features.requires_grad_(), weights.requires_grad_()))
 
 
 def test_autocast_leaves_features_in_full_precision_alone() -> None:

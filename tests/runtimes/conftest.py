@@ -1,4 +1,4 @@
-"""Small networks want no more than one thread; networks whose norms do something."""
+"""One thread for small networks; networks whose BatchNorm layers have an effect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def lively() -> Callable[[str, Normalization], tuple[SegmentationNetwork, Checkpoint]]:
-    """A network with random weights, norms and slopes, and its checkpoint."""
+    """A network with random weights, BatchNorm layers and PReLU weights, and its checkpoint."""
 
     def make(name: str, pixels: Normalization) -> tuple[SegmentationNetwork, Checkpoint]:
         network = init_network(network_by_name(name), len(CAMVID)).eval()

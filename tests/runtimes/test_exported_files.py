@@ -1,4 +1,4 @@
-"""Exported files that are not what they should be get a sentence, never a wrong answer."""
+"""Exported files with faults are refused with a sentence, and never give wrong class maps."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_header_of_another_version_is_refused(copy: Path) -> None:
 
 
 def _with_other_kernel(exported: Path, out: Path, change: Callable[[onnx.TensorProto], object]) -> Path:
-    """The ONNX file with its classifier changed, and a digest that says it is whole."""
+    """The ONNX file with its classifier changed, and a digest that fits."""
     model = onnx.load(exported / "net.onnx")
     del model.metadata_props[1:]
     for constant in model.graph.initializer:

@@ -1,4 +1,4 @@
-"""The graph that is drawn from rows and weights computes what the network of PyTorch computes."""
+"""The graph that is built from rows and weights computes what the PyTorch network computes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that would not fit into memory are refused before anything is taken."""
+"""Images that would not fit into memory are refused before memory is allocated."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_no_sum_of_two_products_overflows_16_bits(done: tuple[openvino.Model, Qu
 def test_a_processor_without_vnni_answers_alike(
     done: tuple[openvino.Model, QuantizationReport], tmp_path: Path, instructions: str
 ) -> None:
-    """oneDNN, which OpenVINO computes with, can be told which instructions it may use."""
+    """The instructions that oneDNN uses for OpenVINO can be limited."""
     images = np.concatenate(_pictures(2))
     openvino.save_model(done[0], tmp_path / "net.xml", compress_to_fp16=False)
     np.save(tmp_path / "images.npy", images)

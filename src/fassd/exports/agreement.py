@@ -167,7 +167,7 @@ class Agreement:
         """The first violations, and how many more batches exceed the tolerance."""
         violations = self.violations
         more = len(violations) - _MAIN_VIOLATIONS
-        return violations if more <= 1 else (*violations[:_MAIN_VIOLATIONS], f"likewise in {more} more batches")
+        return violations if more <= 1 else (*violations[:_MAIN_VIOLATIONS], f"and {more} more batches exceed it")
 
 
 def compare(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 _STYLE = files("fassd") / "templates" / "page.css"
-# Nothing on the page may load or run anything, whatever the names in a file are.
+# A page loads and runs nothing, even if a name on it holds HTML.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 

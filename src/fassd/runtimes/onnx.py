@@ -111,7 +111,7 @@ def read_model(path: Path) -> tuple[onnx.ModelProto, Header]:
         raise CheckpointError(path, f"is not an ONNX model, or is damaged ({error}); export it again") from None
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if not {METADATA_KEY, _DIGEST_KEY} <= metadata.keys():
-        raise CheckpointError(path, "is a model without a fassd header; only what 'fassd export' wrote says enough")
+        raise CheckpointError(path, "is a model without a fassd header; only files of 'fassd export' have one")
     # A foreign model could name any file as its weights; fassd's models have no external data.
     if metadata[_DIGEST_KEY] != _digest(model) or any(one.external_data for one in model.graph.initializer):
         raise CheckpointError(path, "is damaged; export it again")

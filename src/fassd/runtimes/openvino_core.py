@@ -20,7 +20,7 @@ def core() -> openvino.Core:
 
 
 def precision_hint(precision: str) -> dict[str, str]:
-    """The setting for the arithmetic of whatever is not quantized, "float32" or "bfloat16"."""
+    """The setting for the arithmetic of what is not quantized, "float32" or "bfloat16"."""
     return {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
 
 
@@ -28,7 +28,7 @@ def compile_model(model: openvino.Model, precision: str, **settings: str) -> ope
     """A model compiled for the CPU.
 
     Args:
-        model: as read or drawn.
+        model: as read or built.
         precision: of what is not quantized, "float32" or "bfloat16".
         settings: others, by OpenVINO's names.
     """

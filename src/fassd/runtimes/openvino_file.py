@@ -24,7 +24,7 @@ op = openvino.opset13
 _DIGEST_KEY = f"{METADATA_KEY}_digest"
 _STATED = re.compile(rf'<{_DIGEST_KEY} value="([0-9a-f]{{64}})"'.encode())
 _SUMMANDS = ("Constant", "Convolution", "Interpolate", "VariadicSplit")
-_FOREIGN = "is a model without a fassd header; only what 'fassd export' wrote says enough"
+_FOREIGN = "is a model without a fassd header; only files of 'fassd export' have one"
 
 
 def write_model(model: openvino.Model, path: Path) -> None:
@@ -97,7 +97,7 @@ class OpenVINOFile:
     """An OpenVINO model executed as it is: one compiled graph for every size.
 
     Args:
-        model: as read or drawn.
+        model: as read or built.
         precision: of what is not quantized, "float32" or "bfloat16".
     """
 
@@ -120,7 +120,7 @@ class OpenVINOFile:
             if node.get_type_name() == "Convolution"
         }
         tapped = openvino.Model([op.result(value) for value in layers.values()], model.get_parameters(), "layers")
-        # Graphs that compute in int8 would leave maps inside in scaled units.
+        # Otherwise int8 graphs would give their inner maps in scaled units.
         found = compile_model(tapped, self._precision, LP_TRANSFORMS_MODE="NO")(images)
         return {layer: np.array(found[place]) for place, layer in enumerate(layers)}
 

@@ -56,7 +56,7 @@ def header_of(path: Path) -> bytes:
 def _header(archive: zipfile.ZipFile, path: Path) -> bytes:
     names = {name.partition("/")[2]: name for name in archive.namelist()}
     if len({name.partition("/")[0] for name in names.values()}) != 1 or _HEADER not in names:
-        raise CheckpointError(path, "is a program without a fassd header; only what 'fassd export' wrote says enough")
+        raise CheckpointError(path, "is a program without a fassd header; only files of 'fassd export' have one")
     known = {_MODEL, _SAMPLE, *_CONFIGS, _HEADER, *_BOOKKEEPING}
     strange = [name for name in names if name not in known and not _RAW.fullmatch(name)]
     if len(names) != len(archive.namelist()) or strange:
