@@ -89,7 +89,7 @@ def test_a_folder_made_from_other_values_is_refused(
 def test_another_version_does_not_go_on(tmp_path: Path, uninterrupted: dict[str, bytes]) -> None:
     record = json.loads(uninterrupted["rendered_train.json"])
     (tmp_path / "rendered_train.json").write_text(json.dumps(record | {"program": "fassd 0.0.1"}))
-    with pytest.raises(FileError, match=r"fassd \S+ may draw otherwise than fassd 0\.0\.1"):
+    with pytest.raises(FileError, match=r"fassd \S+ may render differently than fassd 0\.0\.1"):
         synthesize(tmp_path, STREETS)
 
 

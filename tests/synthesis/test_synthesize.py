@@ -13,7 +13,7 @@ from fassd.core.labels import CITYSCAPES
 from fassd.core.types import Event
 from fassd.media.images import read_image
 from fassd.media.masks import read_values
-from fassd.synthesis.mesh import COUNTED, RAW_IDS
+from fassd.synthesis.mesh import LABEL_IDS, WITH_INSTANCES
 from fassd.synthesis.render import Rendering
 from fassd.synthesis.write import SMALLEST, Streets, render_street, write_street
 from fassd.tasks.synthesize import synthesize
@@ -77,7 +77,7 @@ def test_instances_agree_with_labels(streets: list[Rendering], index: int) -> No
     counted = instances >= 1000
     assert np.array_equal(labels[counted], instances[counted] // 1000)
     assert np.array_equal(labels[~counted], instances[~counted])
-    things = [RAW_IDS[name] for name in COUNTED]
+    things = [LABEL_IDS[name] for name in WITH_INSTANCES]
     assert np.array_equal(np.isin(labels, things), counted)
 
 
@@ -86,7 +86,7 @@ def test_labels_are_known_and_the_picture_uses_its_range(streets: list[Rendering
     street = streets[index]
     assert street.image.shape == (*SMALL, 3)
     assert street.image.dtype == np.uint8
-    assert set(np.unique(street.label_ids).tolist()) <= set(RAW_IDS.values())
+    assert set(np.unique(street.label_ids).tolist()) <= set(LABEL_IDS.values())
     assert 40 < street.image.mean() < 215
     assert street.image.std() > 15
 

@@ -183,7 +183,9 @@ def opened(path: Path) -> Iterator[Header]:
             if image.width * image.height > MAX_PIXELS:
                 claim = f"claims {image.width} x {image.height} pixels"
                 raise ImageError(path, f"{claim}; make it smaller, at most {MAX_PIXELS:,} are read")
-            yield Header(found, image, turn, _raw_mode(image))
+            arguments = image.tile[0].args if image.tile else None
+            raw_mode = str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+            yield Header(found, image, turn, raw_mode)
         except FassdError:
             raise
         except PIL.Image.DecompressionBombError:
@@ -300,8 +302,3 @@ def _jpeg_scans(stream: Any) -> int:
         scans += found[1] == b"\xda"
         end = found.end() + int.from_bytes(content[found.end() : found.end() + 2])
     return scans
-
-
-def _raw_mode(image: ImageFile) -> str:
-    arguments = image.tile[0].args if image.tile else None
-    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)

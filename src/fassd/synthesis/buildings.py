@@ -1,4 +1,4 @@
-"""Houses: walls with drawn fronts, roofs, chimneys, dormers, balconies. The front lies along +x and looks to -y."""
+"""Houses: facades, roofs, chimneys, dormers, balconies. The front lies along +x and faces -y."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class House:
     Attributes:
         width, depth, height: to the eaves.
         roof: height of the ridge above them; 0: flat.
-        distance: from the camera, which decides how finely it is drawn.
-        sides: whether the walls beside can be seen.
+        distance: from the camera; decides the resolution of its textures.
+        sides: whether the side walls are visible.
     """
 
     width: float
@@ -42,12 +42,12 @@ class House:
 
 
 def add_house(mesh: Mesh, random: Random, house: House, lit: float) -> None:
-    """A house; beside its front it may have the same sides with fewer windows."""
+    """Adds a house; its side walls look like the front with fewer windows."""
     front = choose_front(random, house.width, house.height, lit)
     scale = float(np.clip(900 * mesh.detail / (house.distance + 8), 4, 32))
     width, depth, height = house.width, house.depth, house.height
     with mesh.part("building"):
-        _wall(mesh, front, scale, ((0, 0), (width, 0)))
+        _textured(mesh, _texture(mesh, front, scale), height, ((0, 0), (width, 0)))
         side = Front(
             front.material, front.wall, front.trim, depth, height, front.story, depth / max(1, round(depth / 4)),
             front.window, False, lit, front.seed + 1,
@@ -76,10 +76,6 @@ def _texture(mesh: Mesh, front: Front, scale: float) -> int:
 
 def _textured(mesh: Mesh, row: int, height: float, ends: tuple[tuple[float, float], tuple[float, float]]) -> None:
     mesh.quads(_upright(*ends, height), Surface((1, 1, 1), texture=row))
-
-
-def _wall(mesh: Mesh, front: Front, scale: float, ends: tuple[tuple[float, float], tuple[float, float]]) -> None:
-    _textured(mesh, _texture(mesh, front, scale), front.height, ends)
 
 
 def _roof(mesh: Mesh, random: Random, house: House, front: Front) -> None:

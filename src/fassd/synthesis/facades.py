@@ -1,4 +1,4 @@
-"""The fronts of buildings, drawn flat: walls, windows, doors, shops. Channels: red, green, blue, gloss, emission."""
+"""Draws facades: walls, windows, doors, shops. Channels: red, green, blue, gloss, emission."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fassd.synthesis.textures import stains
 
 Random = np.random.Generator
 
-# Linear colors of what towns are built from.
+# Linear colors of building materials.
 _WALLS: dict[str, tuple[Color, ...]] = {
     "plaster": ((0.62, 0.55, 0.40), (0.66, 0.62, 0.54), (0.52, 0.36, 0.22), (0.58, 0.44, 0.34), (0.45, 0.46, 0.44),
                 (0.60, 0.50, 0.28), (0.36, 0.42, 0.46), (0.70, 0.68, 0.64)),
@@ -28,17 +28,17 @@ _AWNINGS: tuple[Color, ...] = ((0.4, 0.04, 0.04), (0.03, 0.12, 0.25), (0.05, 0.2
 
 @dataclass(frozen=True)
 class Front:
-    """What a front looks like.
+    """The look of a facade.
 
     Attributes:
-        material: a key of the walls.
+        material: a key of the table of walls.
         wall, trim: colors.
         width, height: meters.
-        story, bay: meters from floor to floor and from window to window.
+        story, bay: distance of floors and of windows, in meters.
         window: width and height as shares of bay and story.
-        shop: whether the ground floor sells something.
-        lit: share of windows with light behind them.
-        seed: of everything small.
+        shop: whether there is a shop on the ground floor.
+        lit: share of lit windows.
+        seed: of the details.
     """
 
     material: str
@@ -55,7 +55,7 @@ class Front:
 
 
 def choose_front(random: Random, width: float, height: float, lit: float) -> Front:
-    """A front of these measures."""
+    """A random facade of the given size in meters."""
     material = str(random.choice(list(_WALLS), p=[0.45, 0.25, 0.14, 0.1, 0.06]))
     walls = _WALLS[material]
     wall = tuple((np.array(walls[random.integers(len(walls))]) * random.uniform(0.8, 1.15)).tolist())
@@ -72,7 +72,7 @@ def choose_front(random: Random, width: float, height: float, lit: float) -> Fro
 
 @dataclass
 class _Sheet:
-    """A front being drawn: colors and, beside them, gloss and emission; meters from the left and the ground."""
+    """A facade being drawn: colors, gloss and emission; coordinates in meters from the left and the ground."""
 
     front: Front
     scale: float
@@ -86,7 +86,7 @@ class _Sheet:
 
     @property
     def night(self) -> float:
-        """How much of a lamp's light is noticed: little by day."""
+        """The visible emission of a lamp; small by day."""
         return 1.0 if self.front.lit > 0.3 else 0.22
 
     def box(
@@ -105,7 +105,7 @@ class _Sheet:
 
 
 def draw_front(front: Front, scale: float, plain: bool = False) -> Array:
-    """The front with `scale` texels a meter, or its bare wall: (height, width, 5) float32."""
+    """The facade, or only its wall, with `scale` texels per meter: (height, width, 5) float32."""
     sheet = _Sheet(front, scale, np.random.default_rng(front.seed))
     if not plain:
         _draw_openings(sheet)
@@ -135,7 +135,7 @@ def _draw_openings(sheet: _Sheet) -> None:
 
 
 def _byte(color: Color) -> tuple[int, int, int]:
-    # Stored as square roots: 8 bits of a linear scale would leave dark walls in steps.
+    # Stored as square roots: 8 linear bits would show steps on dark walls.
     red, green, blue = (round(255 * min(1.0, max(0.0, value)) ** 0.5) for value in color)
     return red, green, blue
 
@@ -187,7 +187,7 @@ def _window(sheet: _Sheet, offset: float, base: float, blind: Color) -> None:
         sheet.box(left - 0.14, bottom - 0.1, right + 0.14, top + 0.16, front.trim)
         sheet.box(left - 0.2, bottom - 0.2, right + 0.2, bottom - 0.08, _times(front.trim, 1.15))
         sheet.box(left - 0.16, bottom - 0.32, right + 0.16, bottom - 0.2, _times(front.wall, 0.6))
-        # The reveal: the depth of the wall, in shadow above and at one side.
+        # The reveal of the wall, in shadow above and on one side.
         sheet.box(left, bottom, right, top, _times(front.wall, 0.25))
         left, top = left + 0.08, top - 0.12
     frame = (0.6, 0.6, 0.58) if front.seed % 3 else (0.06, 0.05, 0.045)
@@ -234,7 +234,7 @@ def _shop(sheet: _Sheet, door: int) -> None:
     )
     x = front.width * random.uniform(0.1, 0.35)
     ink = (0.75, 0.72, 0.66) if max(color) < 0.45 else (0.04, 0.04, 0.05)
-    for _ in range(int(random.integers(4, 10))):  # a name too far away to be read
+    for _ in range(int(random.integers(4, 10))):  # an illegible sign
         wide = random.uniform(0.16, 0.34)
         low = front.story * 0.80
         sheet.box(
@@ -276,7 +276,7 @@ def _weather(sheet: _Sheet, wall: Array) -> Array:
         factor = np.where(joint & wall, factor * (1.16 if sheet.front.material == "brick" else 0.86), factor)
         tone = noise[row.astype(int)[:, None] * 37 % 256, (np.floor(across).astype(int) * 17) % 256]
         factor = np.where(wall, factor * (1 + 0.05 * tone), factor)
-    # Rain and exhaust darken what is near the ground.
+    # Rain and exhaust darken walls near the ground.
     depth = (size[0] - rows) / sheet.scale
     weathered: Array = (factor * (1 - 0.12 * np.exp(-depth / 0.8))[:, None]).astype(np.float32)
     return weathered

@@ -1,4 +1,4 @@
-"""What stands along a street: lamps, signs, traffic lights, trees, hedges, fences, walls. On z = 0, looking to -y."""
+"""Street furniture: lamps, signs, traffic lights, trees, hedges, fences, walls. On z = 0, facing -y."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _sign_face(mesh: Mesh, random: Random, at: Array, kind: str) -> None:
 
 
 def _way_sign(mesh: Mesh, random: Random, at: Array) -> None:
-    """The way to somewhere, in two lines that cannot be read."""
+    """A direction sign with two illegible lines."""
     color = (_BLUE, _YELLOW, (0.02, 0.2, 0.08))[random.integers(3)]
     width = random.uniform(1.1, 2.2)
     _board(mesh, at, (width, 0.62), _WHITE, 0.0)
@@ -118,7 +118,7 @@ def _signal_head(mesh: Mesh, at: Array, state: int) -> None:
 
 
 def add_traffic_light(mesh: Mesh, random: Random, reach: float, state: int) -> None:
-    """A post with a signal and, where `reach` is not 0, a mast arm with a second one, meters to the right."""
+    """A traffic light; if `reach` is not 0, with a second one on a mast arm of that many meters to the right."""
     with mesh.part("pole"):
         mesh.tube((0, 0, 0), (0, 0, 5.6 if reach else 3.4), _DARK_STEEL, 0.085, 0.06)
         if reach:
@@ -151,7 +151,7 @@ def add_bollard(mesh: Mesh, random: Random) -> None:
 
 
 def add_bin(mesh: Mesh, random: Random) -> None:
-    """A litter bin or a switch box: things that Cityscapes leaves out of training."""
+    """A litter bin or a switch box, which Cityscapes ignores."""
     if random.random() < 0.5:
         mesh.tube(
             (0, 0, 0.0),
@@ -183,7 +183,7 @@ def _foliage(random: Random, autumn: bool) -> list[Surface]:
 
 
 def add_tree(mesh: Mesh, random: Random, height: float, autumn: bool, clumps: int = 34) -> None:
-    """A trunk that forks, and a crown of clumps of leaves around the branches."""
+    """A tree: a forked trunk, and a crown of clumps of leaves around the branches."""
     bark = Surface(
         ((0.075, 0.06, 0.045), (0.12, 0.11, 0.09), (0.05, 0.042, 0.035))[random.integers(3)], grain=(0.3, 0.12)
     )
@@ -205,7 +205,7 @@ def add_tree(mesh: Mesh, random: Random, height: float, autumn: bool, clumps: in
             out = random.uniform(0.25, 1) ** 0.6
             place = middle + direction * crown * out * 0.86
             place[2] = max(place[2], bole * 0.92)
-            # Leaves inside the crown and under it get less of the sky.
+            # Leaves inside and below the crown get less light from the sky.
             shade = (0.55 + 0.45 * out) * (0.82 + 0.22 * direction[2])
             size = float(crown.mean()) * random.uniform(0.34, 0.52)
             mesh.ball(place, size, surfaces[random.integers(3)], shade, height=size * random.uniform(0.75, 0.95))
@@ -240,7 +240,7 @@ def add_hedge(mesh: Mesh, random: Random, length: float, height: float, depth: f
 
 
 def add_fence(mesh: Mesh, random: Random, length: float, kind: str) -> None:
-    """A fence along +x that one looks through: bars, pickets, net, barrier."""
+    """A transparent fence along +x: bars, pickets, net or barrier."""
     cutout, height, pitch, color = {
         "bars": (BARS, random.uniform(1.0, 1.6), 0.5, (0.025, 0.03, 0.03)),
         "pickets": (

@@ -1,4 +1,4 @@
-"""What lies on the ground: asphalt with markings, wear and rails, paving, grass."""
+"""Patterns of the ground: asphalt with markings, wear and rails; paving; grass."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from fassd.synthesis.textures import Texture
 
 @dataclass(frozen=True)
 class Mark:
-    """A painted rectangle, in meters across and along the street; repeated every `period` along or across.
+    """A painted rectangle, in meters across and along the street; it may repeat.
 
     Attributes:
-        left, right: across; to the right of the middle of the road is positive.
+        left, right: across; positive to the right of the middle of the road.
         start, end: along.
-        period, length: of dashes along the street; 0: one piece.
-        bars: distance between bars across the street, as on a zebra crossing; 0: none.
-        yellow: rather than white.
+        period, length: of dashes along the street; 0: solid.
+        bars: distance of the bars of a zebra crossing; 0: none.
+        yellow: instead of white.
     """
 
     left: float
@@ -34,14 +34,14 @@ class Mark:
 
 @dataclass(frozen=True)
 class Road:
-    """The road's course and surface.
+    """The course and the surface of the road.
 
     Attributes:
         curve: 1 / meters: the middle of the road lies at x = curve y^2 / 2.
         half_width: from the middle to the curb.
-        marks: what is painted on it.
-        rails: where tram tracks lie, meters across.
-        tone: how light the asphalt is.
+        marks: painted on it.
+        rails: positions of tram tracks, meters across.
+        tone: brightness of the asphalt.
         wear: 0 new paint .. 1 old.
     """
 
@@ -58,11 +58,11 @@ class Road:
         return position
 
     def place(self, across: float, along: float, height: float = 0.0) -> tuple[float, float, float]:
-        """The point in the world."""
+        """World coordinates of a point."""
         return across + self.curve * along * along / 2, along, height
 
     def heading(self, along: float) -> float:
-        """Of the road there, radians to the left."""
+        """The direction of the road, radians to the left."""
         return float(-np.arctan(self.curve * along))
 
 

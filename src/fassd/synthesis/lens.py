@@ -1,4 +1,4 @@
-"""From light to a picture: exposure, the curve of film, blur, vignetting and the sensor's noise."""
+"""Linear light -> image: exposure, tone curve, blur, vignetting and sensor noise."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Random = np.random.Generator
 
 
 def develop(light: Array, random: Random, noise: float, brightness: float) -> Image:
-    """The picture of (H, W, 3) linear light.
+    """The image of (H, W, 3) linear light.
 
     Args:
-        light: what arrives.
-        random: of the camera.
-        noise: its deviation relative to white.
+        light: at the sensor.
+        random: source of randomness of the camera.
+        noise: standard deviation relative to white.
         brightness: of the exposure; 1 by day.
     """
     height, width = light.shape[:2]
     luminance = light @ np.array([0.25, 0.65, 0.10], np.float32)
-    # A camera meters the middle of the picture more than its rim.
+    # Cameras meter the middle of the image more than its edges.
     metered = luminance[height // 4 :, width // 8 : -width // 8]
     exposure = 0.21 / float(np.exp(np.log(metered + 1e-4).mean()))
     exposure = min(exposure, 1.1 / float(np.percentile(luminance, 85))) * random.uniform(0.85, 1.2) * brightness
@@ -32,15 +32,15 @@ def develop(light: Array, random: Random, noise: float, brightness: float) -> Im
     shot = random.standard_normal(light.shape, dtype=np.float32)
     film = 1 - np.exp(-1.55 * exposure * light)
     film += shot * np.float32(noise) * np.sqrt(0.08 + film)
-    picture = np.clip(film, 0, 1) ** np.float32(1 / 2.2)
-    # A little less contrast in the shadows' foot, as tone curves of cameras have.
-    picture = picture * picture * (3 - 2 * picture) * 0.6 + picture * 0.4
-    developed: Image = (picture * 255 + 0.5).astype(np.uint8)
+    image = np.clip(film, 0, 1) ** np.float32(1 / 2.2)
+    # Less contrast in the darkest tones, as in the tone curves of cameras.
+    image = image * image * (3 - 2 * image) * 0.6 + image * 0.4
+    developed: Image = (image * 255 + 0.5).astype(np.uint8)
     return developed
 
 
 def _blurred(light: Array, strength: float) -> Array:
-    """A little of each neighbor's light, as lenses and demosaicing give."""
+    """Mixes in some light of the neighboring pixels, as lenses and demosaicing do."""
     for axis in (0, 1):
         last = light.shape[axis] - 1
         before = light.take(np.maximum(np.arange(last + 1) - 1, 0), axis)

@@ -1,4 +1,4 @@
-"""Weather and daylight: where the sun stands, what the sky looks like, how far one sees."""
+"""Weather and daylight: the position of the sun, the look of the sky, the haze."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Random = np.random.Generator
 
 @dataclass(frozen=True)
 class Weather:
-    """Light and air; radiances are linear, sunlight on a white wall being about 1.
+    """Light and air; radiances are linear, and sunlight on a white wall is about 1.
 
     Attributes:
         name: for people.
         to_sun: unit vector.
         sun: color of direct light; 0 where clouds hide it.
         zenith, horizon: the sky's colors.
-        haze: share of light lost a meter.
+        haze: share of light lost per meter.
         wet: 0 dry .. 1 puddles.
-        clouds: share of the sky they cover.
-        lit: share of windows with light; above 0 the lamps are on.
-        noise: grain of the camera's sensor, relative to white.
+        clouds: share of the sky that they cover.
+        lit: share of lit windows; above 0 street lamps are on.
+        noise: of the camera's sensor, relative to white.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Weather:
 
     @property
     def night(self) -> float:
-        """How far the day has gone: pictures get darker, but less than the street does."""
+        """How much darker images are at dusk; less than the street itself."""
         return 0.5 if self.lit > 0.3 else 0.0
 
     @property
@@ -62,7 +62,7 @@ _KINDS: dict[str, tuple[float, tuple[tuple[float, float, float], ...], tuple[flo
 
 
 def choose_weather(random: Random) -> Weather:
-    """One kind of weather, with everything about it slightly off its table."""
+    """A random kind of weather, with values varied around those of the table."""
     names = list(_KINDS)
     weights = np.array([_KINDS[name][0] for name in names])
     name = str(random.choice(names, p=weights / weights.sum()))
@@ -71,7 +71,7 @@ def choose_weather(random: Random) -> Weather:
     elevation = random.uniform(0.17, 0.32) if name == "low sun" else random.uniform(0.5, 1.05)
     bearing = random.uniform(-np.pi, np.pi)
     if name == "low sun" and np.cos(bearing) > 0.8:
-        bearing += np.pi  # into the lens would need glare to be believed
+        bearing += np.pi  # the sun in the image would need lens flare
     to_sun = np.array([np.cos(elevation) * np.sin(bearing), np.cos(elevation) * np.cos(bearing), np.sin(elevation)])
     if name == "sun" and random.random() < 0.12:
         wet = 0.5
@@ -91,7 +91,7 @@ def choose_weather(random: Random) -> Weather:
 
 
 def power(base: Array, exponent: int) -> Array:
-    """An integer power by squaring: many times as fast as NumPy's."""
+    """An integer power by squaring, many times as fast as NumPy's."""
     result: Array = np.ones_like(base)
     while exponent:
         if exponent & 1:
@@ -101,7 +101,7 @@ def power(base: Array, exponent: int) -> Array:
 
 
 def sky(weather: Weather, direction: Array, noise: Texture | None = None) -> Array:
-    """(n, 3): the light from unit directions (n, 3); with `noise` there are clouds in it."""
+    """(n, 3): the light of the sky from unit directions (n, 3); with clouds if there is `noise`."""
     height = np.maximum(direction[:, 2:], 0)
     rise = 1 - power(1 - height, 5)
     color = weather.horizon * (1 - rise) + weather.zenith * rise
@@ -114,7 +114,7 @@ def sky(weather: Weather, direction: Array, noise: Texture | None = None) -> Arr
     texels = np.full(len(flat), 1.5, np.float32)
     coarse = noise.sample(flat[:, 0] * 0.13, flat[:, 1] * 0.13, texels)
     fine = noise.sample(flat[:, 0] * 0.5 + 0.3, flat[:, 1] * 0.5, texels)
-    if weather.clouds >= 1:  # a closed cover, thicker here and there
+    if weather.clouds >= 1:  # overcast, of varying thickness
         cover: Array = color * (1 + (0.06 * coarse + 0.025 * fine) * np.minimum(1, height * 6))
         return cover
     thick = coarse + 0.35 * fine + (weather.clouds - 0.5) * 2.2
@@ -125,7 +125,7 @@ def sky(weather: Weather, direction: Array, noise: Texture | None = None) -> Arr
 
 
 def surroundings(weather: Weather, direction: Array) -> Array:
-    """(n, 3): what a mirror in the street shows: the sky above, dim house fronts beside, the road below."""
+    """(n, 3): what reflections in the street show: the sky above, dim facades beside, the road below."""
     above = sky(weather, direction)
     steep = np.abs(direction[:, 0]) * 0.85 - direction[:, 2]
     houses = np.clip(steep * 6 + 0.5, 0, 1)[:, None] * 0.8

@@ -1,4 +1,4 @@
-"""What a rendered street is made of: flat faces, and tubes and discs that turn to whoever looks at them.
+"""The geometry of a scene: flat faces, and tubes and discs that turn towards the viewer.
 
 World coordinates in meters: x to the right, y along the street, z up; the road lies at z = 0.
 """
@@ -18,31 +18,31 @@ from fassd.core.labels import CITYSCAPES
 Array: TypeAlias = npt.NDArray[Any]
 Color: TypeAlias = tuple[float, float, float]
 
-# Label ids; beyond the 19 classes, what Cityscapes itself leaves out of training.
-RAW_IDS = {row.name: row.label_id for row in CITYSCAPES.classes} | {"ego vehicle": 1, "static": 4}
-COUNTED = frozenset({"person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"})
-"""The classes whose things are told apart in instance files."""
+# Of the 19 trained classes, and of two that Cityscapes ignores.
+LABEL_IDS = {row.name: row.label_id for row in CITYSCAPES.classes} | {"ego vehicle": 1, "static": 4}
+WITH_INSTANCES = frozenset({"person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"})
+"""The classes whose objects have instance numbers."""
 
 OPAQUE, ROUND = -2, -1
-"""Cutouts: the whole face, its inscribed ellipse; other values are rows of the scene's cutouts."""
+"""Cutouts: the full face, and its inscribed ellipse; other values are rows of the scene's cutouts."""
 
 
 def by(x: float, y: float, z: float) -> Array:
-    """A step from one point to another, in meters."""
+    """A vector in meters."""
     return np.array([x, y, z], float)
 
 
 @dataclass(frozen=True)
 class Surface:
-    """How a face looks.
+    """The material of a face.
 
     Attributes:
-        color: share of red, green and blue light that is thrown back, linear.
-        gloss: share of the surroundings mirrored at right angles; more at grazing angles.
-        emission: light of its own, relative to sunlight on white.
-        grain: relative roughness of the color, and the size of its coarsest grains in meters.
+        color: reflected share of red, green and blue light, linear.
+        gloss: share of the surroundings reflected at right angles; larger at grazing angles.
+        emission: emitted light, relative to sunlight on white.
+        grain: relative variation of the color, and the size of its coarsest grains in meters.
         texture: row of the scene's textures, or none.
-        cutout: the part of the face that is there.
+        cutout: the solid part of the face.
         pattern: "plain", or one of the patterns of `ground`.
     """
 
@@ -57,16 +57,16 @@ class Surface:
 
 @dataclass
 class Faces:
-    """Many quadrilaterals, field by field; n faces.
+    """n quadrilaterals as arrays.
 
     Attributes:
         corners: (n, 4, 3), in order around the face; the first, second and fourth span its plane.
-        normals: (n, 3, 3): the normal at the first corner, and its change towards the second and the fourth.
+        normals: (n, 3, 3), the normal at the first corner, and its change towards the second and the fourth.
         surface, label, instance: (n,) rows of the surfaces, label ids, instance numbers.
         shade: (n,) factor on the color.
-        repeat: (n, 2) how often texture or cutout repeats along the two sides.
-        bias: (n,) meters in which a face cannot shade itself.
-        one_sided: (n,) faces that are never seen from behind.
+        repeat: (n, 2) repetitions of texture or cutout along the two sides.
+        bias: (n,) meters within which a face casts no shadow on itself.
+        one_sided: (n,) whether a face is never seen from behind.
     """
 
     corners: Array
@@ -80,18 +80,18 @@ class Faces:
     one_sided: Array
 
     def pick(self, chosen: Array) -> Faces:
-        """The faces at these rows."""
+        """The chosen faces."""
         return Faces(**{name: value[chosen] for name, value in vars(self).items()})
 
 
 def joined(parts: Sequence[Faces]) -> Faces:
-    """All faces of the parts in order."""
+    """The faces of all parts, in order."""
     return Faces(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
 @dataclass(frozen=True)
 class _Flat:
-    """Faces as `Mesh.quads` was given them, in their place in the world."""
+    """Faces as given to `Mesh.quads`, in world coordinates."""
 
     corners: Array
     normals: Array | None
@@ -107,12 +107,12 @@ _Tube: TypeAlias = tuple[float, ...]
 
 @dataclass
 class Mesh:
-    """A scene under construction: things are modeled around an origin and placed by `at`.
+    """A scene under construction: objects are modeled around an origin and placed by `at`.
 
     Attributes:
-        surfaces: how faces look, by row.
-        textures, cutouts: what surfaces refer to.
-        detail: how finely textures are drawn; 1 suits pictures of 512 rows.
+        surfaces: materials, by row.
+        textures, cutouts: rows that surfaces refer to.
+        detail: resolution of textures; 1 suits images of 512 rows.
     """
 
     surfaces: list[Surface] = field(default_factory=list)
@@ -124,12 +124,12 @@ class Mesh:
     _tubes: list[_Tube] = field(default_factory=list)
     _places: list[tuple[Array, Array]] = field(default_factory=lambda: [(np.eye(3), np.zeros(3))])
     _place: int = 0
-    _owner: tuple[int, int] = (RAW_IDS["static"], 0)
+    _owner: tuple[int, int] = (LABEL_IDS["static"], 0)
     _counts: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def at(self, label: str, place: Sequence[float] = (0, 0, 0), heading: float = 0.0) -> Iterator[Mesh]:
-        """Places what is built in the block, relative to where we are: its +y turns left by `heading`, radians."""
+        """Places the objects built in the block, relative to the current place: +y turns left by `heading`, radians."""
         before = self._place, self._owner
         turn, origin = self._places[self._place]
         cos, sin = np.cos(heading), np.sin(heading)
@@ -142,7 +142,7 @@ class Mesh:
 
     @contextmanager
     def part(self, label: str) -> Iterator[None]:
-        """What is built in the block belongs to a thing of another class, in the same place."""
+        """The objects built in the block have another class, at the same place."""
         before = self._owner
         self._start(label)
         yield
@@ -150,9 +150,9 @@ class Mesh:
 
     def _start(self, label: str) -> None:
         number = self._counts.get(label, 0)
-        if label in COUNTED:
+        if label in WITH_INSTANCES:
             self._counts[label] = number + 1
-        self._owner = RAW_IDS[label], number
+        self._owner = LABEL_IDS[label], number
 
     def quads(
         self,
@@ -162,14 +162,14 @@ class Mesh:
         repeat: tuple[float, float] = (1, 1),
         one_sided: bool = False,
     ) -> None:
-        """Flat faces, (n, 4, 3) or (4, 3).
+        """Adds flat faces.
 
         Args:
-            corners: around each face; counterclockwise as seen from outside, where that matters.
-            surface: how they look.
-            normals: (n, 4, 3) at the corners, for rounded shapes; otherwise the faces' own.
+            corners: (n, 4, 3) or (4, 3), around the face; counterclockwise seen from outside if one-sided.
+            surface: their material.
+            normals: (n, 4, 3) at the corners, for rounded shapes; by default those of the faces.
             repeat: of texture and cutout.
-            one_sided: part of a closed body, so that the back need not be drawn.
+            one_sided: the faces belong to a closed body, so their backs are not drawn.
         """
         turn, origin = self._places[self._place]
         placed = np.asarray(corners, float).reshape(-1, 4, 3) @ turn.T + origin
@@ -177,12 +177,12 @@ class Mesh:
         self._flat.append(_Flat(placed, at, self._row(surface), self._owner, repeat, one_sided))
 
     def tube(self, start: Any, end: Any, surface: Surface, radius: float, end_radius: float | None = None) -> None:
-        """A round bar, drawn as a strip that faces the viewer."""
+        """Adds a round bar, drawn as a strip that faces the viewer."""
         last = radius if end_radius is None else end_radius
         self._tubes.append((*start, *end, radius, last, 1.0, self._place, self._row(surface), *self._owner))
 
     def ball(self, center: Any, radius: float, surface: Surface, shade: float = 1.0, height: float = 0.0) -> None:
-        """A ball as ragged as the surface's cutout; `height` is its vertical radius where it differs."""
+        """Adds a ball with the outline of the surface's cutout; `height` is its vertical radius if different."""
         x, y, z = center
         up = height or radius
         ends = (x, y, z - up, x, y, z + up)
@@ -191,11 +191,11 @@ class Mesh:
     def _row(self, surface: Surface) -> int:
         row = self._rows.setdefault(id(surface), len(self.surfaces))
         if row == len(self.surfaces):
-            self.surfaces.append(surface)  # which also keeps the id from being given to another
+            self.surfaces.append(surface)  # this also keeps Python from reusing the id
         return row
 
     def _fixed(self) -> Faces:
-        """The faces that look the same from everywhere."""
+        """The faces that do not depend on the viewer."""
         counts = [len(flat.corners) for flat in self._flat]
         corners = np.concatenate([flat.corners for flat in self._flat])
         own = np.cross(corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 0])
@@ -216,7 +216,7 @@ class Mesh:
         )  # fmt: skip
 
     def facing(self, eye: Array | None, direction: Array) -> Faces:
-        """All faces as seen from `eye`, or along `direction` from infinitely far."""
+        """All faces as seen from `eye`, or from infinity along `direction`."""
         fixed = self._fixed()
         if not self._tubes:
             return fixed
@@ -233,7 +233,7 @@ class Mesh:
         out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
         out *= -np.sign((out * view).sum(1, keepdims=True))
         round_ends = np.array([surface.cutout != OPAQUE for surface in self.surfaces])[row]
-        # A ball's disc must face the viewer squarely, whereas a bar keeps its direction.
+        # The disc of a ball faces the viewer, a bar keeps its direction.
         lift = np.linalg.norm(along, axis=1, keepdims=True) / 2
         up = np.cross(view, side)
         up /= np.maximum(np.linalg.norm(up, axis=1, keepdims=True), 1e-9)

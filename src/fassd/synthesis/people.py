@@ -1,4 +1,4 @@
-"""People on foot and on two wheels. Modeled around their feet, looking towards +y."""
+"""Pedestrians, cyclists and motorcyclists. Modeled around their feet, facing +y."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TROUSERS: tuple[Color, ...] = (
 
 @dataclass(frozen=True)
 class Clothes:
-    """What somebody wears, from head to toe; round for balls, plain for limbs."""
+    """The surfaces of a person; round ones for balls, plain ones for limbs."""
 
     skin: Surface
     hair: Surface
@@ -82,7 +82,7 @@ def _head(mesh: Mesh, at: Array, forward: float, clothes: Clothes, helmet: Surfa
 
 
 def _torso(mesh: Mesh, hip: Array, neck: Array, clothes: Clothes, girth: float) -> None:
-    """Two tubes side by side are broader from the front than from the side, as a chest is."""
+    """A torso of two tubes side by side, wider from the front than from the side."""
     for side in (-1, 1):
         low, high = hip + by(side * 0.055, 0, 0), neck + by(side * 0.085, 0, -0.06)
         mesh.tube(low, high, clothes.top, 0.108 * girth, 0.112 * girth)
@@ -92,7 +92,7 @@ def _torso(mesh: Mesh, hip: Array, neck: Array, clothes: Clothes, girth: float) 
 
 
 def add_pedestrian(mesh: Mesh, random: Random, umbrella: bool) -> None:
-    """Somebody who walks or stands."""
+    """A person who walks or stands."""
     clothes = _choose_clothes(random)
     tall = random.uniform(0.9, 1.07) if random.random() < 0.9 else random.uniform(0.62, 0.78)
     swing = random.uniform(0.12, 0.42) if random.random() < 0.7 else 0.04
@@ -135,19 +135,15 @@ def _belongings(mesh: Mesh, random: Random, hip: Array, neck: Array, coat: Surfa
         box(mesh, hand - by(0.05, 0.16, 0.2), hand + by(0.05, 0.16, 0.08), stuff)
 
 
-def _bicycle_wheel(mesh: Mesh, y: float, radius: float, tire: Surface) -> None:
-    side_disc(mesh, (0, y, radius), radius, Surface(tire.color, cutout=BICYCLE_WHEEL))
-    # Seen from before, the flat wheel would vanish.
-    mesh.tube((0, y, 0.0), (0, y, 2 * radius), tire, 0.018)
-
-
 def add_bicycle(mesh: Mesh, random: Random) -> None:
-    """A bicycle that stands upright."""
+    """A bicycle."""
     colors = _TOPS
     paint = Surface(tuple((np.array(colors[random.integers(len(colors))]) * 1.2).tolist()), 0.05)
     dark, radius = Surface((0.02, 0.02, 0.02), 0.02), 0.345
     for y in (-0.53, 0.53):
-        _bicycle_wheel(mesh, y, radius, dark)
+        side_disc(mesh, (0, y, radius), radius, Surface(dark.color, cutout=BICYCLE_WHEEL))
+        # Seen from the front, the flat wheel would vanish.
+        mesh.tube((0, y, 0.0), (0, y, 2 * radius), dark, 0.018)
     hub, crank, seat, head = np.array([[0, -0.53, 0.345], [0, -0.08, 0.29], [0, -0.24, 0.80], [0, 0.36, 0.82]])
     for start, end in ((hub, crank), (crank, seat), (crank, head - by(0, 0, 0.1)), (seat, head), (hub, seat)):
         mesh.tube(start, end, paint, 0.021)
@@ -166,7 +162,7 @@ def add_bicycle(mesh: Mesh, random: Random) -> None:
 
 
 def add_motorcycle(mesh: Mesh, random: Random, lamps: bool) -> None:
-    """A motorcycle or a scooter that stands upright."""
+    """A motorcycle or a scooter."""
     paint = Surface(_TOPS[random.integers(len(_TOPS))], 0.06)
     dark, steel = Surface((0.02, 0.02, 0.021), 0.03), Surface((0.22, 0.22, 0.23), 0.2)
     rubber = Surface((0.018, 0.018, 0.018), cutout=ROUND)
@@ -197,7 +193,7 @@ def add_motorcycle(mesh: Mesh, random: Random, lamps: bool) -> None:
 
 
 def add_rider(mesh: Mesh, random: Random, motor: bool) -> None:
-    """Somebody in the saddle, hands on the bar, feet on the pedals or rests."""
+    """A rider in the saddle, hands on the bar, feet on the pedals or rests."""
     clothes = _choose_clothes(random)
     hip = np.array([0, -0.28, 0.93 if motor else 1.0])
     lean = random.uniform(0.22, 0.4)

@@ -1,4 +1,4 @@
-"""The plan of a street: lanes, curbs, crossings, markings. Everything else is placed by it."""
+"""The plan of a street: lanes, curbs, crossings and markings. All other objects are placed by it."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ Random = np.random.Generator
 LANE = 3.25
 PARKING = 2.15
 NEAREST, FARTHEST = -14.0, 210.0
-"""Where along the street building begins and ends, meters from the camera."""
+"""The extent of the street, in meters from the camera."""
 
 KINDS = ("city", "town", "suburb", "park")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where things may stand; meters across to the right of the middle, and along from the camera.
+    """The layout of a street; meters to the right of its middle, and along it from the camera.
 
     Attributes:
         kind: of surroundings.
         road: its course, width and markings.
         lanes: in each direction.
-        parked: whether cars stand at the curb, left and right.
+        parked: whether cars park at the curb, left and right.
         pavement: width of the pavement, left and right.
         verge: width of the lawn between curb and pavement, left and right.
         junctions: (start, end) of each side street.
-        zebras: where people may cross.
-        own_lane: where the camera drives.
+        zebras: positions of zebra crossings.
+        own_lane: the middle of the camera's lane.
         signals: whether the first junction has traffic lights.
-        autumn: whether leaves have turned.
+        autumn: whether leaves are colored.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Plan:
     autumn: bool
 
     def lane(self, number: int) -> float:
-        """The middle of a lane, counted from the middle of the road to the right, to the left if negative."""
+        """The middle of a lane; lanes count from the middle of the road to the right, negative ones to the left."""
         return (abs(number) - 0.5) * LANE * (1 if number > 0 else -1)
 
     def front(self, side: int) -> float:
@@ -58,7 +58,7 @@ class Plan:
         return self.road.half_width + self.verge[which] + self.pavement[which]
 
     def at_junction(self, along: float, margin: float = 0.0) -> bool:
-        """Whether a side street opens there."""
+        """Whether there is a side street."""
         return any(start - margin < along < end + margin for start, end in self.junctions)
 
     def blocks(self) -> list[tuple[float, float]]:
@@ -68,7 +68,7 @@ class Plan:
 
 
 def choose_plan(random: Random) -> Plan:
-    """Any street."""
+    """A random street."""
     kind = str(random.choice(KINDS, p=[0.42, 0.28, 0.18, 0.12]))
     lanes = int(random.choice([1, 2], p=[0.62, 0.38]))
     parked = (bool(random.random() < 0.55), bool(random.random() < 0.6))
@@ -106,7 +106,7 @@ def _marks(
     junctions: list[tuple[float, float]],
     zebras: list[float],
 ) -> list[Mark]:
-    """Lines stop before side streets and zebra crossings."""
+    """Lane markings, which stop before side streets and zebra crossings, and stop lines."""
     breaks = sorted(
         [(start - 1, end + 1) for start, end in junctions] + [(along - 0.6, along + 3.8) for along in zebras]
     )

@@ -1,4 +1,4 @@
-"""From faces to the face seen at every sample: projection, clipping at the camera, and a depth buffer."""
+"""Rasterizes faces: projection, clipping at the camera, and a depth buffer."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from fassd.synthesis.mesh import OPAQUE, ROUND, Array, Faces, Mesh
 
 _NEAR = 0.25
-"""Meters before the camera at which faces are cut."""
+"""Distance of the near plane, in meters."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole.
+    """A pinhole camera.
 
     Attributes:
-        eye: where it is, (3,).
+        eye: its position, (3,).
         axes: (3, 3), rows: right, down, forward.
         focal: in pixels.
-        height, width: of the picture, pixels.
+        height, width: of the image, in pixels.
     """
 
     eye: Array
@@ -30,12 +30,12 @@ class Camera:
     width: int
 
     def finer(self, times: int) -> Camera:
-        """The same view with so many samples to a pixel along each side."""
+        """The same view with `times` samples along each side of a pixel."""
         return Camera(self.eye, self.axes, self.focal * times, self.height * times, self.width * times)
 
     @property
     def rays(self) -> Array:
-        """(3, 3): the world direction through a picture point (x, y, 1), of length 1 along the axis."""
+        """(3, 3): the world direction through an image point (x, y, 1), of length 1 along the axis."""
         center = np.array([[1, 0, -self.width / 2], [0, 1, -self.height / 2], [0, 0, self.focal]]) / self.focal
         rays: Array = self.axes.T @ center
         return rays
@@ -43,12 +43,12 @@ class Camera:
 
 @dataclass(frozen=True)
 class Projected:
-    """Faces on a plane of samples.
+    """Faces projected onto the image plane.
 
     Attributes:
         solve: (n, 3, 3): from (x, y, 1) to (u w, v w, w), where u and v run along a face's sides; the larger w wins.
         outlines: (m, 4, 2): the visible pieces.
-        face: (m,) the face each piece belongs to.
+        face: (m,) the face of each piece.
     """
 
     solve: Array
@@ -57,7 +57,7 @@ class Projected:
 
 
 def seen_from(camera: Camera, faces: Faces) -> Projected:
-    """The faces as the camera sees them; w is the reciprocal of the depth."""
+    """The faces in the image of a camera; w is the reciprocal of the depth."""
     relative = (faces.corners - camera.eye) @ camera.axes.T
     sides = np.stack([relative[:, 1] - relative[:, 0], relative[:, 3] - relative[:, 0], relative[:, 0]], -1)
     lens = np.array([[1, 0, -camera.width / 2], [0, 1, -camera.height / 2], [0, 0, camera.focal]]) / camera.focal
@@ -80,7 +80,7 @@ def seen_from(camera: Camera, faces: Faces) -> Projected:
 
 
 def _clipped(corners: Array) -> Array:
-    """The part of a quadrilateral before the camera, as one or two quadrilaterals."""
+    """The part of a quadrilateral in front of the near plane, as one or two quadrilaterals."""
     kept: list[Array] = []
     for here, there in zip(corners, np.roll(corners, -1, 0), strict=True):
         if here[2] > _NEAR:
@@ -104,7 +104,9 @@ def rasterize(
     boxes, lines = _spans(projected.outlines, size)
     cutouts = np.array([surface.cutout for surface in mesh.surfaces])[faces.surface]
     solve = projected.solve.astype(np.float32)
-    depth = np.einsum("nij,nj->n", solve[projected.face, 2:], _centers(projected.outlines))
+    centers = projected.outlines.mean(1)
+    centers = np.concatenate([centers, np.ones((len(centers), 1))], 1)
+    depth = np.einsum("nij,nj->n", solve[projected.face, 2:], centers)
     grid = np.arange(max(size), dtype=np.float32) + np.float32(0.5)
     seen = (boxes[:, 1] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 2])
     # Near faces first, so that most of what lies behind fails the depth test.
@@ -122,15 +124,10 @@ def rasterize(
         w = (a * x) + (b * y + c)
         wins &= w > best[window]
         if cutouts[face] != OPAQUE:
-            wins &= _there(solve[face], x, y, w if perspective else 1, cutouts[face], faces.repeat[face], mesh)
+            wins &= _is_solid(solve[face], x, y, w if perspective else 1, cutouts[face], faces.repeat[face], mesh)
         np.copyto(best[window], w, where=wins)
         np.copyto(ids[window], np.int32(face), where=wins)
     return ids, best
-
-
-def _centers(outlines: Array) -> Array:
-    centers = outlines.mean(1)
-    return np.concatenate([centers, np.ones((len(centers), 1))], 1)
 
 
 def _spans(outlines: Array, size: tuple[int, int]) -> tuple[Array, Array]:
@@ -153,8 +150,8 @@ def _spans(outlines: Array, size: tuple[int, int]) -> tuple[Array, Array]:
     return boxes, np.stack(lines, 1).astype(np.float32)
 
 
-def _there(solve: Array, x: Array, y: Array, w: Array | int, cutout: int, repeat: Array, mesh: Mesh) -> Array:
-    """Where a face with holes has substance."""
+def _is_solid(solve: Array, x: Array, y: Array, w: Array | int, cutout: int, repeat: Array, mesh: Mesh) -> Array:
+    """Where a face with a cutout is solid."""
     u = (solve[0, 0] * x + (solve[0, 1] * y + solve[0, 2])) / w
     v = (solve[1, 0] * x + (solve[1, 1] * y + solve[1, 2])) / w
     if cutout == ROUND:

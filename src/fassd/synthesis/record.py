@@ -1,4 +1,4 @@
-"""What a folder of rendered streets remembers of its making, so that an interrupted run can go on."""
+"""The record in a folder of rendered streets of how they were made, so that an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ import msgspec
 
 from fassd.core.errors import FileError
 from fassd.core.files import written_whole
-from fassd.synthesis.write import Streets, drawn_folders
+from fassd.synthesis.write import Streets, folders_of_split
 
 _TERMS_FILE, _TERMS = "terms.txt", "rendered by fassd, free for any use\n"
 
 
 @dataclass(frozen=True)
 class _Record:
-    """The streets of a split, and the program that draws them, for another may draw them otherwise."""
+    """The streets of a split, and the program that renders them, since another version may render differently."""
 
     streets: Streets
     program: str
 
 
 def prepare_folder(out: Path, streets: Streets, program: str) -> None:
-    """Makes a folder ready for a set of streets: new, with other splits of such, or with a part of this very set.
+    """Prepares a folder for a set of streets: a new one, one with other splits, or one with a part of this set.
 
-    The record of the split, `rendered_SPLIT.json`, is written first. `terms.txt` says that these are nobody's photos;
-    whoever trains on them finds that in the checkpoint. What a killed run left half-written is removed.
+    Writes the record of the split, `rendered_SPLIT.json`, and the license, `terms.txt`, which checkpoints trained on
+    the streets will contain. Removes incomplete files of a killed run.
 
     Args:
         out: the folder.
-        streets: what is about to be rendered.
-        program: the name and version of the renderer.
+        streets: the set to be rendered.
+        program: name and version of the renderer.
 
     Raises:
-        FileError: holds other files, or streets of this split that were made otherwise; or cannot be read or written.
+        FileError: the folder holds other files, or streets of this split made with other values; or it cannot be read
+            or written.
     """
     path, record = out / f"rendered_{streets.split}.json", _Record(streets, program)
     try:
@@ -46,7 +47,7 @@ def prepare_folder(out: Path, streets: Streets, program: str) -> None:
             temporary.write_text(_TERMS, encoding="utf-8")
         with written_whole(path) as temporary:
             temporary.write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
-        for folder in drawn_folders(out, streets.split):
+        for folder in folders_of_split(out, streets.split):
             for half in folder.glob(".*.png"):
                 half.unlink()
     except OSError as error:
@@ -54,7 +55,7 @@ def prepare_folder(out: Path, streets: Streets, program: str) -> None:
 
 
 def _compare(path: Path, record: _Record) -> None:
-    """Refuses a folder whose streets were made from other values."""
+    """Refuses a folder whose streets were made with other values."""
     try:
         found = msgspec.json.decode(path.read_bytes(), type=_Record)
     except msgspec.MsgspecError:
@@ -62,19 +63,19 @@ def _compare(path: Path, record: _Record) -> None:
     if found != record:
         streets, size = found.streets, "x".join(map(str, found.streets.size))
         given = f"--images {streets.images} --size {size} --seed {streets.seed}"
-        remedy = "give these values to complete it, or another --split or folder"
+        fix = "give these values to complete it, or another --split or folder"
         if found.program != record.program:
-            remedy = f"{record.program} may draw otherwise than {found.program}, so give another --split or folder"
+            fix = f"{record.program} may render differently than {found.program}, so give another --split or folder"
         raise FileError(
-            path.parent, f"holds the split '{streets.split}' of {given} already; nothing is overwritten: {remedy}"
+            path.parent, f"holds the split '{streets.split}' of {given} already; nothing is overwritten: {fix}"
         )
 
 
 def _require_room(out: Path, split: str) -> None:
-    """Refuses a folder without a record that holds anything but other splits of rendered streets."""
+    """Refuses a folder without a record, unless it is empty or holds only other splits of rendered streets."""
     terms = out / _TERMS_FILE
     if terms.is_file() and terms.read_text(encoding="utf-8") == _TERMS:
-        taken = [folder.parent for folder in drawn_folders(out, split) if folder.parent.exists()]
+        taken = [folder.parent for folder in folders_of_split(out, split) if folder.parent.exists()]
         if taken:
             raise FileError(
                 out,

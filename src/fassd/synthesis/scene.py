@@ -1,4 +1,4 @@
-"""A street from chance: its plan, what is built beside it, who is about, and from where it is seen."""
+"""Generates a random scene: the street, its buildings, its traffic, the weather and the camera."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from fassd.synthesis.ground import Road
 from fassd.synthesis.light import Weather, choose_weather
-from fassd.synthesis.mesh import Array, Mesh, Surface
+from fassd.synthesis.mesh import Mesh, Surface
 from fassd.synthesis.plan import choose_plan
 from fassd.synthesis.raster import Camera
 from fassd.synthesis.sides import build_sides, lay_ground
@@ -21,7 +21,7 @@ Random = np.random.Generator
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything there is to see, the light, and the camera."""
+    """The objects, the weather and the camera."""
 
     mesh: Mesh
     camera: Camera
@@ -31,7 +31,7 @@ class Scene:
 
 
 def build_scene(random: Random, size: tuple[int, int]) -> Scene:
-    """A street as chance wants it, for pictures of `size`: height, width."""
+    """A random scene for images of `size` (height, width)."""
     weather = choose_weather(random)
     noise = texture(clouds(random)[..., None])
     cutouts, textures = stock()
@@ -47,11 +47,11 @@ def build_scene(random: Random, size: tuple[int, int]) -> Scene:
 
 
 def _choose_camera(random: Random, across: float, size: tuple[int, int]) -> Camera:
-    """Behind a windscreen, mostly; not quite level and not quite straight ahead."""
+    """The camera of a car, sometimes of a truck, not exactly level and not exactly straight ahead."""
     height, width = size
     focal = random.uniform(0.72, 1.1) * np.hypot(width, height) * 0.9
     yaw, roll = random.normal(0, 0.035), random.normal(0, 0.008)
-    # The horizon lies between 40 and 52 % from above.
+    # The horizon lies at 40 to 52 % of the height, from above.
     pitch = np.arctan((random.uniform(0.40, 0.52) - 0.5) * height / focal)
     eye = np.array([across + random.normal(0, 0.25), 0, random.uniform(1.25, 1.75)])
     if random.random() < 0.12:
@@ -65,7 +65,7 @@ def _choose_camera(random: Random, across: float, size: tuple[int, int]) -> Came
 
 
 def _add_bonnet(mesh: Mesh, random: Random, camera: Camera) -> None:
-    """The own car's bonnet along the lower edge of the picture."""
+    """The bonnet of the camera's car along the lower edge of the image."""
     share, columns = random.uniform(0.05, 0.11), np.linspace(-0.02, 1.02, 17)
     arch = share * (1 - 0.75 * np.abs(2 * columns - 1) ** 2.6)
     rings = []
@@ -73,16 +73,13 @@ def _add_bonnet(mesh: Mesh, random: Random, camera: Camera) -> None:
         x = (columns - 0.5) * camera.width / camera.focal
         y = (0.5 - arch * rise) * camera.height / camera.focal
         rings.append(camera.eye + np.stack([x, y, np.ones_like(x)], 1) * depth @ camera.axes)
-    normals = [_bonnet_normals(columns, tilt) for tilt in (0.75, 0.3, 0.12)]
+    normals = []
+    for tilt in (0.75, 0.3, 0.12):
+        across = np.stack([(columns - 0.5) * 0.5, np.full_like(columns, tilt), np.ones_like(columns)], 1)
+        normals.append(across / np.linalg.norm(across, axis=1, keepdims=True))
     paint = Surface(PAINTS[random.integers(len(PAINTS))], 0.05)
     with mesh.at("ego vehicle"):
         for near, far, at_near, at_far in zip(rings[1:], rings, normals[1:], normals, strict=False):
             corners = np.stack([near[:-1], near[1:], far[1:], far[:-1]], 1)
             rounded = np.stack([at_near[:-1], at_near[1:], at_far[1:], at_far[:-1]], 1)
             mesh.quads(corners, paint, rounded)
-
-
-def _bonnet_normals(columns: Array, tilt: float) -> Array:
-    normals = np.stack([(columns - 0.5) * 0.5, np.full_like(columns, tilt), np.ones_like(columns)], 1)
-    unit: Array = normals / np.linalg.norm(normals, axis=1, keepdims=True)
-    return unit

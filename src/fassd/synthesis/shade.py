@@ -1,4 +1,4 @@
-"""From the face at a sample to light: material, sun and shadow, sky, mirroring, haze."""
+"""Computes the light of samples: material, sun and shadow, sky, reflections, haze."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from fassd.synthesis.raster import Camera, Projected, rasterize
 from fassd.synthesis.textures import Texture
 
 _CHUNK = 1 << 16
-"""Samples shaded together: what they need fits into a processor's cache."""
+"""Samples shaded together: their data fits into the cache."""
 
-FINENESS = 2
-"""Samples to a pixel along each side; what is shaded once is as wide as a pixel."""
+SUPERSAMPLING = 2
+"""Samples along each side of a pixel."""
 
 _MAP_ORIGIN, _MAP_SIZE, _MAP_STEP = np.array([-32.0, -16.0], np.float32), (1400, 1000), np.float32(0.065)
-"""Of the maps of shadows on the ground: x and y of their corner, samples, meters a sample."""
+"""Of the shadow maps on the ground: x and y of their corner, samples, meters per sample."""
 
 
 @dataclass(frozen=True)
 class Shadows:
-    """Two maps of the ground.
+    """Maps of the ground.
 
     Attributes:
-        height: how high above the ground the ray from the sun to a place is last blocked.
+        height: the height above the ground at which the ray from the sun is last blocked.
         bias: of the face that blocks it.
-        open_sky: the share of the sky's light that reaches the ground, less under and beside things.
+        open_sky: the share of the sky's light that reaches the ground; smaller below and beside objects.
     """
 
     height: Array
@@ -41,7 +41,7 @@ class Shadows:
 
 
 def cast_shadows(mesh: Mesh, weather: Weather) -> Shadows:
-    """The shadows of everything that has been built."""
+    """The shadows of all objects of a mesh."""
     faces = mesh.facing(None, -weather.to_sun)
     height = np.zeros(_MAP_SIZE, np.float32)
     bias = np.zeros(_MAP_SIZE, np.float32)
@@ -50,7 +50,7 @@ def cast_shadows(mesh: Mesh, weather: Weather) -> Shadows:
         flat = faces.corners[..., :2] - faces.corners[..., 2:] * slant
         outlines = (flat - _MAP_ORIGIN) / _MAP_STEP
         extent = outlines.max(1) - outlines.min(1)
-        # What throws less than two samples of shadow, and the ground itself, is left out.
+        # Shadows below two samples and the ground itself are omitted.
         casts = (extent.max(1) > 2) & (faces.corners[..., 2].max(1) > 0.2)
         faces, outlines = faces.pick(casts), outlines[casts]
         sides = np.zeros((len(outlines), 3, 3))
@@ -68,7 +68,7 @@ def cast_shadows(mesh: Mesh, weather: Weather) -> Shadows:
 
 
 def _open_sky(faces: Faces) -> Array:
-    """Footprints of what stands low on the ground, blurred."""
+    """The blurred footprints of objects near the ground."""
     picture = PIL.Image.new("L", (_MAP_SIZE[1] // 2, _MAP_SIZE[0] // 2), 255)
     pen = PIL.ImageDraw.Draw(picture)
     low = (faces.corners[..., 2].min(1) < 0.75) & (faces.corners[..., 2].max(1) > 0.2)
@@ -90,7 +90,7 @@ def _read(grid: Array, x: Array, y: Array, outside: float) -> Array:
 
 @dataclass
 class Shader:
-    """Everything that decides the color of a sample."""
+    """Computes the color of samples."""
 
     camera: Camera
     mesh: Mesh
@@ -117,12 +117,12 @@ class Shader:
         normals[flat & away] *= -1
         self._normals = normals.astype(single)
         self._rays = self.camera.rays.astype(single)
-        # Set by eye: lamps that shine by day would blind a camera at dusk.
+        # Set by eye: lamps as bright as by day would overexpose images at dusk.
         self._glow = np.float32(0.5 if self.weather.night else 1.6)
-        self._pixel = FINENESS / self.camera.focal
+        self._pixel = SUPERSAMPLING / self.camera.focal
 
     def light(self, ids: Array, x: Array, y: Array) -> Array:
-        """(n, 3) float32, linear: what comes through picture points, where the face `ids` (-1: sky) is seen."""
+        """(n, 3) float32, linear: the light at image points that show the faces `ids` (-1: sky)."""
         result = np.empty((len(ids), 3), np.float32)
         for start in range(0, len(ids), _CHUNK):
             part = np.s_[start : start + _CHUNK]
@@ -184,7 +184,7 @@ class Shader:
             repeat = self.faces.repeat[ids[here]].astype(np.float32)
             at, sized, z = uv[here], solve[here], depth[here, 0]
             steps = [
-                np.abs((sized[:, k, axis] - at[:, k] * sized[:, 2, axis]) * z) * repeat[:, k] * (extent * FINENESS)
+                np.abs((sized[:, k, axis] - at[:, k] * sized[:, 2, axis]) * z) * repeat[:, k] * (extent * SUPERSAMPLING)
                 for axis in (0, 1)
                 for k, extent in ((0, picture.widths[0]), (1, picture.heights[0]))
             ]
@@ -221,7 +221,7 @@ class Shader:
         color[here] *= np.maximum(1 + strength[here, None] * noise, 0.1)
 
     def _arriving(self, point: Array, normal: Array) -> Array:
-        """(n, 3): the light that falls on points."""
+        """(n, 3): the light that reaches points."""
         weather = self.weather
         up = normal[:, 2:]
         height = np.maximum(point[:, 2], 0)
@@ -239,7 +239,7 @@ class Shader:
         return arriving
 
     def _lit(self, point: Array, height: Array) -> Array:
-        """The share of the sun that is seen from points: four looks around, for a soft edge."""
+        """The share of the sun visible from points, by four shadow lookups around them, for soft edges."""
         slant = self.weather.to_sun[:2] / self.weather.to_sun[2]
         ground = (point[:, :2] - point[:, 2:] * slant - _MAP_ORIGIN) / _MAP_STEP
         lit = np.zeros(len(point), np.float32)

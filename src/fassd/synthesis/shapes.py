@@ -1,4 +1,4 @@
-"""Boxes, rounded hulls and wheels: the forms that several kinds of things are made of."""
+"""Shapes that several objects share: boxes, rounded hulls and wheels."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def box(mesh: Mesh, low: Sequence[float] | Array, high: Sequence[float] | Array,
 
 
 def hull(mesh: Mesh, rings: Array, surface: Surface, closed: bool = False, smooth: bool = True) -> None:
-    """The skin over cross sections: (rings, points, 3), each point joined to its neighbors.
+    """The surface through cross sections, (rings, points, 3).
 
     Args:
-        mesh: where it is built.
+        mesh: to add it to.
         rings: from one end of the body to the other.
-        surface: how it looks.
-        closed: whether each ring's last point joins its first.
-        smooth: rounded rather than faceted.
+        surface: its material.
+        closed: whether the last point of a ring is connected to the first.
+        smooth: rounded instead of faceted.
     """
     if closed:
         rings = np.concatenate([rings, rings[:, :1]], 1)
@@ -67,7 +67,7 @@ def hull(mesh: Mesh, rings: Array, surface: Surface, closed: bool = False, smoot
 
 
 def side_disc(mesh: Mesh, place: Sequence[float], radius: float, surface: Surface) -> None:
-    """A flat upright disc whose axle points sideways."""
+    """A flat vertical disc whose axle points sideways."""
     x, y, z = place
     mesh.quads(
         [
@@ -92,10 +92,10 @@ def wheel(mesh: Mesh, x: float, y: float, radius: float, width: float = 0.2) -> 
 
 
 def panel(mesh: Mesh, x: tuple[float, float], y: float, z: tuple[float, float], surface: Surface) -> None:
-    """An upright rectangle across, seen from before and behind."""
+    """A vertical rectangle across, visible from both sides."""
     mesh.quads([[x[0], y, z[0]], [x[1], y, z[0]], [x[1], y, z[1]], [x[0], y, z[1]]], surface)
 
 
 def flank(mesh: Mesh, x: float, y: tuple[float, float], z: tuple[float, float], surface: Surface) -> None:
-    """An upright rectangle along."""
+    """A vertical rectangle along."""
     mesh.quads([[x, y[0], z[0]], [x, y[1], z[0]], [x, y[1], z[1]], [x, y[0], z[1]]], surface)

@@ -1,4 +1,4 @@
-"""Both sides of a street: ground, pavements, houses, gardens, parks, and what lines them."""
+"""Builds both sides of a street: ground, pavements, houses, gardens, parks, trees and lamps."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _ASPHALT = Surface((1, 1, 1), pattern="asphalt")
 _LAWN = Surface((0.085, 0.125, 0.032), pattern="grass")
 _CURBSTONE = Surface((0.30, 0.29, 0.28), grain=(0.1, 0.3))
 _BEYOND = 60.0
-"""Meters beside the street up to which there is something."""
+"""The extent of side streets, in meters from the street."""
 
 
 def _strip(
     mesh: Mesh, plan: Plan, across: tuple[float, float], along: tuple[float, float], z: float, surface: Surface
 ) -> None:
-    """A band of ground that follows the road."""
+    """A strip of ground along the road."""
     stops = np.unique(np.clip([*np.arange(along[0], 40, 5), *np.arange(40, along[1], 15), *along], *along))
     corners = [
         [plan.road.place(x, y, z) for x, y in ((across[0], y0), (across[1], y0), (across[1], y1), (across[0], y1))]
@@ -36,7 +36,7 @@ def _strip(
 
 
 def lay_ground(mesh: Mesh, random: Random, plan: Plan) -> None:
-    """Road, side streets, curbs, pavements, verges, and lawn beneath everything else."""
+    """Road, side streets, curbs, pavements and verges; lawn everywhere else."""
     tone = random.uniform(0.17, 0.34)
     tint = random.uniform(0.86, 1.0)
     paving = Surface((tone, tone * (0.5 + 0.5 * tint), tone * tint * 0.96), pattern="paving")
@@ -54,7 +54,7 @@ def lay_ground(mesh: Mesh, random: Random, plan: Plan) -> None:
 
 
 def _lay_pavement(mesh: Mesh, plan: Plan, side: int, block: tuple[float, float], paving: Surface) -> None:
-    """One side of one block: curb, verge, pavement, and the pavements that turn into the side streets."""
+    """Curb, verge and pavement of one side of a block, and its pavements along the side streets."""
     start, end = block
     half = plan.road.half_width
     stone, inner = half + 0.16, half + plan.verge[side > 0]
@@ -66,7 +66,7 @@ def _lay_pavement(mesh: Mesh, plan: Plan, side: int, block: tuple[float, float],
         _curb(mesh, plan, side, start, end)
         lay(half - 0.01, stone, block, CURB, _CURBSTONE)
         lay(max(inner, stone), plan.front(side), block, CURB, paving)
-        # A few millimeters lower, so that of two bands in one place always the same one is seen.
+        # A few millimeters lower, so that overlapping strips have a definite order.
         if end < FARTHEST:
             lay(half, half + _BEYOND, (end - 2.5, end), CURB - 0.004, paving)
         if start > NEAREST:
@@ -83,7 +83,7 @@ def _ordered(one: float, other: float) -> tuple[float, float]:
 
 
 def _curb(mesh: Mesh, plan: Plan, side: int, start: float, end: float) -> None:
-    """The upright face of the curb, and its ends at side streets."""
+    """The vertical face of the curb, and its ends at side streets."""
     edge = side * (plan.road.half_width - 0.01)
     stops = np.unique(np.clip([*np.arange(start, 40, 5), *np.arange(40, end, 15), start, end], start, end))
     for y0, y1 in pairwise(stops):
@@ -111,7 +111,7 @@ def _curb(mesh: Mesh, plan: Plan, side: int, start: float, end: float) -> None:
 
 
 def build_sides(mesh: Mesh, random: Random, plan: Plan, lit: float) -> None:
-    """Lots from near to far on both sides, the ends of the side streets, and what closes the view."""
+    """The lots on both sides, the ends of the side streets, and the houses at the end of the street."""
     brick = _brick(mesh, random)
     for side in (-1, 1):
         for start, end in plan.blocks():
@@ -132,7 +132,7 @@ def build_sides(mesh: Mesh, random: Random, plan: Plan, lit: float) -> None:
 
 
 def _brick(mesh: Mesh, random: Random) -> int:
-    """A texture of 4 x 4 meters of bricks or stones, for garden walls."""
+    """A texture of bricks or stones for garden walls, 4 x 4 meters."""
     material, color = (("brick", (0.26, 0.12, 0.075)), ("stone", (0.34, 0.31, 0.26)))[random.integers(2)]
     front = Front(material, color, color, 4, 4, 4, 4, (0.5, 0.5), False, 0, int(random.integers(2**31)))
     mesh.textures.append(texture(draw_front(front, 30, plain=True)))
@@ -142,7 +142,7 @@ def _brick(mesh: Mesh, random: Random) -> int:
 def _block(
     mesh: Mesh, random: Random, plan: Plan, side: int, along: tuple[float, float], lit: float, brick: int
 ) -> None:
-    """One lot beside the other until the block is full."""
+    """Fills a block with lots."""
     position = along[0]
     while along[1] - position > 6:
         low, high = {"city": (11, 24), "town": (8, 16), "suburb": (14, 24), "park": (18, 40)}[plan.kind]
@@ -150,7 +150,7 @@ def _block(
         if along[1] - position - length < 6:
             length = along[1] - position
         middle = position + length / 2
-        # Fronts run to the right as seen from the road: along the street on its left, against it on its right.
+        # Facades run to the right as seen from the road.
         start = position if side < 0 else position + length
         heading = plan.road.heading(middle) - side * np.pi / 2
         lot = _choose_lot(random, plan.kind)
@@ -172,7 +172,7 @@ def _choose_lot(random: Random, kind: str) -> str:
 def _add_lot(
     mesh: Mesh, random: Random, plan: Plan, lot: str, measures: tuple[float, float, bool], lit: float, brick: int
 ) -> None:
-    """What stands on a lot of this length, `distance` meters from the camera; its street edge runs along +x."""
+    """A lot along +x; `measures`: its length, its distance from the camera, and whether it is at a corner."""
     length, distance, corner = measures
     stories = {"city": random.integers(3, 7), "town": random.integers(2, 5)}.get(plan.kind, random.integers(1, 3))
     height = float(stories) * random.uniform(3.0, 3.6) + 0.6
@@ -202,7 +202,7 @@ def _add_lot(
 
 
 def _edge(mesh: Mesh, random: Random, length: float, lot: str, brick: int) -> None:
-    """What parts a lot from the pavement, with a gap for a gate."""
+    """The fence, hedge or wall between lot and pavement, with a gap for a gate."""
     kinds = ("hedge", "wall", "bars", "pickets", "net", "open")
     shares = (0.05, 0.4, 0.25, 0.0, 0.3, 0.0) if lot == "yard" else (0.26, 0.2, 0.2, 0.16, 0.06, 0.12)
     kind = str(random.choice(kinds, p=shares))
@@ -240,7 +240,7 @@ def _line(mesh: Mesh, random: Random, plan: Plan, side: int, lamps_on: bool) -> 
 
 
 def _side_street_end(mesh: Mesh, random: Random, plan: Plan, side: int, along: float, lit: float) -> None:
-    """Houses along a side street, behind the corner houses, and one across its end."""
+    """Houses along a side street and at its end."""
     far = plan.front(side) + 55
     turn = -side * np.pi / 2
     with mesh.at("building", plan.road.place(side * far, along + side * 20, 0), turn):
@@ -249,7 +249,7 @@ def _side_street_end(mesh: Mesh, random: Random, plan: Plan, side: int, along: f
         for step in (13.0, 31.0):
             x = side * (plan.front(side) + step)
             y = along + edge * 8.2
-            # South of the side street fronts look north, and the other way round.
+            # Facades face the side street.
             heading = np.pi if edge < 0 else 0.0
             shift = 17.0 / 2 * (1 if edge < 0 else -1)
             with mesh.at("building", (plan.road.place(x + shift, y)[0], y, CURB), heading):

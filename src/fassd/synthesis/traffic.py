@@ -1,4 +1,4 @@
-"""Who and what is about: traffic on the lanes, cars at the curb, people, cyclists, signs and signals."""
+"""Traffic on the lanes, parked cars, people, cyclists, signs and traffic lights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Random = np.random.Generator
 
 
 def add_traffic(mesh: Mesh, random: Random, plan: Plan, weather: Weather) -> None:
-    """Everything that moves or could."""
+    """Adds vehicles, people, signs and bollards."""
     lamps = weather.lit > 0.03
     red = bool(random.random() < 0.5)
     _park(mesh, random, plan, lamps)
@@ -31,7 +31,7 @@ def add_traffic(mesh: Mesh, random: Random, plan: Plan, weather: Weather) -> Non
 
 
 def _park(mesh: Mesh, random: Random, plan: Plan, lamps: bool) -> None:
-    """Cars, and now and then something else, at the curb."""
+    """Parked cars at the curb, and sometimes other vehicles."""
     for side, used in zip((-1, 1), plan.parked, strict=True):
         along, density = random.uniform(2, 9), random.uniform(0.35, 0.95)
         while used and along < 110:
@@ -54,7 +54,7 @@ def _park(mesh: Mesh, random: Random, plan: Plan, lamps: bool) -> None:
 
 
 def _drive(mesh: Mesh, random: Random, plan: Plan, lamps: bool, red: bool) -> None:
-    """Traffic on every lane; before a red light it waits."""
+    """Traffic on every lane; it waits at red lights."""
     builders: dict[str, Callable[[], None]] = {
         "car": lambda: add_car(mesh, random, lamps, red and bool(random.random() < 0.5)),
         "truck": lambda: add_truck(mesh, random, lamps),
@@ -83,7 +83,7 @@ def _drive(mesh: Mesh, random: Random, plan: Plan, lamps: bool, red: bool) -> No
 
 
 def _ride(mesh: Mesh, random: Random, motor: bool, lamps: bool) -> None:
-    """The machine, begun by the caller, and its rider."""
+    """A bicycle or motorcycle with its rider."""
     if motor:
         add_motorcycle(mesh, random, lamps)
     else:
@@ -93,7 +93,7 @@ def _ride(mesh: Mesh, random: Random, motor: bool, lamps: bool) -> None:
 
 
 def _cycle(mesh: Mesh, random: Random, plan: Plan, lamps: bool) -> None:
-    """Cyclists at the edge of the road, some across it, and bicycles left at the curb."""
+    """Cyclists at the edge of the road, some crossing it, and parked bicycles."""
     edge = plan.road.half_width - (PARKING if any(plan.parked) else 0) - 0.5
     for _ in range(int(random.integers(0, 4))):
         along, side = random.uniform(6.5, 38), int(random.choice([-1, 1]))
@@ -116,7 +116,7 @@ def _cycle(mesh: Mesh, random: Random, plan: Plan, lamps: bool) -> None:
 
 
 def _walk(mesh: Mesh, random: Random, plan: Plan, rain: bool) -> None:
-    """People on the pavements, alone and together, and on crossings."""
+    """People on the pavements, alone and in groups, and on crossings."""
     busy = {"city": 13, "town": 8, "suburb": 4, "park": 6}[plan.kind]
     for _ in range(int(random.poisson(busy))):
         side, along = int(random.choice([-1, 1])), 4.5 + 70 * random.random() ** 1.4
@@ -136,7 +136,7 @@ def _walk(mesh: Mesh, random: Random, plan: Plan, rain: bool) -> None:
 
 
 def _put_signs(mesh: Mesh, random: Random, plan: Plan, red: bool) -> None:
-    """Signals at the first side street, signs anywhere. What faces us turns its back on the others."""
+    """Traffic lights at the first side street, and signs. Those of the other direction are seen from behind."""
     if plan.signals:
         start, end = plan.junctions[0]
         for side in (-1, 1):
@@ -158,7 +158,7 @@ def _put_signs(mesh: Mesh, random: Random, plan: Plan, red: bool) -> None:
 
 
 def _stand(mesh: Mesh, random: Random, plan: Plan) -> None:
-    """Bollards, bins, and boxes whose purpose nobody knows."""
+    """Bollards, bins and switch boxes."""
     for side in (-1, 1):
         if random.random() < 0.3:
             start = random.uniform(4, 25)

@@ -1,4 +1,4 @@
-"""Trucks, buses and trams. Each is modeled around its middle, nose towards +y, on z = 0."""
+"""Trucks, buses and trams, modeled around their middle, front towards +y, on z = 0."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Random = np.random.Generator
 
 
 def _slab(mesh: Mesh, width: float, ends: tuple[float, float], heights: tuple[float, float], surface: Surface) -> None:
-    """A long box with rounded edges, as buses and cabs have."""
+    """A long box with rounded edges, for buses and cabs."""
     outline = np.array([(0.96, 0), (1, 0.05), (1, 0.9), (0.985, 0.96), (0.92, 1), (0, 1.005)])
     shape = np.concatenate([outline, outline[-2::-1] * [-1, 1]])
     rings = []

@@ -1,4 +1,4 @@
-"""Passenger cars, modeled around their middle, nose towards +y, on z = 0."""
+"""Passenger cars, modeled around their middle, front towards +y, on z = 0."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ARCH = Surface((0.006, 0.006, 0.006), cutout=ROUND)
 
 @dataclass(frozen=True)
 class Body:
-    """The side view of a car: lengths in meters, places as shares of the length from the middle to the nose.
+    """The side view of a car: lengths in meters, positions as shares of the length from the middle to the front.
 
     Attributes:
         length, width, height: over all.
@@ -58,7 +58,7 @@ BODIES = {
 
 
 def add_car(mesh: Mesh, random: Random, lamps: bool, braking: bool = False) -> None:
-    """A passenger car of any shape and color."""
+    """A passenger car of random shape and color."""
     body = BODIES[str(random.choice(list(BODIES), p=[0.26, 0.22, 0.18, 0.16, 0.08, 0.10]))]
     color = np.array(
         PAINTS[random.choice(len(PAINTS), p=[0.15, 0.15, 0.13, 0.13, 0.08, 0.08, 0.03, 0.04, 0.05, 0.02, 0.06, 0.08])]
@@ -93,7 +93,7 @@ def add_car(mesh: Mesh, random: Random, lamps: bool, braking: bool = False) -> N
 
 
 def underside(mesh: Mesh, width: float, length: float) -> None:
-    """Hardly seen itself, it keeps the sky's light from the road."""
+    """The hardly visible underside, which shades the road."""
     x, y = width / 2 * 0.95, length / 2 * 0.97
     mesh.quads([[-x, -y, 0.24], [x, -y, 0.24], [x, y, 0.24], [-x, y, 0.24]], _SHADE)
 
@@ -112,7 +112,7 @@ def _lower_body(mesh: Mesh, body: Body, paint: Surface) -> None:
 
 
 def _section(body: Body, place: float, top: float, share: float) -> Array:
-    """Half an outline from the right sill over the bonnet to the left sill."""
+    """A cross section from the right sill over the bonnet to the left sill."""
     half, low = body.width / 2 * share, 0.20
     shape = [(0.90, low), (0.985, low + 0.10), (1.0, (low + top) / 2), (0.985, top - 0.12 * (top > 0.5)),
              (0.93, top - 0.03), (0.70, top), (0.0, top + 0.02)]  # fmt: skip
@@ -121,7 +121,7 @@ def _section(body: Body, place: float, top: float, share: float) -> Array:
 
 
 def _cabin(mesh: Mesh, body: Body, paint: Surface) -> None:
-    """Windows all around, the roof on top of them, and pillars where they meet."""
+    """Windows, the roof and pillars."""
     half, length, top = body.width / 2, body.length, body.height
 
     def ring(width: float, front: float, back: float, z: float) -> list[tuple[float, float, float]]:

@@ -1,4 +1,4 @@
-"""Rendered streets with perfect labels, written in the layout of Cityscapes: data that needs no download."""
+"""Writes rendered streets with perfect labels in the layout of Cityscapes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fassd.synthesis.render import Rendering, render
 from fassd.synthesis.scene import build_scene
 
 CITY = "rendered"
-"""The place that file names give, where Cityscapes has towns."""
+"""The city in file names."""
 
 SMALLEST, LARGEST = (64, 128), (2048, 4096)
-"""Height and width: below, a person is two pixels high; above, memory goes beyond 4 GB."""
+"""Limits of (height, width): below, a person is two pixels high; above, rendering takes more than 4 GB of memory."""
 
 _MOST_IMAGES = 1_000_000
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -29,10 +29,10 @@ class Streets:
     """A set of rendered streets.
 
     Attributes:
-        images: how many.
-        size: height, width, in pixels.
-        seed: of the whole set; image i depends on seed, size and i alone.
-        split: the folder beside those of Cityscapes' own splits.
+        images: their number.
+        size: (height, width) in pixels.
+        seed: of the set; image i depends only on seed, size and i.
+        split: the name of its folder.
 
     Raises:
         UsageError: a value is out of range.
@@ -61,20 +61,20 @@ class Streets:
 
 
 def render_street(streets: Streets, index: int) -> Rendering:
-    """Street number `index` of a set: always the same, however many are asked for."""
+    """Street number `index` of a set; it does not depend on the number of images."""
     random = np.random.default_rng([streets.seed, index])
     return render(build_scene(random, streets.size), random)
 
 
-def drawn_folders(out: Path, split: str) -> tuple[Path, Path]:
-    """The folders of a split's images and of its labels."""
+def folders_of_split(out: Path, split: str) -> tuple[Path, Path]:
+    """The folders of a split's images and labels."""
     return out / "leftImg8bit" / split / CITY, out / "gtFine" / split / CITY
 
 
 def files_of_street(out: Path, split: str, index: int) -> dict[str, Path]:
-    """The places of a street's files: "image", and its labels by what they hold."""
-    images, labels = drawn_folders(out, split)
-    # Cityscapes counts the frames of a sequence; the labeled one is the 20th.
+    """The paths of a street's files: "image", and its four label files by their Cityscapes names."""
+    images, labels = folders_of_split(out, split)
+    # Cityscapes numbers the frames of a sequence and labels the 20th.
     stem = f"{CITY}_{index:06}_000019"
     kinds = ("labelIds", "instanceIds", "labelTrainIds", "color")
     return {kind: labels / f"{stem}_gtFine_{kind}.png" for kind in kinds} | {
@@ -82,8 +82,8 @@ def files_of_street(out: Path, split: str, index: int) -> dict[str, Path]:
     }
 
 
-def is_whole(out: Path, split: str, index: int) -> bool:
-    """Whether all files of a street are there, to their ends."""
+def is_complete(out: Path, split: str, index: int) -> bool:
+    """Whether all files of a street exist and are not truncated."""
     return all(_ends_as_png(path) for path in files_of_street(out, split, index).values())
 
 
@@ -94,18 +94,18 @@ def write_street(out: Path, split: str, index: int, rendering: Rendering) -> Non
         FileError: a file cannot be written.
     """
     train_ids = CITYSCAPES.label_id_table()[rendering.label_ids]
-    pictures = {
+    arrays = {
         "labelIds": rendering.label_ids,
         "instanceIds": rendering.instance_ids,
         "labelTrainIds": train_ids,
         "color": CITYSCAPES.color_table()[train_ids],
-        # The image last: whoever finds one finds its labels too.
+        # The image comes last: if it exists, so do its labels.
         "image": rendering.image,
     }
     files = files_of_street(out, split, index)
-    for kind, picture in pictures.items():
+    for kind, array in arrays.items():
         with written_whole(files[kind]) as temporary:
-            PIL.Image.fromarray(picture).save(temporary, "PNG", compress_level=4)
+            PIL.Image.fromarray(array).save(temporary, "PNG", compress_level=4)
 
 
 def _ends_as_png(path: Path) -> bool:

@@ -12,7 +12,7 @@ from fassd.core.labels import CITYSCAPES
 from fassd.core.types import Event, Watch, ignore_events
 from fassd.media.masks import read_values
 from fassd.synthesis.record import prepare_folder
-from fassd.synthesis.write import Streets, files_of_street, is_whole, render_street, write_street
+from fassd.synthesis.write import Streets, files_of_street, is_complete, render_street, write_street
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def synthesize(out: Path, streets: Streets, watch: Watch = ignore_events) -> Syn
     counts, kept = np.zeros(256, np.int64), 0
     for index in range(streets.images):
         files = files_of_street(out, streets.split, index)
-        if is_whole(out, streets.split, index):
+        if is_complete(out, streets.split, index):
             kept += 1
         else:
             write_street(out, streets.split, index, render_street(streets, index))
