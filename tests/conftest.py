@@ -181,3 +181,13 @@ def order(
 
     monkeypatch.setattr(Curves, "draw", lambda self: None)
     return TrainConfig(recipe(), [f"camvid:{camvid_root}"], tmp_path / "run", workers=0, trackers=())
+
+
+@pytest.fixture
+def gray_photos(tmp_path: Path) -> list[Path]:
+    """Five images of one color, of different widths."""
+    paths = [tmp_path / "photos" / f"{shade}.png" for shade in (10, 20, 30, 40, 50)]
+    paths[0].parent.mkdir()
+    for number, path in enumerate(paths):
+        Pillow.new("RGB", (120 + number, 80), (int(path.stem),) * 3).save(path)
+    return paths
