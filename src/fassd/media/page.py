@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,10 +17,6 @@ from fassd.media.legend import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
-
-_STYLE = files("fassd") / "templates" / "page.css"
-# A page loads and runs nothing, even if a name on it holds HTML.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ def jpeg(caption: str, drawn: Picture, colors_matter: bool = False) -> Shot:
 
 
 def render(template: str, command: str, values: Mapping[str, object]) -> str:
-    """A page as HTML. Text is escaped, and what no letter can show becomes "?".
+    """A page as HTML. Text is escaped, and characters that cannot be printed become "?".
 
     Args:
         template: a file of `templates/`.
@@ -78,43 +72,3 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-
-
-def document(title: str, body: Iterable[str], written_by: str) -> Iterator[str]:
-    """The lines of a page.
-
-    Args:
-        title: plain text, of the window.
-        body: lines of HTML.
-        written_by: the command, plain text.
-    """
-    yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
-    yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{plain_text(title)}</title>\n<style>\n{_STYLE.read_text(encoding='utf-8')}</style>\n</head>"
-    yield "<body>\n<main>"
-    yield from body
-    yield f"<footer>Written by fassd {version('fassd')}, {plain_text(written_by)}.</footer>"
-    yield "</main>\n</body>\n</html>"
-
-
-def figure(shots: Sequence[Shot], caption: str, kind: str) -> str:
-    """Pictures side by side.
-
-    Args:
-        shots: left to right.
-        caption: plain text above them; may be empty.
-        kind: "two" or "three" beside each other.
-    """
-    captions = [plain_text(shot.caption) for shot in shots]
-    pictures = "".join(
-        f'<div><img src="{shot.source}" width="{shot.size[0]}" height="{shot.size[1]}" alt="{below}">{below}</div>'
-        for shot, below in zip(shots, captions, strict=True)
-    )
-    above = f"<figcaption><code>{plain_text(caption)}</code></figcaption>" if caption else ""
-    return f'<figure class="{kind}">{above}<div class="row">{pictures}</div></figure>'
-
-
-def plain_text(text: str) -> str:
-    """Any text, harmless in a page."""
-    return html.escape(printable(text))
