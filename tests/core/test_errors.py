@@ -37,7 +37,7 @@ def test_an_unknown_name_is_offered_the_nearest_ones() -> None:
     assert str(error) == "there is no fruit named 'appel'; did you mean apple or maple?"
 
 
-def test_a_name_like_no_other_is_told_all_that_are_known() -> None:
+def test_a_name_like_no_other_lists_all_known_names() -> None:
     assert "known: pear, apple." in str(UnknownName("fruit", "zzz", ["pear", "apple"]))
 
 

@@ -60,7 +60,7 @@ def test_a_name_that_a_folder_has_is_a_sentence(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
-def test_whether_a_file_can_be_written_is_told_without_a_trace(tmp_path: Path) -> None:
+def test_whether_a_file_can_be_written_is_checked_without_a_trace(tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("old")
     check_writable(tmp_path / "note.txt")
     check_writable(tmp_path / "deep" / "er" / "note.txt")

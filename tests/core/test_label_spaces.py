@@ -82,7 +82,7 @@ def test_colors_beyond_the_classes_are_black(space: LabelSpace) -> None:
     assert not table[len(space) :].any()
 
 
-def test_a_table_into_another_space_joins_and_ignores_as_told() -> None:
+def test_a_table_into_another_space_merges_and_ignores_as_given() -> None:
     table = _space("car", "bus", "dog").table_into(
         _space("sky", "vehicle"), {"car": "vehicle", "bus": "vehicle", "dog": "ignore"}
     )

@@ -70,7 +70,7 @@ def test_this_machine_is_described() -> None:
         (ARM, "Raspberry Pi 5 Model B", ("asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve")),
     ],
 )
-def test_processors_are_told_apart(made_up: Path, cpuinfo: str, processor: str, instructions: tuple[str, ...]) -> None:
+def test_processors_are_recognized(made_up: Path, cpuinfo: str, processor: str, instructions: tuple[str, ...]) -> None:
     _write(made_up, "proc/cpuinfo", cpuinfo)
     found = describe_machine()
     assert (found.processor, found.instructions) == (processor, instructions)
@@ -197,14 +197,14 @@ AFTER = replace(QUIET, at=110, own=69, busy=1019.5)
         ({"busy": None, "stolen": None, "throttled": None, "megahertz": None}, ""),
     ],
 )
-def test_whatever_disturbs_a_measurement_is_said(change: dict[str, float | None], said: str) -> None:
+def test_disturbances_of_a_measurement_are_reported(change: dict[str, float | None], said: str) -> None:
     found = disturbances(QUIET, replace(AFTER, **change), cores=2)  # type: ignore[arg-type]
     assert len(found) == bool(said)
     assert said in "".join(found)
 
 
 @pytest.mark.parametrize(("load", "said"), [(0.3, None), (1.8, "load average 1.8 on 2 cores")])
-def test_a_busy_machine_is_said_before(monkeypatch: pytest.MonkeyPatch, load: float, said: str | None) -> None:
+def test_a_busy_machine_is_reported(monkeypatch: pytest.MonkeyPatch, load: float, said: str | None) -> None:
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 9.0, 9.0), raising=False)
     found = load_before(2)
     assert found is None if said is None else said in (found or "")

@@ -44,7 +44,7 @@ def test_a_batch_holds_crops_of_its_samples(camvid_root: Path) -> None:
     assert len(first.names) == 3
 
 
-def test_every_pass_uses_each_sample_once() -> None:
+def test_every_epoch_uses_every_sample_once() -> None:
     drawn = [position for step in range(14) for position in order_of(5, step, 3, 7)]
     assert len(drawn) == 6 * 7
     for passed in range(6):
@@ -52,12 +52,12 @@ def test_every_pass_uses_each_sample_once() -> None:
     assert drawn[:7] != drawn[7:14]
 
 
-def test_a_batch_larger_than_the_data_takes_from_several_passes() -> None:
+def test_a_batch_larger_than_the_data_takes_from_several_epochs() -> None:
     assert Counter(order_of(0, 0, 8, 4)) == {0: 2, 1: 2, 2: 2, 3: 2}
 
 
 @pytest.mark.parametrize("start", [1, 4])
-def test_a_run_that_goes_on_sees_what_it_would_have_seen(camvid_root: Path, start: int) -> None:
+def test_a_resumed_run_gets_the_same_batches(camvid_root: Path, start: int) -> None:
     whole, rest = _batches(camvid_root), _batches(camvid_root, start)
     assert len(whole) == 5
     assert len(rest) == 5 - start

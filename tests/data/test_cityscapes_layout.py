@@ -97,7 +97,7 @@ def test_names_are_city_and_stem_in_order_even_where_cities_share_a_beginning(wr
     assert names == sorted(["ulm-2/ulm_0_0", "ulm/ulm_0_0_1", "ulm/ulm_0_0", "bonn/ulm_0_0"])
 
 
-def test_what_is_no_image_is_passed_over(write: Write) -> None:
+def test_what_is_not_an_image_is_skipped(write: Write) -> None:
     root = write("train", "ulm/ulm_0_0")
     city = root / "leftImg8bit" / "train" / "ulm"
     (city / "._ulm_0_0_leftImg8bit.png").write_bytes(b"macOS")
@@ -136,7 +136,7 @@ def test_a_missing_split_is_refused_and_those_on_disk_are_offered(write: Write, 
         open_dataset(f"cityscapes:{root}", split)
 
 
-def test_a_folder_without_images_is_told_what_is_expected(write: Write) -> None:
+def test_a_folder_without_images_names_what_is_expected(write: Write) -> None:
     root = write("train", "ulm/ulm_0_0")
     with pytest.raises(DataError, match="has no folder leftImg8bit"):
         open_dataset(f"cityscapes:{root / 'leftImg8bit'}", "train")

@@ -110,6 +110,6 @@ def test_length_index_and_iteration_agree(reopen: Callable[[], Dataset]) -> None
         assert np.array_equal(again.labels, sample.labels)
 
 
-def test_a_split_that_is_not_there_is_told_apart_from_a_faulty_one(reopen: Callable[..., Dataset]) -> None:
+def test_a_split_that_is_not_there_differs_from_a_faulty_one(reopen: Callable[..., Dataset]) -> None:
     with pytest.raises(MissingSplit, match=r"no split 'night'.*there are: train\b"):
         reopen("night")

@@ -123,7 +123,7 @@ def test_patterns_may_be_custom(tmp_path: Path, make_pairs: Callable[..., None])
 
 
 @pytest.mark.parametrize(("described", "only"), [("", "all"), ('splits = ["train"]\n', "train")])
-def test_a_set_without_splits_answers_to_one_name(
+def test_a_set_without_splits_has_one_name(
     tmp_path: Path, make_pairs: Callable[..., None], described: str, only: str
 ) -> None:
     make_pairs(tmp_path / "images", tmp_path / "masks", ["a", "b"], 3)
@@ -158,7 +158,7 @@ def test_masks_of_all_splits_may_lie_in_one_folder(tmp_path: Path, make_pairs: C
     assert orphans == [(tmp_path / "masks/lonely.png",), ()]
 
 
-def test_hidden_files_and_files_that_are_no_pictures_are_passed_over(tmp_path: Path, make_folder: Make) -> None:
+def test_hidden_files_and_other_files_are_skipped(tmp_path: Path, make_folder: Make) -> None:
     root = make_folder(tmp_path, THREE, FRAMES)
     for name in (".hidden.png", "Thumbs.db", "notes.txt"):
         (root / "images/val" / name).write_bytes(b"x")

@@ -18,7 +18,7 @@ def test_a_spec_without_kind_or_path_is_refused_and_the_kinds_are_named(spec: st
         open_dataset(spec, "train")
 
 
-def test_a_path_alone_is_answered_with_an_example() -> None:
+def test_a_path_alone_is_refused_with_an_example() -> None:
     with pytest.raises(UsageError, match=r"such as folder:data/mine$"):
         open_dataset("data/mine", "train")
 
@@ -44,7 +44,7 @@ def test_a_path_may_hold_a_colon(tmp_path: Path, make_camvid: Callable[..., Path
     assert len(open_dataset(f"camvid:{root}", "train")) == 1
 
 
-def test_several_sets_answer_in_the_label_space_of_the_first(
+def test_several_sets_take_the_label_space_of_the_first(
     tmp_path: Path, camvid_root: Path, make_folder: Callable[..., Path]
 ) -> None:
     classes = '[[classes]]\nname = "way"\ncolor = [1, 2, 3]\n[to.camvid]\nway = "Road"\n'

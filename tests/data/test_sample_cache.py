@@ -85,7 +85,7 @@ def test_a_process_killed_while_it_fills_a_slot_leaves_it_empty() -> None:
     assert np.array_equal(found[1], labels)
 
 
-def test_pixels_of_another_size_than_was_said_are_not_kept() -> None:
+def test_pixels_of_another_size_than_announced_are_not_cached() -> None:
     cache = SampleCache([((4, 4), (4, 4)), None, ((2, 2), (2, 2))], 1 << 20)
     for position, side in ((0, 3), (1, 4), (2, 2), (3, 2)):
         cache.put(position, np.ones((side, side, 3), np.uint8), np.ones((side, side), np.uint8))
@@ -104,7 +104,7 @@ def test_headers_are_read_only_while_there_is_room() -> None:
     assert len(asked) == 7
 
 
-def test_a_damaged_picture_is_reported_when_it_is_read(tmp_path: Path, make_camvid: Callable[..., Path]) -> None:
+def test_a_damaged_image_is_reported_when_it_is_read(tmp_path: Path, make_camvid: Callable[..., Path]) -> None:
     root = make_camvid(tmp_path, {"train": 3})
     (root / "train/train_001.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     samples = _samples(root, 99 * ONE)
@@ -155,7 +155,7 @@ def test_shared_memory_leaves_no_file_and_no_descriptor() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_systems_without_nameless_files_work_as_well(
+def test_systems_without_anonymous_files_work_as_well(
     camvid_root: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     recipe = Recipe(network="fassd-net-l2", iterations=3, batch_size=2, augmentation=Augmentation((64, 80)))

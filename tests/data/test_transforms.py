@@ -213,7 +213,7 @@ def test_padding_is_black_and_ignored_at_every_end(sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.75, 1.5])
-def test_padding_extends_as_far_as_the_resized_picture_falls_short(sample: Sample, factor: float) -> None:
+def test_padding_extends_as_far_as_the_resized_image_falls_short(sample: Sample, factor: float) -> None:
     augmentation = Augmentation((150, 60), scale=(factor, factor), hflip=0.0)
     padded = augment(sample, augmentation, np.random.default_rng(0)).labels == IGNORE
     assert (~padded.all(1)).sum() == min(150, int(96 * factor))

@@ -75,7 +75,7 @@ def _best(large: Array, classes: list[int] | None) -> Array:
 
 @settings(max_examples=150, deadline=None)
 @given(case=_cases(), values=st.integers(1, 50))
-def test_small_whole_numbers_are_answered_exactly_ties_included(case: dict[str, Any], values: int) -> None:
+def test_small_whole_numbers_are_predicted_exactly_ties_included(case: dict[str, Any], values: int) -> None:
     whole = np.random.default_rng(case["seed"]).integers(-values, values + 1, case["shape"])
     given_ = _turned(whole.astype(np.float32), case["layout"])
     found = upsample_argmax(
@@ -133,7 +133,7 @@ def test_settled_cells_are_filled_and_the_lowest_of_equal_classes_wins() -> None
 
 
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
-def test_narrow_types_answer_as_their_values_in_float32_do(layout: Layout) -> None:
+def test_narrow_types_give_the_class_maps_of_their_float32_values(layout: Layout) -> None:
     logits = np.random.default_rng(2).standard_normal((2, 7, 9, 8)).astype(np.float32)
     for narrow in (np.float16, ml_dtypes.bfloat16):
         rounded = _turned(logits, layout).astype(narrow)
@@ -157,7 +157,7 @@ def test_logits_are_read_however_they_lie_in_memory() -> None:
     np.testing.assert_array_equal(upsample_argmax(logits.transpose(0, 2, 3, 1), (40, 41), layout="nhwc"), expected)
 
 
-def test_the_answer_does_not_depend_on_the_number_of_threads() -> None:
+def test_the_class_map_does_not_depend_on_the_number_of_threads() -> None:
     logits = np.random.default_rng(4).standard_normal((3, 6, 17, 13)).astype(np.float32)
     expected = upsample_argmax(logits, (70, 90), threads=1)
     for threads in (2, 3, 7, 64, None):

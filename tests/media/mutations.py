@@ -1,6 +1,6 @@
-"""Pictures mutated at random: picture number n is always the same bytes under the same name.
+"""Randomly mutated images: image number n has always the same bytes under the same name.
 
-Run as a program it writes pictures into a folder, to look at what a failing test names:
+Run as a program it writes images into a folder, to inspect those that a failing test names:
 `python -m tests.media.mutations FOLDER NUMBER...`
 """
 

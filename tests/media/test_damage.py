@@ -43,7 +43,7 @@ SCENE = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3),
         (b"P6\n2", "cannot be decoded as PPM"),
     ],
 )
-def test_files_without_a_picture_say_so(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_files_without_a_image_say_so(tmp_path: Path, content: bytes, reason: str) -> None:
     path = stored(tmp_path, content)
     for read in (read_image, read_values, read_size):
         with pytest.raises(ImageError, match=reason) as caught:
@@ -126,7 +126,7 @@ def test_up_to_the_limit_a_header_is_accepted_in_silence(tmp_path: Path, kind: s
     assert read_size(stored(tmp_path, claiming(kind, 14000))) == (14000, 14000)
 
 
-def test_lack_of_memory_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_lack_of_memory_gives_one_sentence(tmp_path: Path) -> None:
     path = stored(tmp_path, encoded(PIL.Image.new("L", (1, 1)), "PNG"))
     with patch.object(formats._Png, "load", side_effect=MemoryError), pytest.raises(ImageError, match="memory"):
         read_image(path)

@@ -157,7 +157,7 @@ UPRIGHT: dict[int, Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]] = {
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
 @pytest.mark.parametrize("kind", LOSSLESS)
-def test_pictures_are_turned_upright(tmp_path: Path, kind: str, orientation: int) -> None:
+def test_images_are_turned_upright(tmp_path: Path, kind: str, orientation: int) -> None:
     content = encoded(PIL.Image.fromarray(SCENE), kind, exif=exif(orientation), **LOSSLESS[kind])
     path = stored(tmp_path, content)
     expected = UPRIGHT[orientation](SCENE)
@@ -167,7 +167,7 @@ def test_pictures_are_turned_upright(tmp_path: Path, kind: str, orientation: int
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_masks_are_turned_like_their_pictures(tmp_path: Path, kind: str, orientation: int) -> None:
+def test_masks_are_turned_like_their_images(tmp_path: Path, kind: str, orientation: int) -> None:
     labels = SCENE[..., 0]
     path = stored(tmp_path, encoded(PIL.Image.fromarray(labels), kind, exif=exif(orientation)))
     assert np.array_equal(read_values(path), UPRIGHT[orientation](labels))
@@ -214,7 +214,7 @@ def _chunks(content: bytes) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("block", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0garbage"])
-def test_damaged_exif_does_not_spoil_the_picture(tmp_path: Path, block: bytes) -> None:
+def test_damaged_exif_does_not_spoil_the_image(tmp_path: Path, block: bytes) -> None:
     for kind, options in LOSSLESS.items():
         if kind != "TIFF":  # a TIFF's EXIF is the picture's own header
             path = stored(tmp_path, encoded(PIL.Image.fromarray(SCENE), kind, exif=block, **options))

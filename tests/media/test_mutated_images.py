@@ -125,7 +125,7 @@ def _faults(readings: dict[str, Reading]) -> dict[str, list[str]]:
     return {name: reading.faults for name, reading in readings.items() if reading.faults}
 
 
-def test_a_few_mutated_pictures_are_read_or_refused(tmp_path: Path) -> None:
+def test_a_few_mutated_images_are_read_or_refused(tmp_path: Path) -> None:
     readings = _mutated_readings(tmp_path, 0, QUICK)
     assert not _faults(readings)
     # Files that are all refused, or all read, would test nothing.
@@ -135,7 +135,7 @@ def test_a_few_mutated_pictures_are_read_or_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_thousands_of_mutated_pictures_are_read_or_refused(tmp_path: Path) -> None:
+def test_thousands_of_mutated_images_are_read_or_refused(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         halves = pool.map(lambda half: _mutated_readings(tmp_path, QUICK + half * MANY // 2, MANY // 2), range(2))
     readings = {name: reading for half in halves for name, reading in half.items()}
@@ -154,7 +154,7 @@ def test_what_is_mutated_is_sound(tmp_path: Path, name: str) -> None:
         assert read_image(path).size
 
 
-def test_a_number_is_always_the_same_picture() -> None:
+def test_a_number_is_always_the_same_image() -> None:
     assert [mutated(number) for number in range(20)] == [mutated(number) for number in range(20)]
     assert mutated(1) != mutated(2)
 

@@ -51,7 +51,7 @@ def test_each_pixel_has_its_class_color(class_map: np.ndarray[Any, Any]) -> None
 
 
 @given(CLASS_MAPS)
-def test_shares_are_fractions_of_the_picture(class_map: np.ndarray[Any, Any]) -> None:
+def test_shares_are_fractions_of_the_image(class_map: np.ndarray[Any, Any]) -> None:
     found = shares(class_map, CAMVID)
     assert tuple(found) == CAMVID.names
     assert sum(found.values()) == pytest.approx(1)

@@ -68,7 +68,7 @@ def test_other_kinds_are_read_whole(photo: Image, tmp_path: Path, suffix: str) -
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (7, 7), (8, 8)])
-def test_the_smallest_pictures_are_not_reduced_to_nothing(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_the_smallest_images_are_not_reduced_to_nothing(tmp_path: Path, size: tuple[int, int]) -> None:
     path = tmp_path / "tiny.jpg"
     Pillow.new("L", size, 77).save(path)
     image = read_image(path, 0.01)

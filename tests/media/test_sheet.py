@@ -23,7 +23,7 @@ def colors(picture: PIL.Image.Image) -> set[Any]:
 
 
 @pytest.mark.parametrize("size", [(40, 60), (60, 40), (2000, 3000), (1, 1), (3, 5000)])
-def test_pictures_are_fitted_into_a_square(size: tuple[int, int]) -> None:
+def test_images_are_fitted_into_a_square(size: tuple[int, int]) -> None:
     image, labels = np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8)
     drawn = (
         small_image(image, 320),

@@ -88,7 +88,7 @@ def test_absolute_sources_have_names_below_them(tree: Path) -> None:
         ("x" * 300, "cannot be reached .*too long"),
     ],
 )
-def test_sources_without_pictures_are_refused(tree: Path, source: str, reason: str) -> None:
+def test_sources_without_images_are_refused(tree: Path, source: str, reason: str) -> None:
     (tree / "void").mkdir()
     with pytest.raises(FileError, match=reason):
         find_images(["a.png", source])
@@ -109,7 +109,7 @@ def test_no_source_is_refused(tree: Path, sources: list[str]) -> None:
         (["one/x.png", "two/x.png"], ["one/x.png", "two/*.png"]),
     ],
 )
-def test_two_pictures_of_one_name_are_refused(
+def test_two_images_of_one_name_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], sources: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -141,7 +141,7 @@ def test_a_folder_that_cannot_be_listed_is_refused(tree: Path) -> None:
     names=st.sets(st.lists(st.text("ab1", min_size=1, max_size=3), min_size=1, max_size=3).map("/".join), max_size=6),
     suffix=st.sampled_from(sorted(SUFFIXES)),
 )
-def test_a_folder_gives_each_picture_once_and_in_order(
+def test_a_folder_gives_each_image_once_and_in_order(
     names: set[str], suffix: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     root = tmp_path_factory.mktemp("folder")

@@ -44,7 +44,7 @@ def _killed(out: Path) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path, uninterrupted: dict[str, bytes]) -> None:
+def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path, uninterrupted: dict[str, bytes]) -> None:
     _killed(tmp_path)
     kept = {path: path.stat().st_mtime_ns for path in _images(tmp_path)}
     assert 1 <= len(kept) < STREETS.images
@@ -86,7 +86,7 @@ def test_a_folder_made_from_other_values_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["rendered_train.json"]
 
 
-def test_another_version_does_not_go_on(tmp_path: Path, uninterrupted: dict[str, bytes]) -> None:
+def test_another_version_does_not_resume(tmp_path: Path, uninterrupted: dict[str, bytes]) -> None:
     record = json.loads(uninterrupted["rendered_train.json"])
     (tmp_path / "rendered_train.json").write_text(json.dumps(record | {"program": "fassd 0.0.1"}))
     with pytest.raises(FileError, match=r"fassd \S+ may render differently than fassd 0\.0\.1"):

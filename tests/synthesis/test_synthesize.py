@@ -82,7 +82,7 @@ def test_instances_agree_with_labels(streets: list[Rendering], index: int) -> No
 
 
 @pytest.mark.parametrize("index", range(3))
-def test_labels_are_known_and_the_picture_uses_its_range(streets: list[Rendering], index: int) -> None:
+def test_labels_are_known_and_the_image_uses_its_range(streets: list[Rendering], index: int) -> None:
     street = streets[index]
     assert street.image.shape == (*SMALL, 3)
     assert street.image.dtype == np.uint8

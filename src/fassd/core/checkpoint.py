@@ -187,16 +187,16 @@ def _checked(path: Path, opened: Any) -> dict[str, Any]:
     if METADATA_KEY not in metadata:
         raise CheckpointError(path, "a safetensors file without a fassd header; only fassd's own files say enough")
     try:
-        said = msgspec.json.decode(metadata[METADATA_KEY], type=dict[str, Any])
+        values = msgspec.json.decode(metadata[METADATA_KEY], type=dict[str, Any])
     except (msgspec.MsgspecError, ValueError) as error:
         raise CheckpointError(path, f"its fassd header is damaged ({error}); get the file again") from None
-    if _DIGEST_KEY in said and not has_digest(path.read_bytes(), str(said[_DIGEST_KEY])):
+    if _DIGEST_KEY in values and not has_digest(path.read_bytes(), str(values[_DIGEST_KEY])):
         raise CheckpointError(path, "is damaged: its content is not that of its digest; get the file again")
-    return said
+    return values
 
 
-def _decode_header(path: Path, said: dict[str, Any]) -> Header:
+def _decode_header(path: Path, values: dict[str, Any]) -> Header:
     try:
-        return header_from({key: value for key, value in said.items() if key != _DIGEST_KEY})
+        return header_from({key: value for key, value in values.items() if key != _DIGEST_KEY})
     except (msgspec.MsgspecError, ValueError) as error:
         raise CheckpointError(path, f"its fassd header is damaged or from another version ({error})") from None

@@ -178,7 +178,7 @@ def mask_encoding_of(description: Description, space: LabelSpace, root: Path) ->
     if description.ignore is not None:
         value = _value(path, "ignore", str(description.ignore), by_color)
         if classes.get(value, IGNORE) != IGNORE:
-            free = "" if by_color else f"; a value that is no class is {len(space)} to {IGNORE}"
+            free = "" if by_color else f"; unused values are {len(space)} to {IGNORE}"
             what = "color" if by_color else "value"
             name = space.names[classes[value]]
             raise FileError(path, f"ignore = {description.ignore} is the {what} of the class '{name}'{free}")

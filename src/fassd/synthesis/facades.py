@@ -81,8 +81,8 @@ class _Sheet:
     def __post_init__(self) -> None:
         size = (max(8, round(self.front.width * self.scale)), max(8, round(self.front.height * self.scale)))
         # The fourth channel holds gloss below 128 and emission above.
-        self.picture = PIL.Image.new("RGBA", size, (*_byte(self.front.wall), 0))
-        self._pen = PIL.ImageDraw.Draw(self.picture)
+        self.image = PIL.Image.new("RGBA", size, (*_byte(self.front.wall), 0))
+        self._pen = PIL.ImageDraw.Draw(self.image)
 
     @property
     def night(self) -> float:
@@ -109,7 +109,7 @@ def draw_front(front: Front, scale: float, plain: bool = False) -> Array:
     sheet = _Sheet(front, scale, np.random.default_rng(front.seed))
     if not plain:
         _draw_openings(sheet)
-    values = np.array(sheet.picture)
+    values = np.array(sheet.image)
     colors = values[..., :3] * np.float32(1 / 255)
     extras = values[..., 3:].astype(np.float32) / 127
     colors *= _weather(sheet, values[..., 3] < 3)[..., None]

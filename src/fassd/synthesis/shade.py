@@ -69,14 +69,14 @@ def cast_shadows(mesh: Mesh, weather: Weather) -> Shadows:
 
 def _open_sky(faces: Faces) -> Array:
     """The blurred footprints of objects near the ground."""
-    picture = PIL.Image.new("L", (_MAP_SIZE[1] // 2, _MAP_SIZE[0] // 2), 255)
-    pen = PIL.ImageDraw.Draw(picture)
+    image = PIL.Image.new("L", (_MAP_SIZE[1] // 2, _MAP_SIZE[0] // 2), 255)
+    pen = PIL.ImageDraw.Draw(image)
     low = (faces.corners[..., 2].min(1) < 0.75) & (faces.corners[..., 2].max(1) > 0.2)
     places = (faces.corners[low][..., :2] - _MAP_ORIGIN) / (2 * _MAP_STEP)
     for corners in places:
         pen.polygon([(x, y) for x, y in corners.tolist()], 0, 0)
-    near = np.asarray(picture.filter(PIL.ImageFilter.GaussianBlur(1.6)), np.float32)
-    wide = np.asarray(picture.filter(PIL.ImageFilter.GaussianBlur(7)), np.float32)
+    near = np.asarray(image.filter(PIL.ImageFilter.GaussianBlur(1.6)), np.float32)
+    wide = np.asarray(image.filter(PIL.ImageFilter.GaussianBlur(7)), np.float32)
     shade: Array = (0.3 + 0.7 * near / 255) * (0.35 + 0.65 * wide / 255)
     return shade
 
@@ -180,17 +180,17 @@ class Shader:
         rows = self._texture[surface]
         for row in np.unique(rows[rows >= 0]):
             here = np.flatnonzero(rows == row)
-            picture: Texture = self.mesh.textures[row]
+            layers: Texture = self.mesh.textures[row]
             repeat = self.faces.repeat[ids[here]].astype(np.float32)
             at, sized, z = uv[here], solve[here], depth[here, 0]
             steps = [
                 np.abs((sized[:, k, axis] - at[:, k] * sized[:, 2, axis]) * z) * repeat[:, k] * (extent * SUPERSAMPLING)
                 for axis in (0, 1)
-                for k, extent in ((0, picture.widths[0]), (1, picture.heights[0]))
+                for k, extent in ((0, layers.widths[0]), (1, layers.heights[0]))
             ]
             across, up = np.maximum(steps[0], steps[2]), np.maximum(steps[1], steps[3])
             texels = np.maximum(np.sqrt(across * up), np.maximum(across, up) / 4)
-            values = picture.sample(at[:, 0] * repeat[:, 0], at[:, 1] * repeat[:, 1], texels)
+            values = layers.sample(at[:, 0] * repeat[:, 0], at[:, 1] * repeat[:, 1], texels)
             color[here] *= values[:, :3]
             gloss[here], emission[here] = values[:, 3], values[:, 4]
 
