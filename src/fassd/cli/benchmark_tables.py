@@ -87,7 +87,7 @@ def _print_machine(console: Console, report: BenchmarkReport) -> None:
     }[report.protocol]
     stopped = "; stopped early" if report.interrupted else ""
     console.print(
-        f"{timed}; {report.rounds} interleaved rounds after {report.warm_up} to warm up{stopped}", style="dim"
+        f"{timed}; {report.rounds} interleaved rounds, warm-up {report.warm_up}{stopped}", style="dim"
     )
     if report.timed_on:
         console.print(f"timed on {report.timed_on}", style="dim")
@@ -130,7 +130,7 @@ def _print_legend(console: Console, report: BenchmarkReport) -> None:
     """What the columns mean that are there."""
     lines = []
     if any(one.speedup for one in report.measured):
-        lines.append("ratio: speedup over the same network in eager PyTorch, the median of the rounds' ratios")
+        lines.append("ratio: speedup over eager PyTorch, the median of the ratios within each round")
     if report.scored_on:
         lines.append(f"mIoU: of {report.scored_on.images} images of {report.scored_on.name}, at their own sizes")
     for number in sorted({one.calibrated_on for one in report.measured if one.calibrated_on}):

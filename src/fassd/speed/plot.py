@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fassd.core.errors import MissingExtra, UsageError
 from fassd.core.files import written_whole
 from fassd.speed.report import EAGER, BenchmarkReport, Measured
-from fassd.speed.table_iv import PAPER_SIZE, TABLE_IV, Published
+from fassd.speed.table_iv import PAPER_SIZE, TABLE_IV
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,9 +68,11 @@ def draw_speed(report: BenchmarkReport, path: Path) -> None:
     figure = Figure(figsize=(10, 6.4), dpi=150, facecolor="white")
     axes = figure.add_axes((0.075, 0.165, 0.9, 0.64))
     _prepare(axes, report)
-    labels = []
+    labels: list[tuple[float, float, str, str]] = []
     if _beside_published(report):
-        labels = [(row.fps_normalized, row.mean_iou, _published_label(row), _GRAY) for row in TABLE_IV]
+        for row in TABLE_IV:
+            size = "" if row.size == PAPER_SIZE else f" {row.size[0]}x{row.size[1]}"
+            labels.append((row.fps_normalized, row.mean_iou, f"{row.method}{size}", _GRAY))
     axes.scatter([one[0] for one in labels], [one[1] for one in labels], s=26, c=_GRAY, zorder=2, linewidths=0)
     labels += _draw_measured(axes, report)
     axes.legend(
@@ -173,10 +175,6 @@ def _name(one: Measured) -> str:
     return Path(one.variant.weights).name if one.variant.weights else one.variant.network
 
 
-def _published_label(row: Published) -> str:
-    return row.method if row.size == PAPER_SIZE else f"{row.method} {row.size[0]}x{row.size[1]}"
-
-
 def _write_labels(canvas: Any, axes: Axes, labels: list[tuple[float, float, str, str]]) -> None:
     """Writes labels beside their points, where they cover no other label and no point if there is such a place."""
     from matplotlib.transforms import Bbox
@@ -208,10 +206,6 @@ def _write_captions(figure: Figure, report: BenchmarkReport) -> None:
         fontsize=9.5,
         color=_INK,
     )
-    figure.text(0.075, 0.035, _explanation(report), fontsize=8, color=_GRAY, parse_math=False)
-
-
-def _explanation(report: BenchmarkReport) -> str:
     scored_on = report.scored_on
     parts = []
     if _beside_published(report):
@@ -227,4 +221,5 @@ def _explanation(report: BenchmarkReport) -> str:
             f"Accuracies of weights are measured in the same runtime and precision on {scored_on.images} images of "
             f"{scored_on.name} ({height}x{width}); dashed: accuracy unknown, or of another size."
         )
-    return textwrap.fill(" ".join([*parts, "The vertical line marks 30 frames per second."]), 152)
+    explanation = textwrap.fill(" ".join([*parts, "The vertical line marks 30 frames per second."]), 152)
+    figure.text(0.075, 0.035, explanation, fontsize=8, color=_GRAY, parse_math=False)
