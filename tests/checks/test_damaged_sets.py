@@ -130,11 +130,11 @@ def _other_labels(damage: Damage, repaired: RepairResult, out: Path) -> list[str
     healthy = out.with_name(f"{out.name}-healthy")
     MAKERS[damage.on](healthy)
     for split in SPLITS:
-        sound, mended = open_dataset(spec_of(damage.on, healthy), split), open_dataset(repaired.spec, split)
-        if [pair.name for pair in sound.pairs] != [pair.name for pair in mended.pairs]:
+        sound, fixed = open_dataset(spec_of(damage.on, healthy), split), open_dataset(repaired.spec, split)
+        if [pair.name for pair in sound.pairs] != [pair.name for pair in fixed.pairs]:
             wrong.append(f"the copy of {split} has other pairs")
             continue
-        for one, other in zip(sound, mended, strict=True):
+        for one, other in zip(sound, fixed, strict=True):
             if not np.array_equal(one.labels, other.labels):
                 wrong.append(f"{one.name} has other labels")
     return wrong
@@ -179,7 +179,7 @@ def test_the_damage_is_found_and_named_with_its_fix(case_of: Callable[[Damage], 
 
 
 @pytest.mark.parametrize("damage", REPAIRED)
-def test_a_corrected_copy_has_no_fault_that_was_mended(
+def test_a_corrected_copy_has_no_fault_that_was_fixed(
     case_of: Callable[[Damage], Case], tmp_path: Path, damage: Damage
 ) -> None:
     assert not repair_faults(damage, case_of(damage), tmp_path / "copy")
@@ -296,7 +296,7 @@ def test_checking_leaves_no_trace(tmp_path: Path) -> None:
 
 def _table() -> None:
     print("| damage | form | kind | found and named, right fix | corrected copy |\n| --- | --- | --- | --- | --- |")
-    counts = {"right": 0, "mended": 0}
+    counts = {"right": 0, "fixed": 0}
     for damage in DAMAGES:
         folder = Path(tempfile.mkdtemp())
         try:
@@ -308,12 +308,12 @@ def _table() -> None:
         finally:
             shutil.rmtree(folder)
         counts["right"] += damage.found and not wrong
-        counts["mended"] += damage.fixed and not amiss
+        counts["fixed"] += damage.fixed and not amiss
         found = damage.why or "; ".join(wrong) or "yes"
-        mended = "; ".join(amiss) or ("as healthy as before" if damage.fixed else "what is left is said")
-        print(f"| {damage.name} | {damage.on} | {damage.kinds[0]} | {found} | {mended} |")
+        fixed = "; ".join(amiss) or ("as healthy as before" if damage.fixed else "what is left is said")
+        print(f"| {damage.name} | {damage.on} | {damage.kinds[0]} | {found} | {fixed} |")
     kinds = len({damage.kinds[0] for damage in DAMAGES})
-    print(f"\n{counts['right']} of {len(DAMAGES)} damages of {kinds} kinds found; {counts['mended']} mended whole")
+    print(f"\n{counts['right']} of {len(DAMAGES)} damages of {kinds} kinds found; {counts['fixed']} fixed whole")
 
 
 if __name__ == "__main__":

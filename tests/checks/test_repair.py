@@ -1,4 +1,4 @@
-"""The corrected copy: what it mends is gone, the originals stay, and nothing half-written is left."""
+"""The corrected copy: what it fixes is gone, the originals stay, and nothing half-written is left."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_pairs_that_cannot_be_read_are_left_out_and_told(town: Callable[[str], P
     assert all("omitted" in one.done for one in copy.fixed)
 
 
-def test_what_has_no_certain_remedy_is_left_and_told(town: Callable[[str], Path]) -> None:
+def test_what_has_no_certain_fix_remains_and_is_reported(town: Callable[[str], Path]) -> None:
     root = town("values")
     path = sorted(root.glob("masks/train/*"))[0]
     Pillow.fromarray(np.array(Pillow.open(path))[::2]).save(path)
@@ -124,7 +124,7 @@ def test_what_has_no_certain_remedy_is_left_and_told(town: Callable[[str], Path]
 
 
 @pytest.mark.parametrize("every", [True, False])
-def test_what_the_copy_still_has_is_not_called_mended(town: Callable[[str], Path], every: bool) -> None:
+def test_what_the_copy_still_has_is_not_called_fixed(town: Callable[[str], Path], every: bool) -> None:
     root = town("values")
     masks = sorted(root.glob("masks/*/*" if every else "masks/train/*0.png"))
     for path in masks:

@@ -1,4 +1,4 @@
-"""One cause is one finding in each split, told by all splits together; and what is said to be mended is mended."""
+"""One cause is one finding in each split, told by all splits together; and what is said to be fixed is fixed."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def _broken_laws(name: str, left: int, root: Path) -> list[str]:
     copy = repair(checked, root / "copy")
     wrong += [f"the copy has the fault {one.kind.name}" for one in check_dataset(copy.spec).errors]
     for split, labels in truth.items():
-        mended = [one.labels for one in open_dataset(copy.spec, split)]
-        if not all(np.array_equal(*both) for both in zip(labels, mended, strict=True)):
+        fixed = [one.labels for one in open_dataset(copy.spec, split)]
+        if not all(np.array_equal(*both) for both in zip(labels, fixed, strict=True)):
             wrong.append(f"the copy of {split} has other labels")
     return wrong
 

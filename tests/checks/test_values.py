@@ -1,4 +1,4 @@
-"""What sets of values mean: a table of sets and their explanations, and that their tables mend them."""
+"""What sets of values mean: a table of sets and their explanations, and that their tables fix them."""
 
 from __future__ import annotations
 

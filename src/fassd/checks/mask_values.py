@@ -244,7 +244,8 @@ def _luminance(color: int) -> int:
 
 
 def _exchanged_channels(values: frozenset[int], encoding: MaskEncoding, space: LabelSpace) -> Explanation | None:
-    table = {_reversed(value): value for value in encoding.classes}
+    swapped = {value: value_of_color(color_of_value(value)[::-1]) for value in encoding.classes}
+    table = {found: value for value, found in swapped.items()}
     if not values <= table.keys():
         return None
     fix = "save the masks as RGB, not BGR; --fix swaps the channels"
@@ -293,8 +294,3 @@ def _palettes(space: LabelSpace) -> Iterable[tuple[str, dict[int, int]]]:
                 for _, color, merged in CAMVID_RAW
             },
         )
-
-
-def _reversed(value: int) -> int:
-    red, green, blue = color_of_value(value)
-    return value_of_color((blue, green, red))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fassd.checks.check import CheckResult, SplitSummary
+from fassd.checks.check import CheckResult
 from fassd.checks.findings import Finding
 from fassd.checks.repair import RepairResult
 
@@ -13,33 +13,29 @@ from fassd.checks.repair import RepairResult
 def report_as_json(checked: CheckResult, repaired: RepairResult | None = None) -> dict[str, Any]:
     """The report as JSON values; file names are relative to the data set's folder."""
     root = checked.root
-    copy = {} if repaired is None else {"repaired": _repaired(repaired, root)}
-    return {
+    report: dict[str, Any] = {
         "data": checked.spec,
         "errors": len(checked.errors),
         "infos": len(checked.findings) - len(checked.errors),
-        "splits": [_split(one) for one in checked.splits],
+        "splits": [
+            {
+                "split": one.split,
+                "images": one.images,
+                "sizes": {f"{width}x{height}": count for (height, width), count in sorted(one.sizes.items())},
+                "shares": one.shares,
+                "ignored": one.ignored,
+            }
+            for one in checked.splits
+        ],
         "findings": [_finding(one, root) for one in checked.findings],
-        **copy,
     }
-
-
-def _repaired(repaired: RepairResult, root: Path) -> dict[str, Any]:
-    return {
-        "data": repaired.spec,
-        "done": [{**_finding(one.finding, root), "done": one.done} for one in repaired.fixed],
-        "left": [_finding(one, root) for one in repaired.remaining],
-    }
-
-
-def _split(one: SplitSummary) -> dict[str, Any]:
-    return {
-        "split": one.split,
-        "images": one.images,
-        "sizes": {f"{width}x{height}": count for (height, width), count in sorted(one.sizes.items())},
-        "shares": one.shares,
-        "ignored": one.ignored,
-    }
+    if repaired is not None:
+        report["repaired"] = {
+            "data": repaired.spec,
+            "done": [{**_finding(one.finding, root), "done": one.done} for one in repaired.fixed],
+            "left": [_finding(one, root) for one in repaired.remaining],
+        }
+    return report
 
 
 def _finding(one: Finding, root: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from fassd.drafts.lists import DRAFTED, Listed, listed_pairs, listed_splits
 from fassd.drafts.masks import Survey, survey_masks
 from fassd.drafts.pairs import FoundPairs, PairPaths, find_pairs
 from fassd.drafts.tables import class_tables
+from fassd.media.legend import printable
 
 _LISTS = f"pairs/{SPLIT}.csv"
 
@@ -87,8 +88,15 @@ def draft_description(root: Path) -> Draft:
         files.keys = {"pairs": _LISTS}
         lists = _written_lists(files)
         files.how += f", listed in {_LISTS}"
-    unsure = (*files.unsure, *_unread(survey), *guess.unsure)
-    return Draft(_toml(root, files, survey, guess, unsure), lists, _decided(files, survey, guess), unsure)
+    unsure = list(files.unsure)
+    if survey.refused:
+        path, reason = survey.refused[0]
+        count = len(survey.refused)
+        unsure.append(f"{count} masks cannot be read; the first: {path.name}{reason.removeprefix(str(path))}")
+    if survey.read + len(survey.refused) < survey.masks:
+        unsure.append(f"{survey.read} of {survey.masks} masks were read; the others may contain more classes")
+    unsure += guess.unsure
+    return Draft(_toml(root, files, survey, guess, unsure), lists, _decided(files, survey, guess), tuple(unsure))
 
 
 def _files(root: Path) -> _PairSource:
@@ -145,7 +153,11 @@ def _by_list(listed: Listed) -> _PairSource:
 
 def _with_plain_names(root: Path, files: _PairSource) -> _PairSource:
     """Without pairs whose names cannot be written to a list or a description."""
-    good = tuple(one for one in files.pairs if all(_is_plain_name(str(part)) for part in one))
+
+    def is_plain(name: str) -> bool:
+        return name == name.strip() and len(name.splitlines()) <= 1 and not re.search("[\ud800-\udfff]", name)
+
+    good = tuple(one for one in files.pairs if all(is_plain(str(part)) for part in one))
     if not good:
         raise DataError(root / files.pairs[0][1], "has a name with line breaks or invalid characters; rename it")
     if len(good) < len(files.pairs):
@@ -155,10 +167,6 @@ def _with_plain_names(root: Path, files: _PairSource) -> _PairSource:
         )
         return _PairSource(good, {}, files.how, files.unsure)
     return files
-
-
-def _is_plain_name(name: str) -> bool:
-    return name == name.strip() and len(name.splitlines()) <= 1 and not re.search("[\ud800-\udfff]", name)
 
 
 def _agrees(root: Path, files: _PairSource, guess: ClassGuess, survey: Survey) -> bool:
@@ -188,18 +196,6 @@ def _written_lists(files: _PairSource) -> dict[str, str]:
     return lists
 
 
-def _unread(survey: Survey) -> list[str]:
-    doubts = []
-    if survey.refused:
-        path, reason = survey.refused[0]
-        doubts.append(
-            f"{len(survey.refused)} masks cannot be read; the first: {path.name}{reason.removeprefix(str(path))}"
-        )
-    if survey.read + len(survey.refused) < survey.masks:
-        doubts.append(f"{survey.read} of {survey.masks} masks were read; the others may contain more classes")
-    return doubts
-
-
 def _decided(files: _PairSource, survey: Survey, guess: ClassGuess) -> tuple[tuple[str, str], ...]:
     classes = guess.classes
     shown = ", ".join(classes[:8]) + (f" and {len(classes) - 8} more" if len(classes) > 8 else "")
@@ -219,7 +215,7 @@ def _decided(files: _PairSource, survey: Survey, guess: ClassGuess) -> tuple[tup
 def _toml(root: Path, files: _PairSource, survey: Survey, guess: ClassGuess, unsure: Iterable[str]) -> str:
     """The text of `dataset.toml`."""
     lines = [f"{DRAFTED} from the files of this folder: read it, correct it, then run fassd data check."]
-    lines += [f"# unsure: {doubt}." for doubt in map(_one_line, unsure)]
+    lines += [f"# unsure: {doubt}." for doubt in map(printable, unsure)]
     lines += ["", f"name = {_quoted(root.resolve().name or 'data')}"]
     if files.keys == {"pairs": _LISTS}:
         lines.append("# No pattern matches the pairs; add new pairs to the lists.")
@@ -271,7 +267,3 @@ def _quoted(text: str) -> str:
     """A TOML string. JSON's escapes are TOML's, except for DEL; lone surrogates become "?"."""
     whole = text.encode("utf-8", "replace").decode()
     return json.dumps(whole, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _one_line(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -136,10 +136,10 @@ def _raise_no_pairs(root: Path, photos: list[Group], masks: list[Group]) -> None
 
 def _other_annotations(root: Path) -> str:
     """Advice on other annotations in a folder without masks."""
-    for ending, remedy in _OTHER_ANNOTATIONS.items():
+    for ending, advice in _OTHER_ANNOTATIONS.items():
         example = min((path for path in root.rglob(f"*{ending}") if path.is_file()), default=None)
         if example is not None:
-            return f"; {example.relative_to(root)} {remedy}"
+            return f"; {example.relative_to(root)} {advice}"
     return ""
 
 

@@ -123,7 +123,10 @@ def contact_sheet(
     pen.text((_MARGIN, _MARGIN + _TITLE), shortened(title, font(_TITLE), room), TEXT, font(_TITLE), "ls")
     line = _MARGIN + _TITLE + 14 + _SUBTITLE
     pen.text((_MARGIN, line), shortened(subtitle, font(_SUBTITLE), room), FAINT, font(_SUBTITLE), "ls")
-    _draw_headings(pen, grid, min(len(tiles), grid.columns), top + _CAPTION)
+    for column in range(min(len(tiles), grid.columns)):
+        for place, name in enumerate(_VIEWS):
+            left = _MARGIN + column * (grid.frame + _GUTTER) + place * (grid.side + _GAP)
+            pen.text((left, top + _CAPTION), name, FAINT, font(_CAPTION), "ls")
     top += _HEADING
     for row, row_height in zip(rows, heights, strict=True):
         for column, tile in enumerate(row):
@@ -145,13 +148,6 @@ def shortened(text: str, letters: Font, room: float) -> str:
 def _keeping(text: str, count: int) -> str:
     head = count * 2 // 5  # the end of a file name is more specific than its beginning
     return f"{text[:head]}…{text[len(text) - count + head :]}"
-
-
-def _draw_headings(pen: PIL.ImageDraw.ImageDraw, grid: Grid, columns: int, baseline: int) -> None:
-    for column in range(columns):
-        for place, name in enumerate(_VIEWS):
-            left = _MARGIN + column * (grid.frame + _GUTTER) + place * (grid.side + _GAP)
-            pen.text((left, baseline), name, FAINT, font(_CAPTION), "ls")
 
 
 def _draw_tile(sheet: PillowImage, tile: Tile, grid: Grid, corner: tuple[int, int]) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 from PIL.PngImagePlugin import PngInfo
 
 from fassd.core.arrays import IGNORE
@@ -99,7 +98,12 @@ def show(
     entries = _legend_entries(dataset.label_space, counts)
     sheet = contact_sheet(spec, _subtitle(scan, len(chosen)), tiles, grid, entries)
     with written_whole(path) as temporary:
-        _save(sheet, temporary, png=path.suffix.lower() == ".png")
+        if path.suffix.lower() == ".png":
+            mark = PngInfo()
+            mark.add_text(*_MARK)
+            sheet.save(temporary, "PNG", pnginfo=mark)
+        else:
+            sheet.save(temporary, "JPEG", quality=92, subsampling=0)
     return ShowResult(path, dataset.split, len(chosen), len(dataset), tuple(problems))
 
 
@@ -162,12 +166,3 @@ def _subtitle(scan: Scan, frames: int) -> str:
         parts.append(f"{len(scan.lacking):,} more have no mask")
     parts.append(f"{len(dataset.label_space)} classes, shares of the pixels shown")
     return "  ·  ".join(parts)
-
-
-def _save(sheet: PIL.Image.Image, path: Path, png: bool) -> None:
-    if png:
-        mark = PngInfo()
-        mark.add_text(*_MARK)
-        sheet.save(path, "PNG", pnginfo=mark)
-    else:
-        sheet.save(path, "JPEG", quality=92, subsampling=0)
