@@ -73,7 +73,10 @@ def scan_cityscapes(spec: str, root: Path, split: str, into: LabelSpace | None) 
     if space == CAMVID:
         encoding = encoding.translated(CITYSCAPES.table_into(CAMVID, CITYSCAPES_TO_CAMVID))
     masks = sorted(place.masks.glob(f"*/[!.]*_{place.annotation}_{ending}.png"))
-    return sort_out(Dataset(spec, split, space, encoding, (), _terms(root)), pairs, masks)
+    # Rendered streets state their own terms.
+    stated = root / "terms.txt"
+    terms = stated.read_text(encoding="utf-8").strip() if stated.is_file() else _TERMS
+    return sort_out(Dataset(spec, split, space, encoding, (), terms), pairs, masks)
 
 
 def cityscapes_splits(root: Path) -> list[str]:
@@ -83,12 +86,6 @@ def cityscapes_splits(root: Path) -> list[str]:
     names = sorted(path.name for path in (root / _IMAGES).iterdir() if path.is_dir() and _images(path))
     splits = dict.fromkeys(names + [name + _COARSE_SPLIT for name in names if name != _ONLY_COARSE])
     return [split for split in splits if _place(root, split).masks.is_dir()]
-
-
-def _terms(root: Path) -> str:
-    """What the owners allow: Cityscapes' terms, unless the folder has a `terms.txt`, as rendered streets do."""
-    stated = root / "terms.txt"
-    return stated.read_text(encoding="utf-8").strip() if stated.is_file() else _TERMS
 
 
 def instance_map_of(mask: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -71,7 +70,10 @@ def _gray_image(image: PIL.Image.Image, raw_mode: str) -> Image:
     """The upper 8 bits of deeper gray, which Pillow would clip at 255."""
     values = np.array(image)
     if image.mode == "F":
-        gray = _unit_range(values)
+        # Floating point has no standard range; the maximum decides between 0..1, 0..255 and 0..65535.
+        finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).clip(0)
+        top = next((top for top in (1, 255, 65535) if finite.max() <= top), finite.max())
+        gray = finite * (255 / top) + 0.5
     elif image.mode == "I":
         # Files without larger values hold 16-bit measurements, others signed 32-bit numbers.
         gray = values.clip(0) >> (8 if values.max() <= 0xFFFF else 23)
@@ -79,10 +81,3 @@ def _gray_image(image: PIL.Image.Image, raw_mode: str) -> Image:
         gray = values >> (4 if raw_mode == "I;12" else 8)
         gray[values == image.info.get("transparency", -1)] = 255  # transparent: white
     return np.repeat(gray.astype(np.uint8)[..., None], 3, axis=2)
-
-
-def _unit_range(values: Any) -> Any:
-    """Floating point has no standard range; the maximum decides between 0..1, 0..255 and 0..65535."""
-    finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).clip(0)
-    top = next((top for top in (1, 255, 65535) if finite.max() <= top), finite.max())
-    return finite * (255 / top) + 0.5

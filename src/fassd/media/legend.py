@@ -40,18 +40,6 @@ class Entry:
     share: str
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """A legend as a table of equal cells; lengths in pixels, derived from the font size `em`."""
-
-    em: int
-    cell: int
-    columns: int
-    pitch: int
-    width: int
-    height: int
-
-
 def legend(entries: Sequence[Entry], width: int, em: int) -> PIL.Image.Image:
     """An image of the entries in columns.
 
@@ -60,19 +48,26 @@ def legend(entries: Sequence[Entry], width: int, em: int) -> PIL.Image.Image:
         width: of the image, in pixels; it is larger if the longest entry needs more.
         em: font size in pixels.
     """
-    layout = _layout(entries, width, em)
     letters = font(em)
-    canvas = PIL.Image.new("RGB", (layout.width, layout.height), BACKGROUND)
+    name_width = max(letters.getlength(printable(entry.name)) for entry in entries)
+    share_width = max(letters.getlength(entry.share) for entry in entries)
+    # A table of equal cells; all lengths in pixels.
+    cell = math.ceil(1.5 * em + name_width + 0.9 * em + share_width)
+    width, gap = max(width, cell + 2 * em), round(1.5 * em)
+    rows = math.ceil(len(entries) / ((width - 2 * em + gap) // (cell + gap)))
+    columns = math.ceil(len(entries) / rows)  # as evenly filled as the number of rows allows
+    pitch = min((width - 2 * em + gap) // columns, round(1.3 * (cell + gap)))
+    canvas = PIL.Image.new("RGB", (width, round((1.7 * rows + 1.3) * em)), BACKGROUND)
     pen = PIL.ImageDraw.Draw(canvas)
     for position, entry in enumerate(entries):
-        row, column = divmod(position, layout.columns)
-        left = em + column * layout.pitch
+        row, column = divmod(position, columns)
+        left = em + column * pitch
         middle = round((1.5 + 1.7 * row) * em)
         swatch = _swatch(entry.fill, em)
         canvas.paste(swatch, (left, middle - em // 2), swatch)
         baseline = middle + round(0.35 * em)  # half the height of a capital letter
         pen.text((left + round(1.5 * em), baseline), printable(entry.name), TEXT, letters, "ls")
-        pen.text((left + layout.cell, baseline), entry.share, FAINT, letters, "rs")
+        pen.text((left + cell, baseline), entry.share, FAINT, letters, "rs")
     return canvas
 
 
@@ -100,19 +95,6 @@ def font(size: int) -> Font:
 def printable(text: str) -> str:
     """The text on one line, with ? for characters that cannot be printed."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def _layout(entries: Sequence[Entry], given_width: int, em: int) -> _Layout:
-    letters = font(em)
-    name = max(letters.getlength(printable(entry.name)) for entry in entries)
-    share = max(letters.getlength(entry.share) for entry in entries)
-    cell = math.ceil(1.5 * em + name + 0.9 * em + share)
-    width = max(given_width, cell + 2 * em)
-    gap = round(1.5 * em)
-    rows = math.ceil(len(entries) / ((width - 2 * em + gap) // (cell + gap)))
-    columns = math.ceil(len(entries) / rows)  # as evenly filled as the number of rows allows
-    pitch = min((width - 2 * em + gap) // columns, round(1.3 * (cell + gap)))
-    return _Layout(em, cell, columns, pitch, width, round((1.7 * rows + 1.3) * em))
 
 
 def _swatch(fill: Color | Stripes, size: int) -> PIL.Image.Image:

@@ -65,7 +65,13 @@ def overlay(
     if unlabeled.any():
         painted.paste(pixels, mask=PIL.Image.fromarray(unlabeled))
     _draw_contours(painted, class_map, opacity)
-    return np.array(_with_legend(painted, _entries(label_space, shares)))
+    colors = {label.name: label.color for label in label_space.classes}
+    entries = [
+        Entry(colors[name], name, f"{100 * share:.1f} %")
+        for name, share in sorted(shares.items(), key=lambda item: -item[1])
+        if share >= SMALLEST_SHARE
+    ]
+    return np.array(_with_legend(painted, entries))
 
 
 def _colored(class_map: ClassMap, label_space: LabelSpace) -> PIL.Image.Image:
@@ -90,14 +96,6 @@ def _draw_contours(painted: PIL.Image.Image, class_map: ClassMap, opacity: float
         line[rows] |= down
         line *= np.uint8(255 * strength * visible)
         painted.paste(color, mask=PIL.Image.fromarray(line))
-
-
-def _entries(label_space: LabelSpace, shares: Mapping[str, float]) -> list[Entry]:
-    """The entries of the legend, the largest class first."""
-    colors = {label.name: label.color for label in label_space.classes}
-    ranked = sorted(shares.items(), key=lambda item: -item[1])
-    present = [(name, share) for name, share in ranked if share >= SMALLEST_SHARE]
-    return [Entry(colors[name], name, f"{100 * share:.1f} %") for name, share in present]
 
 
 def _with_legend(painted: PIL.Image.Image, entries: Sequence[Entry]) -> PIL.Image.Image:
