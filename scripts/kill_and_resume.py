@@ -1,16 +1,16 @@
-"""Kills a training again and again, goes on with it, and compares the end with that of an uninterrupted one.
+"""Kills a training many times, resumes it each time, and compares its end with that of an uninterrupted run.
 
 python scripts/kill_and_resume.py --kills 50 --every-boundary
 
-A tiny set is made on the spot. Three ways to die take turns, each without any warning to the process:
+The training data are made for it. Three kinds of death follow each other, all without any warning to the process:
 
 - SIGKILL after a random time;
 - SIGKILL at a random file boundary: before a file of the run is opened, renamed or removed;
-- death in the middle of a write, after a random number of bytes of a training state.
+- death while writing, after a random number of bytes of a training state.
 
-`--every-boundary` does the second at each of a run's file boundaries, one after the other. A run is taken up again
-until it ends. Its last training state (weights, momentum, averages, random states) and its best checkpoint must then
-equal the uninterrupted run's to the bit, and its log must have each update once. Exit code 1 if anything differs.
+`--every-boundary` also kills one run at each of the file boundaries. Every run is resumed until it ends. Its last
+training state (weights, momentum, averages, random states) and its best checkpoint must then equal the uninterrupted
+run's bit by bit, and its log must have every iteration once. Exit code 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -44,57 +44,57 @@ ITERATIONS, SAVE_EVERY = 8, 2
 BOUNDARIES = {"open", "os.rename", "os.remove", "os.mkdir"}
 
 Death = Callable[[Path], Callable[[Event], None]]
-"""Prepares a process, which trains into the folder, to die; gives a watcher of its events."""
+"""Prepares the process that trains into a folder to die; returns the watch of its events."""
 
 
 def main() -> int:
-    """Kills and compares; prints a line for each death."""
+    """Kills, resumes and compares; prints a line for each death."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--every-boundary", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    # Nothing of it depends on curves, and drawing takes longer than this training.
+    # Drawing curves takes longer than this training, and nothing depends on it.
     Curves.draw = lambda self: None  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), random.Random(options.seed))
-        print(f"uninterrupted: {ITERATIONS} updates, {bench.boundaries} file boundaries, {bench.seconds:.1f} s")
-        sound = kill_at_random(bench, options.kills)
+        print(f"uninterrupted: {ITERATIONS} iterations, {bench.boundaries} file boundaries, {bench.seconds:.1f} s")
+        identical = kill_at_random(bench, options.kills)
         if options.every_boundary:
-            sound &= kill_at_every_boundary(bench)
-    print("every run ended to the bit as the uninterrupted one" if sound else "A RUN ENDED DIFFERENTLY")
-    return 0 if sound else 1
+            identical &= kill_at_every_boundary(bench)
+    print("every run ended bit-exactly like the uninterrupted one" if identical else "A RUN ENDED DIFFERENTLY")
+    return 0 if identical else 1
 
 
 class Bench:
-    """The data, the uninterrupted run, and what it came to."""
+    """The data, the uninterrupted run, and its result."""
 
     def __init__(self, folder: Path, chance: random.Random) -> None:
         self.folder, self.chance = folder, chance
         self.data = make_data(folder / "data")
         straight = folder / "straight"
-        # The first run compiles and warms what later ones find ready: it is not the one to be timed.
-        train(self.order(folder / "warm", resume=False))
+        # The first run compiles kernels and warms caches: it is not timed.
+        train(self.config(folder / "warm", resume=False))
         count = folder / "boundaries"
-        began = time.monotonic()
-        assert self.sitting(straight, lambda out: counting(out, count)) == 0
-        self.seconds = time.monotonic() - began
+        started = time.monotonic()
+        assert self.train_in_process(straight, lambda out: counting(out, count)) == 0
+        self.seconds = time.monotonic() - started
         self.boundaries = int(count.read_text())
-        self.expected = outcome_of(straight)
+        self.expected = result_of(straight)
         self.state_bytes = Run(straight).states.paths()[0].stat().st_size
 
-    def order(self, out: Path, resume: bool) -> TrainConfig:
-        """The training, into a folder."""
+    def config(self, out: Path, resume: bool) -> TrainConfig:
+        """A training into a folder."""
         return TrainConfig(recipe(), [f"camvid:{self.data}"], out, resume, workers=0, trackers=())
 
-    def sitting(self, out: Path, death: Death, after: float | None = None) -> int:
-        """Trains in a process of its own, from the start or from where it stands; gives its exit status.
+    def train_in_process(self, out: Path, death: Death, after: float | None = None) -> int:
+        """Trains in a child process, from the start or from the newest state; returns its exit status.
 
         Args:
             out: the run's folder.
             death: prepares the process to die.
-            after: seconds after which it is killed from outside.
+            after: seconds after which it is killed with SIGKILL.
         """
         process = os.fork()
         if not process:
@@ -106,7 +106,7 @@ class Bench:
 
     def _train(self, out: Path, death: Death) -> int:
         try:
-            train(self.order(out, resume=bool(Run(out).states.paths())), death(out))
+            train(self.config(out, resume=bool(Run(out).states.paths())), death(out))
         except FassdError as error:
             print(f"    {error}", flush=True)
             return 2
@@ -114,38 +114,38 @@ class Bench:
 
 
 def kill_at_random(bench: Bench, kills: int) -> bool:
-    """Kills runs, going on with each until it ends, until there were so many deaths."""
-    deaths, sound, run = 0, True, 0
+    """Kills runs until the number of kills is reached; resumes each until it ends."""
+    deaths, identical, run = 0, True, 0
     while deaths < kills:
         run += 1
         out = bench.folder / f"run-{run}"
         while True:
             name, death, after = _some_death(bench, deaths % 3) if deaths < kills else ("to the end", living, None)
-            stood = _last_step(out)
-            status = bench.sitting(out, death, after)
+            before = _newest_state(out)
+            status = bench.train_in_process(out, death, after)
             if status == 0:
                 break
             deaths += 1
-            print(f"death {deaths:3}: {name}, begun at {stood}, left {_last_step(out)}{_debris(out)}", flush=True)
+            print(f"death {deaths:3}: {name}, started at {before}, left {_newest_state(out)}{_debris(out)}", flush=True)
             if not os.WIFSIGNALED(status):
                 return False
-        sound &= _compared(bench, out, f"run {run}")
+        identical &= _is_identical(bench, out, f"run {run}")
         shutil.rmtree(out)
-    return sound
+    return identical
 
 
 def kill_at_every_boundary(bench: Bench) -> bool:
-    """Kills a run at each file boundary, and goes on with it to its end."""
-    sound = True
+    """Kills a run at each file boundary, and resumes it to its end."""
+    identical = True
     for boundary in range(1, bench.boundaries + 1):
         out = bench.folder / "boundary"
-        status = bench.sitting(out, dying_at(boundary))
-        left = f"{_last_step(out)}{_debris(out)}"
-        ended = bench.sitting(out, living)
+        status = bench.train_in_process(out, dying_at(boundary))
+        left = f"{_newest_state(out)}{_debris(out)}"
+        ended = bench.train_in_process(out, living)
         name = f"boundary {boundary:3} of {bench.boundaries}: left {left}"
-        sound &= os.WIFSIGNALED(status) and ended == 0 and _compared(bench, out, name)
+        identical &= os.WIFSIGNALED(status) and ended == 0 and _is_identical(bench, out, name)
         shutil.rmtree(out)
-    return sound
+    return identical
 
 
 def _some_death(bench: Bench, kind: int) -> tuple[str, Death, float | None]:
@@ -156,8 +156,9 @@ def _some_death(bench: Bench, kind: int) -> tuple[str, Death, float | None]:
         boundary = bench.chance.randint(1, bench.boundaries)
         return f"SIGKILL at file boundary {boundary}", dying_at(boundary), None
     room = bench.chance.randint(1, bench.state_bytes - 1)
-    step = bench.chance.randint(1, ITERATIONS - 1)
-    return f"death after {room:,} bytes of the state after update {step}", dying_while_writing(room, step), None
+    iteration = bench.chance.randint(1, ITERATIONS - 1)
+    name = f"death after {room:,} bytes of the state after iteration {iteration}"
+    return name, dying_while_writing(room, iteration), None
 
 
 def living(out: Path) -> Callable[[Event], None]:
@@ -166,7 +167,7 @@ def living(out: Path) -> Callable[[Event], None]:
 
 
 def dying_at(boundary: int) -> Death:
-    """SIGKILL before the so manyeth file of the run is opened, renamed or removed."""
+    """SIGKILL at a file boundary, counted from 1: before a file of the run is opened, renamed or removed."""
 
     def prepare(out: Path) -> Callable[[Event], None]:
         count = Count(out, boundary)
@@ -177,7 +178,7 @@ def dying_at(boundary: int) -> Death:
 
 
 def counting(out: Path, result: Path) -> Callable[[Event], None]:
-    """No death: the number of file boundaries goes to a file."""
+    """No death: writes the number of file boundaries to a file."""
     count = Count(out, -1)
     sys.addaudithook(count)
 
@@ -188,12 +189,12 @@ def counting(out: Path, result: Path) -> Callable[[Event], None]:
     return watch
 
 
-def dying_while_writing(room: int, step: int) -> Death:
-    """Death when a file grows beyond `room` bytes, from an update on: the kernel's limit on files ends the process."""
+def dying_while_writing(room: int, iteration: int) -> Death:
+    """Death when a file grows beyond `room` bytes, from an iteration on, by the kernel's limit on file sizes."""
 
     def prepare(out: Path) -> Callable[[Event], None]:
         def watch(event: Event) -> None:
-            if event.kind == "iteration" and event.values["iteration"] == step:
+            if event.kind == "iteration" and event.values["iteration"] == iteration:
                 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
                 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
                 resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
@@ -205,14 +206,14 @@ def dying_while_writing(room: int, step: int) -> Death:
 
 @dataclass
 class Count:
-    """Counts the file boundaries below a folder, and dies at one of them."""
+    """Counts the file boundaries below a folder, and kills the process at one of them."""
 
     folder: Path
     last: int
     seen: int = 0
 
     def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
-        """Called by Python before each such thing is done."""
+        """Called by Python before each audited operation."""
         if event not in BOUNDARIES or not str(arguments[0]).startswith(str(self.folder)):
             return
         self.seen += 1
@@ -220,28 +221,28 @@ class Count:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def outcome_of(out: Path) -> dict[str, bytes]:
-    """Everything that a run came to, but for the time it took."""
+def result_of(out: Path) -> dict[str, bytes]:
+    """Everything that a run produced, but for times."""
     run = Run(out)
     state = run.states.load()
-    outcome = {name: value.reshape(-1).view(torch.uint8).numpy().tobytes() for name, value in state.tensors.items()}
-    outcome["best checkpoint"] = run.best_path.read_bytes()
-    outcome["updates"] = str([(row["iteration"], row["loss"], row["lr"]) for row in run.iterations()]).encode()
-    outcome["validations"] = str(run.validations()).encode()
-    return outcome
+    result = {name: value.reshape(-1).view(torch.uint8).numpy().tobytes() for name, value in state.tensors.items()}
+    result["best checkpoint"] = run.best_path.read_bytes()
+    result["iterations"] = str([(row["iteration"], row["loss"], row["lr"]) for row in run.iterations()]).encode()
+    result["validations"] = str(run.validations()).encode()
+    return result
 
 
-def _compared(bench: Bench, out: Path, name: str) -> bool:
-    found = outcome_of(out)
+def _is_identical(bench: Bench, out: Path, name: str) -> bool:
+    found = result_of(out)
     different = [key for key in bench.expected if found.get(key) != bench.expected[key]]
     debris = _debris(out)
     print(f"{name}: {'identical' if not different else f'DIFFERENT: {different[:5]}'}{debris}", flush=True)
     return not different and found.keys() == bench.expected.keys() and not debris
 
 
-def _last_step(out: Path) -> str:
+def _newest_state(out: Path) -> str:
     paths = Run(out).states.paths()
-    return f"update {int(paths[0].stem.rpartition('-')[2])}" if paths else "nothing"
+    return f"iteration {int(paths[0].stem.rpartition('-')[2])}" if paths else "nothing"
 
 
 def _debris(out: Path) -> str:
@@ -250,7 +251,7 @@ def _debris(out: Path) -> str:
 
 
 def recipe() -> Recipe:
-    """A training of seconds with all that a state can hold."""
+    """A training of seconds whose states hold everything that a state can hold."""
     values = {
         "network": "fassd-net-l2",
         "iterations": ITERATIONS,

@@ -3,8 +3,8 @@
 python scripts/ship_weights.py runs/camvid fassd-net-l2-camvid --data camvid:PATH --terms 'research only'
 
 What ships is the mean of the run's best and last weights (Izmailov et al., *Averaging Weights Leads to Wider Optima*,
-UAI 2018): steadier on pictures unlike the validation split than the update that happened to score best there. The best
-weights of a run with `ema_decay` in its recipe are such a mean already and ship as they are.
+UAI 2018): more robust on images unlike the validation split than the weights that happened to score best there. The
+best weights of a run with `ema_decay` in its recipe are such a mean already and ship as they are.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ WEIGHTS = Path(str(fassd.__path__[0])) / "weights"
 
 
 def main() -> None:
-    """Writes the file, prints what the catalog needs."""
+    """Writes the file and prints its scores, size and digest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder that `fassd train` wrote")
     parser.add_argument("name")
     parser.add_argument("--data", action="append", required=True, help="kind:PATH to score on, may be repeated")
-    parser.add_argument("--input-side", type=int, default=None, help="longer side that prediction shrinks pictures to")
+    parser.add_argument("--input-side", type=int, default=None, help="longer side that prediction shrinks images to")
     parser.add_argument("--terms", required=True, help="what the data's owners allow, in full")
     options = parser.parse_args()
     checkpoint = averaged(Run(options.run))
@@ -65,7 +65,9 @@ def averaged(run: Run) -> Checkpoint:
     state = run.states.load()
     last = {name: state.tensors[f"network.{name}"].numpy() for name in best.arrays}
     arrays = {name: (array + last[name]) / 2 for name, array in best.arrays.items()}
-    origin = f"mean of the best weights ({best.header.origin}) and the last (after update {state.progress.iteration})"
+    origin = (
+        f"mean of the best weights ({best.header.origin}) and the last (after iteration {state.progress.iteration})"
+    )
     return Checkpoint(msgspec.structs.replace(best.header, origin=origin), arrays)
 
 

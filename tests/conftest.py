@@ -170,7 +170,7 @@ def finished(camvid_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
 
 
 @pytest.fixture
-def order(
+def config(
     finished: tuple[Path, list[Event]], camvid_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> TrainConfig:
     """Train on the made CamVid, into a fresh folder, without what takes longer than the training."""

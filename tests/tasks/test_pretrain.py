@@ -73,7 +73,7 @@ def finished(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 @pytest.fixture
-def order(pictures: Path, tmp_path: Path) -> PretrainConfig:
+def config(pictures: Path, tmp_path: Path) -> PretrainConfig:
     return PretrainConfig(_recipe(), pictures, tmp_path / "run", workers=0)
 
 
@@ -140,7 +140,7 @@ def test_the_encoder_of_five_stages_fits_networks_of_four() -> None:
     )
 
 
-def test_the_checkpoint_tells_how_it_was_made(finished: tuple[Path, list[Event]], pictures: Path) -> None:
+def test_the_header_says_how_the_checkpoint_was_made(finished: tuple[Path, list[Event]], pictures: Path) -> None:
     header = read_checkpoint(finished[0] / "best.safetensors").header
     assert (header.content, header.label_space, header.normalization) == ("encoder", None, BGR_NORMALIZATION)
     assert header.recipe is not None
@@ -152,8 +152,8 @@ def test_the_checkpoint_tells_how_it_was_made(finished: tuple[Path, list[Event]]
 
 
 @pytest.mark.parametrize("iteration", [4, 7])
-def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
-    order: PretrainConfig, finished: tuple[Path, list[Event]], iteration: int
+def test_a_run_that_was_stopped_resumes_to_the_same_weights(
+    config: PretrainConfig, finished: tuple[Path, list[Event]], iteration: int
 ) -> None:
     class StoppedError(Exception):
         pass
@@ -163,23 +163,23 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        pretrain(order, watch)
-    progress = pretrain(replace(order, resume=True))
+        pretrain(config, watch)
+    progress = pretrain(replace(config, resume=True))
     assert progress.iteration == 9
     last = "states/state-00000009.safetensors"
-    one, other = load_file(order.out / last), load_file(finished[0] / last)
+    one, other = load_file(config.out / last), load_file(finished[0] / last)
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
-    assert _weights(order.out / "best.safetensors") == _weights(finished[0] / "best.safetensors")
-    assert (order.out / "validations.csv").read_text() == (finished[0] / "validations.csv").read_text()
-    assert [row["iteration"] for row in Run(order.out).iterations()] == list(range(1, 10))
+    assert _weights(config.out / "best.safetensors") == _weights(finished[0] / "best.safetensors")
+    assert (config.out / "validations.csv").read_text() == (finished[0] / "validations.csv").read_text()
+    assert [row["iteration"] for row in Run(config.out).iterations()] == list(range(1, 10))
 
 
-def test_without_val_the_last_encoder_is_kept(order: PretrainConfig, tmp_path: Path, pictures: Path) -> None:
+def test_without_val_the_last_encoder_is_kept(config: PretrainConfig, tmp_path: Path, pictures: Path) -> None:
     (tmp_path / "train").symlink_to(pictures / "train")
-    progress = pretrain(replace(order, data=tmp_path, recipe=_recipe(iterations=1, accumulation_steps=2)))
+    progress = pretrain(replace(config, data=tmp_path, recipe=_recipe(iterations=1, accumulation_steps=2)))
     assert progress.best_iteration == 0
-    header = read_checkpoint(order.out / "best.safetensors").header
+    header = read_checkpoint(config.out / "best.safetensors").header
     assert header.origin == "encoder pre-trained by fassd on 3 classes, after iteration 1"
 
 
@@ -199,44 +199,44 @@ def test_without_val_the_last_encoder_is_kept(order: PretrainConfig, tmp_path: P
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused_before_the_folder_is_made(
-    order: PretrainConfig, changes: dict[str, Any], said: str
+    config: PretrainConfig, changes: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UsageError, match=said):
-        pretrain(replace(order, recipe=_recipe(**changes)))
-    assert not order.out.exists()
+        pretrain(replace(config, recipe=_recipe(**changes)))
+    assert not config.out.exists()
 
 
-def test_a_run_is_neither_written_over_nor_made_up(order: PretrainConfig, finished: tuple[Path, list[Event]]) -> None:
+def test_a_run_is_neither_written_over_nor_made_up(config: PretrainConfig, finished: tuple[Path, list[Event]]) -> None:
     with pytest.raises(UsageError, match="holds a run already: add --resume"):
-        pretrain(replace(order, out=finished[0]))
+        pretrain(replace(config, out=finished[0]))
     with pytest.raises(UsageError, match="holds no training state to resume"):
-        pretrain(replace(order, resume=True))
+        pretrain(replace(config, resume=True))
 
 
 def test_resuming_with_other_pictures_is_refused(
-    order: PretrainConfig, finished: tuple[Path, list[Event]], tmp_path: Path, pictures: Path
+    config: PretrainConfig, finished: tuple[Path, list[Event]], tmp_path: Path, pictures: Path
 ) -> None:
     (tmp_path / "train").symlink_to(pictures / "val")
     with pytest.raises(UsageError, match=r"not those that the run was started with \(18 training images then\)"):
-        pretrain(replace(order, out=finished[0], data=tmp_path, resume=True))
+        pretrain(replace(config, out=finished[0], data=tmp_path, resume=True))
 
 
 def test_a_damaged_picture_ends_the_training_with_its_name(
-    order: PretrainConfig, tmp_path: Path, pictures: Path
+    config: PretrainConfig, tmp_path: Path, pictures: Path
 ) -> None:
     for name in ("blue", "red"):
         folder = tmp_path / "train" / name
         folder.mkdir(parents=True)
         (folder / "half.png").write_bytes((pictures / "train" / name / "0.png").read_bytes()[:900])
     with pytest.raises(FassdError, match=r"half\.png"):
-        pretrain(replace(order, data=tmp_path))
+        pretrain(replace(config, data=tmp_path))
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(order: PretrainConfig) -> None:
+def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(config: PretrainConfig) -> None:
     wild = _recipe(optimizer={"lr": 1e5, "momentum": 0.99})
     with pytest.raises(FassdError, match=r"the loss of iteration \d is (nan|inf).* is intact: .*lower optimizer.lr"):
-        pretrain(replace(order, recipe=wild))
-    assert list((order.out / "failed").rglob("image-0.png"))
+        pretrain(replace(config, recipe=wild))
+    assert list((config.out / "failed").rglob("image-0.png"))
 
 
 @pytest.mark.parametrize(

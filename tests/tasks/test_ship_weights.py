@@ -46,8 +46,8 @@ def test_best_and_last_are_averaged_unless_the_best_is_an_average_already(
         "augmentation": {"crop_size": (64, 64)},
         "loss": {"min_kept": 512},
     }
-    order = TrainConfig(recipe_from(values, "test"), [f"camvid:{camvid_root}"], tmp_path, workers=0, trackers=())
-    train(order)
+    config = TrainConfig(recipe_from(values, "test"), [f"camvid:{camvid_root}"], tmp_path, workers=0, trackers=())
+    train(config)
     best, last = read_checkpoint(Run(tmp_path).best_path).arrays, Run(tmp_path).states.load().tensors
     for name, array in script.averaged(Run(tmp_path)).arrays.items():
         expected = best[name] if average else (best[name] + last[f"network.{name}"].numpy()) / 2

@@ -73,6 +73,6 @@ def recipe() -> Recipe:
 @pytest.fixture(scope="session")
 def whole(recipe: Recipe, samples: Samples, tmp_path_factory: pytest.TempPathFactory) -> TrainerRun:
     """A run of six updates from beginning to end; not to be changed."""
-    sitting = TrainerRun(recipe, samples, tmp_path_factory.mktemp("whole"), lambda step: step / 10)
-    sitting.go()
-    return sitting
+    training = TrainerRun(recipe, samples, tmp_path_factory.mktemp("whole"), lambda step: step / 10)
+    training.go()
+    return training

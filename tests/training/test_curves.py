@@ -34,7 +34,7 @@ def test_a_run_is_drawn_however_far_it_has_come(run: Run, updates: int, validati
     assert (pixels < 250).any()
 
 
-def test_without_matplotlib_a_word_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib_a_note_is_sent(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curves, "find_spec", lambda name: None)
     events: list[Event] = []
     monkeypatch.setattr(curves, "_PAUSE_S", 0.0)

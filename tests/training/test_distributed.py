@@ -83,7 +83,7 @@ def found(data: str, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]
     ("which", "losses", "gradients", "lengths"),
     [("alone", 1e-12, 1e-10, 1e-11), ("in_a_row", 1e-9, 1e-7, 1e-7)],
 )
-def test_two_processes_of_half_a_batch_learn_as_one_of_a_whole(
+def test_two_processes_of_half_a_batch_train_like_one_of_the_batch(
     found: dict[int, Any], which: str, losses: float, gradients: float, lengths: float
 ) -> None:
     """In float64. From the same weights all agrees but for the order of additions.
@@ -99,7 +99,7 @@ def test_two_processes_of_half_a_batch_learn_as_one_of_a_whole(
                 assert two[name] == pytest.approx(one[name], rel=tolerance, abs=1e-12), name
 
 
-def test_two_processes_score_every_image_once(found: dict[int, Any]) -> None:
+def test_two_processes_validate_every_image_once(found: dict[int, Any]) -> None:
     """Three images are shared by two processes; the weights are trained ones, and the same."""
     (confusion,) = found[1]["confusion"]
     assert sum(map(sum, confusion)) == 3 * (96 - 8) * 128
@@ -109,7 +109,7 @@ def test_two_processes_score_every_image_once(found: dict[int, Any]) -> None:
         assert found[2][name] == found[1][name]
 
 
-def test_two_processes_train_to_the_end_and_one_talks(found: dict[int, Any]) -> None:
+def test_two_processes_train_to_the_end_and_one_reports(found: dict[int, Any]) -> None:
     assert found[1]["iteration"] == found[2]["iteration"] == 3
     assert found[2]["kinds"] == found[1]["kinds"]
     assert found[2]["kinds"].count("validated") == 1

@@ -28,9 +28,9 @@ VALUES = {
 }
 
 
-def test_a_rehearsal_measures_and_leaves_nothing_behind(camvid_root: Path, tmp_path: Path) -> None:
-    order = TrainConfig(recipe_from(VALUES, "test"), [f"camvid:{camvid_root}"], tmp_path / "run")
-    found = dry_run(order)
+def test_a_dry_run_measures_and_leaves_nothing_behind(camvid_root: Path, tmp_path: Path) -> None:
+    config = TrainConfig(recipe_from(VALUES, "test"), [f"camvid:{camvid_root}"], tmp_path / "run")
+    found = dry_run(config)
     assert (found.train_images, found.val_images, found.epochs) == (4, 2, 150.0)
     assert (found.device, found.precision) == ("cpu", "float32")
     assert found.iteration_s > 0
@@ -55,7 +55,7 @@ def _network_parameters() -> list[Any]:
         ([(1, 1.0), (2, 4.0)], 8, 16.0),
     ],
 )
-def test_what_was_measured_is_carried_on_along_a_line(
+def test_measured_values_are_extrapolated_along_a_line(
     points: list[tuple[int, float]], batch: int, expected: float
 ) -> None:
     assert _extrapolate(points, batch) == expected
@@ -75,7 +75,7 @@ def test_a_validation_is_timed_when_what_compiles_has_compiled(monkeypatch: pyte
     assert rehearsing._seconds_per_validation(piece) == 10.0
 
 
-def test_what_would_stop_the_training_stops_its_rehearsal(tmp_path: Path, make_camvid: Callable[..., Path]) -> None:
+def test_what_would_stop_the_training_stops_its_dry_run(tmp_path: Path, make_camvid: Callable[..., Path]) -> None:
     root = make_camvid(tmp_path / "data", {"train": 1})
     small = recipe_from({**VALUES, "augmentation": {"crop_size": (40, 64)}, "loss": {"min_kept": 5}}, "test")
     with pytest.raises(UsageError, match=r"augmentation\.crop_size is 64x40"):

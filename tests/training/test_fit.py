@@ -26,7 +26,7 @@ from fassd.training.run import Run
 from fassd.training.train_step import normalization_of
 
 
-def test_the_watcher_sees_every_update_and_every_validation(whole: TrainerRun) -> None:
+def test_watch_gets_every_iteration_and_every_validation(whole: TrainerRun) -> None:
     assert [(event.kind, event.values["iteration"]) for event in whole.events] == [
         ("begun", 0),
         ("saved", 0),
@@ -39,7 +39,7 @@ def test_the_watcher_sees_every_update_and_every_validation(whole: TrainerRun) -
     assert whole.events[0].values["precision"] == "float32"
 
 
-def test_the_logs_tell_every_update_and_every_validation(whole: TrainerRun) -> None:
+def test_the_logs_have_every_iteration_and_every_validation(whole: TrainerRun) -> None:
     run, losses = Run(whole.folder), whole.seen("iteration", "loss")
     lines = [json.loads(line) for line in (whole.folder / "log.jsonl").read_text().splitlines()]
     assert [(row["iteration"], row["loss"]) for row in run.iterations()] == list(enumerate(losses, 1))
@@ -67,35 +67,35 @@ def test_trackers_get_the_same_figures(whole: TrainerRun) -> None:
 
 def test_only_a_better_score_becomes_the_best(recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
     often = msgspec.structs.replace(recipe, iterations=4, validate_every=1)
-    sitting = TrainerRun(often, samples, tmp_path, lambda step: [0.2, 0.5, 0.5, 0.4][step - 1])
-    progress = sitting.go()
-    assert sitting.best == [(1, 0.2), (2, 0.5)]
+    training = TrainerRun(often, samples, tmp_path, lambda step: [0.2, 0.5, 0.5, 0.4][step - 1])
+    progress = training.go()
+    assert training.best == [(1, 0.2), (2, 0.5)]
     assert (progress.best_iteration, progress.best_score) == (2, 0.5)
     assert Run(tmp_path).states.load().progress == progress
 
 
 def test_without_validation_the_latest_is_kept(recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
-    sitting = TrainerRun(recipe, samples, tmp_path)
-    sitting.go()
-    assert sitting.best == [(3, None), (6, None)]
-    assert sitting.seen("validated", "iteration") == []
+    training = TrainerRun(recipe, samples, tmp_path)
+    training.go()
+    assert training.best == [(3, None), (6, None)]
+    assert training.seen("validated", "iteration") == []
 
 
-def test_the_last_update_is_validated_whatever_the_interval(recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
-    sitting = TrainerRun(msgspec.structs.replace(recipe, validate_every=4), samples, tmp_path, lambda step: 0.1)
-    sitting.go()
-    assert sitting.seen("validated", "iteration") == [4, 6]
+def test_the_last_iteration_is_always_validated(recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
+    training = TrainerRun(msgspec.structs.replace(recipe, validate_every=4), samples, tmp_path, lambda step: 0.1)
+    training.go()
+    assert training.seen("validated", "iteration") == [4, 6]
 
 
 def test_the_loss_falls(recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
     longer = msgspec.structs.replace(recipe, iterations=24, batch_size=4, validate_every=24)
-    sitting = TrainerRun(longer, samples, tmp_path)
-    sitting.go()
-    losses = sitting.seen("iteration", "loss")
+    training = TrainerRun(longer, samples, tmp_path)
+    training.go()
+    losses = training.seen("iteration", "loss")
     assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
 
 
-def test_updates_are_those_of_momentum_and_decay_at_the_scheduled_rate(
+def test_iterations_are_those_of_momentum_and_decay_at_the_scheduled_lr(
     recipe: Recipe, samples: Samples, tmp_path: Path
 ) -> None:
     """Every parameter, norms, slopes and bias included: v = 0.8 v + gradient + 0.1 weight; weight - rate v."""
@@ -114,9 +114,9 @@ def test_updates_are_those_of_momentum_and_decay_at_the_scheduled_rate(
             weights[name] = weight
 
     short = msgspec.structs.replace(recipe, network="fassd-net-l2", iterations=4, validate_every=4, optimizer=values)
-    sitting = TrainerRun(short, samples, tmp_path, at=at)
-    sitting.go()
-    assert velocities.keys() == dict(sitting.network.named_parameters()).keys()
+    training = TrainerRun(short, samples, tmp_path, at=at)
+    training.go()
+    assert velocities.keys() == dict(training.network.named_parameters()).keys()
 
 
 @pytest.mark.parametrize("values", [Loss(min_kept=10, threshold=2.0), Loss(min_kept=700, threshold=50.0)])
@@ -124,12 +124,12 @@ def test_the_loss_is_the_recipe_s_on_the_first_batch(
     recipe: Recipe, samples: Samples, tmp_path: Path, values: Loss
 ) -> None:
     once = msgspec.structs.replace(recipe, iterations=1, loss=values)
-    sitting = TrainerRun(once, samples, tmp_path)
-    sitting.go()
+    training = TrainerRun(once, samples, tmp_path)
+    training.go()
     batch = next(training_batches(samples, once, 0, 0))
     logits = init_network(network_by_name(once.network), 11).train()(normalize(batch.images, RGB_NORMALIZATION))
     expected = bootstrapped_cross_entropy(logits, batch.labels, min_kept=values.min_kept, threshold=values.threshold)
-    assert sitting.seen("iteration", "loss") == [pytest.approx(float(expected.detach()), rel=1e-5)]
+    assert training.seen("iteration", "loss") == [pytest.approx(float(expected.detach()), rel=1e-5)]
 
 
 def test_classes_that_were_not_annotated_are_not_learned(
@@ -163,21 +163,21 @@ def test_class_weights_change_what_is_learned(
     weighted = msgspec.structs.replace(
         recipe, iterations=1, loss=msgspec.structs.replace(recipe.loss, class_weights="inverse-log")
     )
-    sitting = TrainerRun(weighted, samples, tmp_path)
-    sitting.go()
+    training = TrainerRun(weighted, samples, tmp_path)
+    training.go()
     first = whole.seen("iteration", "loss")[0]
-    assert sitting.seen("iteration", "loss") != [first]
-    assert sitting.seen("iteration", "loss") == [pytest.approx(first, rel=0.3)]
+    assert training.seen("iteration", "loss") != [first]
+    assert training.seen("iteration", "loss") == [pytest.approx(first, rel=0.3)]
 
 
 def test_bfloat16_goes_nearly_the_same_way(whole: TrainerRun, recipe: Recipe, samples: Samples, tmp_path: Path) -> None:
     reduced = msgspec.structs.replace(recipe, iterations=1, precision="bfloat16")
-    sitting = TrainerRun(reduced, samples, tmp_path)
-    sitting.go()
+    training = TrainerRun(reduced, samples, tmp_path)
+    training.go()
     first = whole.seen("iteration", "loss")[0]
-    assert sitting.events[0].values["precision"] == "bfloat16"
-    assert sitting.seen("iteration", "loss") != [first]
-    assert sitting.seen("iteration", "loss") == [pytest.approx(first, rel=0.05)]
+    assert training.events[0].values["precision"] == "bfloat16"
+    assert training.seen("iteration", "loss") != [first]
+    assert training.seen("iteration", "loss") == [pytest.approx(first, rel=0.05)]
 
 
 @pytest.mark.parametrize(("order", "pixels"), [("rgb", RGB_NORMALIZATION), ("bgr", BGR_NORMALIZATION)])

@@ -1,4 +1,4 @@
-"""The script that kills a training and goes on with it; see its docstring."""
+"""`scripts/kill_and_resume.py`: see its docstring."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _run(*options: str) -> list[str]:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert lines[-1] == "every run ended to the bit as the uninterrupted one"
+    assert lines[-1] == "every run ended bit-exactly like the uninterrupted one"
     return lines
 
 

@@ -16,7 +16,7 @@ GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "schedule.json").rea
     ("run", "update", "rate"),
     [(run, int(update), rate) for run in ("main", "finetune") for update, rate in GOLDEN[run]["values"].items()],
 )
-def test_the_rate_is_the_authors(run: str, update: int, rate: float) -> None:
+def test_the_lr_is_the_authors(run: str, update: int, rate: float) -> None:
     values = GOLDEN[run]
     found = poly_lr(values["initial"], update, values["total"], values["power"])
     assert found == pytest.approx(rate, rel=1e-9)
@@ -28,7 +28,7 @@ def test_the_power_is_the_paper_s_unless_told() -> None:
 
 
 @given(st.integers(2, 100_000), st.floats(0.1, 3), st.data())
-def test_the_rate_falls_from_its_start_to_zero(total: int, power: float, data: st.DataObject) -> None:
+def test_the_lr_falls_from_its_start_to_zero(total: int, power: float, data: st.DataObject) -> None:
     update = data.draw(st.integers(0, total - 1))
     assert poly_lr(0.1, 0, total, power) == 0.1
     assert poly_lr(0.1, update, total, power) > poly_lr(0.1, update + 1, total, power) >= 0

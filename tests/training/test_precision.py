@@ -72,7 +72,7 @@ def test_after_marking_the_gradients_are_right() -> None:
     assert all(one.grad is not None and bool(one.grad.isfinite().all()) for one in network.parameters())
 
 
-def test_looking_leaves_the_network_as_it_was() -> None:
+def test_the_network_is_unchanged_afterwards() -> None:
     network = _network(Conv(4, 4, (3, 1))).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     find_unsafe_bf16_convs(network, torch.randn(2, 3, 16, 16))
@@ -88,7 +88,7 @@ def test_a_plain_convolution_is_trusted_where_there_is_bfloat16() -> None:
     assert find_unsafe_bf16_convs(network, torch.zeros(2, 3, 32, 32)) == []
 
 
-def test_every_convolution_of_a_network_is_looked_at() -> None:
+def test_every_convolution_of_a_network_is_tested() -> None:
     network = init_network(network_by_name("baseline"), 3)
     for layer in network.modules():
         if isinstance(layer, Conv):

@@ -19,21 +19,21 @@ from fassd.training.run import Run
 from fassd.training.setup import TrainConfig
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
-    order: TrainConfig, finished: tuple[Path, list[Event]]
+def test_a_run_that_was_stopped_resumes_to_the_same_weights(
+    config: TrainConfig, finished: tuple[Path, list[Event]]
 ) -> None:
     with pytest.raises(Stopped):
-        train(order, stop_after(2))
+        train(config, stop_after(2))
     events: list[Event] = []
-    progress = train(replace(order, resume=True), events.append)
+    progress = train(replace(config, resume=True), events.append)
     assert [event.values["iteration"] for event in events if event.kind == "iteration"] == [3, 4]
     assert progress.iteration == 4
-    assert arrays_in(order.out / "best.safetensors") == arrays_in(finished[0] / "best.safetensors")
+    assert arrays_in(config.out / "best.safetensors") == arrays_in(finished[0] / "best.safetensors")
 
 
-def test_a_finished_run_that_is_resumed_has_nothing_to_do(order: TrainConfig) -> None:
-    first = train(order)
-    assert train(replace(order, resume=True)).iteration == first.iteration
+def test_a_finished_run_that_is_resumed_has_nothing_to_do(config: TrainConfig) -> None:
+    first = train(config)
+    assert train(replace(config, resume=True)).iteration == first.iteration
 
 
 @pytest.mark.parametrize(
@@ -46,32 +46,32 @@ def test_a_finished_run_that_is_resumed_has_nothing_to_do(order: TrainConfig) ->
     ],
 )
 def test_resuming_with_another_recipe_is_refused_and_the_change_named(
-    order: TrainConfig, changes: dict[str, Any], named: str
+    config: TrainConfig, changes: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(Stopped):
-        train(order, stop_after(2))
-    state = Run(order.out).states.paths()[0].read_bytes()
+        train(config, stop_after(2))
+    state = Run(config.out).states.paths()[0].read_bytes()
     with pytest.raises(UsageError, match=rf"other values \({named}"):
-        train(replace(order, recipe=recipe(**changes), resume=True))
-    assert Run(order.out).states.paths()[0].read_bytes() == state
+        train(replace(config, recipe=recipe(**changes), resume=True))
+    assert Run(config.out).states.paths()[0].read_bytes() == state
 
 
 def test_resuming_with_other_data_is_refused(
-    order: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path]
+    config: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path]
 ) -> None:
     with pytest.raises(Stopped):
-        train(order, stop_after(2))
+        train(config, stop_after(2))
     other = make_camvid(tmp_path / "other", {"train": 3, "val": 1})
     with pytest.raises(UsageError, match=r"are not those that the run was started with \(4 training images"):
-        train(replace(order, data=[f"camvid:{other}"], resume=True))
+        train(replace(config, data=[f"camvid:{other}"], resume=True))
 
 
 @pytest.mark.parametrize("change", ["rename", "rewrite", "remove"])
 def test_resuming_with_changed_files_is_refused(
-    order: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path], change: str
+    config: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path], change: str
 ) -> None:
     root = make_camvid(tmp_path / "mine", {"train": 3})
-    mine = replace(order, data=[f"camvid:{root}"])
+    mine = replace(config, data=[f"camvid:{root}"])
     with pytest.raises(Stopped):
         train(mine, stop_after(2))
     image, mask = root / "train/train_002.png", root / "trainannot/train_002.png"
@@ -87,50 +87,52 @@ def test_resuming_with_changed_files_is_refused(
         train(replace(mine, resume=True))
 
 
-def test_a_set_that_moved_is_the_same_set(order: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path]) -> None:
+def test_data_that_moved_are_the_same_data(
+    config: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path]
+) -> None:
     root = make_camvid(tmp_path / "mine", {"train": 2})
     with pytest.raises(Stopped):
-        train(replace(order, data=[f"camvid:{root}"]), stop_after(2))
+        train(replace(config, data=[f"camvid:{root}"]), stop_after(2))
     moved = root.rename(tmp_path / "elsewhere")
-    assert train(replace(order, data=[f"camvid:{moved}"], resume=True)).iteration == 4
+    assert train(replace(config, data=[f"camvid:{moved}"], resume=True)).iteration == 4
 
 
-def test_a_broken_state_is_set_aside_aloud_and_the_one_before_used(
-    order: TrainConfig, finished: tuple[Path, list[Event]]
+def test_a_damaged_state_is_set_aside_with_a_note_and_the_one_before_used(
+    config: TrainConfig, finished: tuple[Path, list[Event]]
 ) -> None:
     with pytest.raises(Stopped):
-        train(order, stop_after(2))
-    newest = Run(order.out).states.paths()[0]
+        train(config, stop_after(2))
+    newest = Run(config.out).states.paths()[0]
     newest.write_bytes(newest.read_bytes()[:-100])
     events: list[Event] = []
-    train(replace(order, resume=True), events.append)
+    train(replace(config, resume=True), events.append)
     notes = [event.values["text"] for event in events if event.kind == "note"]
     assert notes[0].startswith(f"set aside: {newest}: is damaged")
     assert "resuming from" in notes[1]
     assert [event.values["iteration"] for event in events if event.kind == "iteration"] == [1, 2, 3, 4]
-    assert arrays_in(order.out / "best.safetensors") == arrays_in(finished[0] / "best.safetensors")
+    assert arrays_in(config.out / "best.safetensors") == arrays_in(finished[0] / "best.safetensors")
 
 
-def test_resuming_where_nothing_was_begun_is_refused(order: TrainConfig) -> None:
+def test_resuming_where_there_is_no_run_is_refused(config: TrainConfig) -> None:
     with pytest.raises(UsageError, match="no training state to resume"):
-        train(replace(order, resume=True))
-    assert not order.out.exists()
+        train(replace(config, resume=True))
+    assert not config.out.exists()
 
 
-def test_beginning_where_a_run_stands_is_refused(order: TrainConfig) -> None:
+def test_starting_where_there_is_a_run_is_refused(config: TrainConfig) -> None:
     with pytest.raises(Stopped):
-        train(order, stop_after(2))
+        train(config, stop_after(2))
     with pytest.raises(UsageError, match="--resume"):
-        train(order)
+        train(config)
 
 
 @pytest.fixture
-def begun(order: TrainConfig) -> TrainConfig:
+def begun(config: TrainConfig) -> TrainConfig:
     """A run begun by a recipe file with two values replaced, and stopped."""
-    page = order.out.parent / "mine.toml"
+    page = config.out.parent / "mine.toml"
     page.write_text(recipe_as_toml(recipe()), encoding="utf-8")
     overrides = {"batch_size": 4, "optimizer.lr": 0.01}
-    changed = replace(order, recipe=override_recipe(recipe(), overrides), recipe_name=str(page), overrides=overrides)
+    changed = replace(config, recipe=override_recipe(recipe(), overrides), recipe_name=str(page), overrides=overrides)
     with pytest.raises(Stopped):
         train(changed, stop_after(2))
     return changed
@@ -138,9 +140,7 @@ def begun(order: TrainConfig) -> TrainConfig:
 
 @pytest.mark.parametrize("given", [{}, {"batch_size": 4}, {"optimizer.lr": 0.01, "seed": None}])
 @pytest.mark.parametrize("named", [True, False])
-def test_a_run_goes_on_without_being_told_again_how_it_was_begun(
-    begun: TrainConfig, given: dict[str, Any], named: bool
-) -> None:
+def test_a_run_resumes_without_its_options(begun: TrainConfig, given: dict[str, Any], named: bool) -> None:
     went = continue_run(begun.out, begun.recipe_name if named else None, given, [])
     assert (went.recipe, went.data) == (begun.recipe, tuple(begun.data))
     assert (went.info.recipe_name, went.info.overrides) == (begun.recipe_name, begun.overrides)
@@ -157,7 +157,7 @@ def test_what_contradicts_the_run_is_named(begun: TrainConfig, given: dict[str, 
 
 
 @pytest.mark.parametrize(("given", "named"), [(("x", None), "--init-weights"), ((None, "x"), "--encoder-weights")])
-def test_another_beginning_than_the_run_s_is_refused(
+def test_other_initial_weights_than_the_run_s_are_refused(
     begun: TrainConfig, given: tuple[str | None, str | None], named: str
 ) -> None:
     with pytest.raises(UsageError, match=f"started without {named}: omit {named} to resume"):
@@ -169,8 +169,8 @@ def test_another_recipe_than_the_run_s_is_named_by_what_differs(begun: TrainConf
         continue_run(begun.out, "camvid", {}, [])
 
 
-def test_a_set_that_vanishes_while_it_is_learned_ends_the_run_with_a_sentence_and_its_states(
-    order: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path]
+def test_data_that_vanish_during_training_end_the_run_with_a_sentence_and_its_states(
+    config: TrainConfig, tmp_path: Path, make_camvid: Callable[..., Path]
 ) -> None:
     root = make_camvid(tmp_path / "mine", {"train": 9})
 
@@ -180,5 +180,5 @@ def test_a_set_that_vanishes_while_it_is_learned_ends_the_run_with_a_sentence_an
 
     said = r"train_00\d\.png: does not exist.*iteration 0 is intact: restore the original data, then use --resume"
     with pytest.raises(FileError, match=said):
-        train(replace(order, data=[f"camvid:{root}"]), vanish)
-    assert Run(order.out).states.load().progress.iteration == 0
+        train(replace(config, data=[f"camvid:{root}"]), vanish)
+    assert Run(config.out).states.load().progress.iteration == 0

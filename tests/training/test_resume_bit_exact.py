@@ -26,7 +26,7 @@ from fassd.training.run import Run
 
 
 @pytest.mark.parametrize("stop", [4, 5])
-def test_an_interrupted_run_ends_where_the_uninterrupted_one_does_to_the_bit(
+def test_an_interrupted_run_ends_bit_exactly_like_the_uninterrupted_one(
     whole: TrainerRun, recipe: Recipe, samples: Samples, tmp_path: Path, stop: int
 ) -> None:
     first = TrainerRun(recipe, samples, tmp_path, lambda step: step / 10, stop_after(stop))
@@ -63,11 +63,11 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_last_state_and_t
             kept.update(_states(tmp_path))
             network.classifier.weight.data.fill_(float("nan"))
 
-    sitting = TrainerRun(recipe, samples, tmp_path, lambda step: 0.1, spoil)
+    training = TrainerRun(recipe, samples, tmp_path, lambda step: 0.1, spoil)
     images = r"\(images train/train_00\d, train/train_00\d; "
     said = rf"loss of iteration 5 is nan {images}.* state of iteration 3 is intact.*lower optimizer\.lr"
     with pytest.raises(FassdError, match=said):
-        sitting.go()
+        training.go()
     assert _states(tmp_path) == kept
     assert Run(tmp_path).states.load().progress.iteration == 3
     place = tmp_path / "failed/iteration-00000005-process-0"
@@ -81,14 +81,14 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_it_touches_the_weigh
     recipe: Recipe, samples: Samples, tmp_path: Path
 ) -> None:
     """As wrong kernels for bfloat16 gave: the loss is finite, the gradient is not."""
-    sitting = TrainerRun(recipe, samples, tmp_path)
-    bias = sitting.network.classifier.bias
+    training = TrainerRun(recipe, samples, tmp_path)
+    bias = training.network.classifier.bias
     assert bias is not None
     bias.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
-    before = {name: value.clone() for name, value in sitting.network.named_parameters()}
+    before = {name: value.clone() for name, value in training.network.named_parameters()}
     with pytest.raises(FassdError, match=r"loss of iteration 1 is \d.* and its gradient norm (inf|nan)"):
-        sitting.go()
-    assert all(torch.equal(value, before[name]) for name, value in sitting.network.named_parameters())
+        training.go()
+    assert all(torch.equal(value, before[name]) for name, value in training.network.named_parameters())
 
 
 def test_a_full_disk_is_said_and_costs_no_state(
@@ -120,7 +120,7 @@ def _full_after(room: int, write: Callable[[Path, bytes], int]) -> Callable[[Pat
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_granted_after_the_update_with_its_state_saved(
+def test_a_signal_takes_effect_after_the_iteration_with_its_state_saved(
     whole: TrainerRun, recipe: Recipe, samples: Samples, tmp_path: Path, number: signal.Signals
 ) -> None:
     def ask(event: Event, network: SegmentationNetwork) -> None:
@@ -160,7 +160,7 @@ def test_a_signal_is_granted_after_the_update_with_its_state_saved(
     ],
     ids=", ".join,
 )
-def test_with_every_option_an_interrupted_run_ends_to_the_bit_where_the_uninterrupted_one_does(
+def test_with_every_option_an_interrupted_run_ends_bit_exactly_like_the_uninterrupted_one(
     recipe: Recipe, samples: Samples, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     crops = Augmentation((64, 128))
@@ -177,7 +177,7 @@ def test_with_every_option_an_interrupted_run_ends_to_the_bit_where_the_uninterr
     assert expected.keys() == found.keys()
 
 
-def test_a_run_that_died_while_it_was_scored_is_scored_again(
+def test_a_run_that_died_during_validation_validates_again(
     whole: TrainerRun, recipe: Recipe, samples: Samples, tmp_path: Path
 ) -> None:
     def die(step: int) -> float:

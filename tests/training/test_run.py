@@ -29,14 +29,14 @@ def _logged(run: Run) -> Run:
     return run
 
 
-def test_the_folder_knows_how_it_was_begun(run: Run, recipe: Recipe) -> None:
+def test_the_folder_knows_how_the_run_was_started(run: Run, recipe: Recipe) -> None:
     assert run.recipe() == recipe == read_recipe(run.recipe_path)
     assert run.info() == BEGINNING
     assert run.readme_path.read_text() == "what this is"
 
 
 @pytest.mark.parametrize("name", ["states/state-00000001.safetensors", "best.safetensors"])
-def test_a_folder_that_holds_a_run_is_not_begun_again(tmp_path: Path, recipe: Recipe, name: str) -> None:
+def test_a_folder_that_holds_a_run_is_not_started_again(tmp_path: Path, recipe: Recipe, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
     with pytest.raises(UsageError, match="holds a run already: add --resume"):
@@ -44,7 +44,7 @@ def test_a_folder_that_holds_a_run_is_not_begun_again(tmp_path: Path, recipe: Re
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name]
 
 
-def test_a_run_that_stopped_before_its_first_state_may_be_begun_anew_with_empty_logs(run: Run, recipe: Recipe) -> None:
+def test_a_run_that_stopped_before_its_first_state_may_start_again_with_empty_logs(run: Run, recipe: Recipe) -> None:
     _logged(run).start(recipe, BEGINNING, "")
     assert (run.iterations(), run.validations()) == ([], [])
 
@@ -80,7 +80,7 @@ def test_what_is_logged_is_read_back(run: Run) -> None:
 
 
 @pytest.mark.parametrize("torn", ["", "4,0.5", "4,0."])
-def test_going_back_takes_later_lines_and_torn_ones_out_of_every_log(run: Run, torn: str) -> None:
+def test_truncating_removes_later_and_incomplete_lines_from_every_log(run: Run, torn: str) -> None:
     _logged(run)
     for name in ("updates.csv", "validations.csv", "log.jsonl"):
         with (run.folder / name).open("a") as stream:
@@ -98,7 +98,7 @@ def test_going_back_takes_later_lines_and_torn_ones_out_of_every_log(run: Run, t
     assert [row["iteration"] for row in run.iterations()] == [1, 2, 1, 2, 3]
 
 
-def test_going_back_to_the_beginning_empties_the_logs(run: Run) -> None:
+def test_truncating_to_the_start_empties_the_logs(run: Run) -> None:
     _logged(run).truncate_logs(0, 0)
     assert (run.iterations(), run.validations(), (run.folder / "log.jsonl").read_text()) == ([], [], "")
     assert _logged(run).iterations()[0]["iteration"] == 1
@@ -115,7 +115,7 @@ def test_a_damaged_note_is_named(run: Run) -> None:
         run.info()
 
 
-def test_the_page_says_how_to_go_on_and_how_to_use_the_result(run: Run, recipe: Recipe) -> None:
+def test_the_page_says_how_to_resume_and_how_to_use_the_result(run: Run, recipe: Recipe) -> None:
     page = readme_of(run.folder, recipe, BEGINNING, 11, (4, 2), "research only")
     for said in (
         f"fassd train --resume --out {run.folder}",

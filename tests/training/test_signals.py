@@ -90,7 +90,7 @@ def test_outside_the_main_thread_nothing_is_noted_and_nothing_fails() -> None:
     ["time.sleep(60)", "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**30)"],
     ids=["in Python", "without returning to Python"],
 )
-def test_an_update_that_takes_too_long_is_not_waited_for(busy: str) -> None:
+def test_an_iteration_that_takes_too_long_is_not_waited_for(busy: str) -> None:
     script = f"""
 import hashlib, os, signal, threading, time
 from fassd.training import signals as stop
@@ -104,7 +104,7 @@ with stop.StopSignals():
     assert "resume from the last training state with --resume" in done.stderr
 
 
-def test_what_was_granted_in_time_is_not_ended_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_that_took_effect_in_time_ends_nothing_later(monkeypatch: pytest.MonkeyPatch) -> None:
     given_up: list[int] = []
     monkeypatch.setattr(stop, "PATIENCE_S", 0.05)
     monkeypatch.setattr(stop, "_give_up", given_up.append)

@@ -42,7 +42,7 @@ def _steps(states: States) -> list[int]:
     return [int(path.stem.rpartition("-")[2]) for path in states.paths()]
 
 
-def test_what_is_saved_is_loaded_to_the_bit(states: States, progress: TrainerState) -> None:
+def test_what_is_saved_is_loaded_bit_exactly(states: States, progress: TrainerState) -> None:
     states.save(TENSORS, progress)
     state = states.load()
     assert (state.progress, state.broken) == (progress, ())
@@ -85,7 +85,7 @@ def test_a_flipped_bit_anywhere_is_noticed_and_the_state_before_used(
 
 @given(st.data())
 @settings(max_examples=50, deadline=None)
-def test_a_state_cut_short_is_never_taken_for_a_whole_one(
+def test_a_truncated_state_is_never_taken_for_an_intact_one(
     tmp_path_factory: pytest.TempPathFactory, progress_of: TrainerState, data: st.DataObject
 ) -> None:
     states = States(tmp_path_factory.mktemp("cut"))

@@ -72,7 +72,7 @@ def test_a_tracker_that_hangs_keeps_nobody_waiting(made: Made, tmp_path: Path, m
     made.stuck.set()
 
 
-def test_a_tracker_that_fails_is_said_and_left_behind(made: Made, tmp_path: Path) -> None:
+def test_a_tracker_that_fails_is_reported_and_dropped(made: Made, tmp_path: Path) -> None:
     made.fails = True
     said: list[str] = []
     with Trackers(["wandb"], tmp_path, {}, said.append) as track:

@@ -28,14 +28,14 @@ def light(recipe: Recipe) -> Recipe:
     return msgspec.structs.replace(recipe, network="fassd-net-l2", augmentation=Augmentation((64, 64)))
 
 
-def _update(recipe: Recipe, samples: Samples, state: State | None = None) -> SegmentationTrainStep:
+def _train_step(recipe: Recipe, samples: Samples, state: State | None = None) -> SegmentationTrainStep:
     return SegmentationTrainStep(
         init_network(network_by_name(recipe.network), 11), recipe, samples, Distributed(CPU), state
     )
 
 
 def _state(recipe: Recipe, samples: Samples) -> State:
-    tensors = _update(recipe, samples).tensors()
+    tensors = _train_step(recipe, samples).tensors()
     return State(Path("state"), TrainerState(0, 0, -1.0, 0, 0.0, recipe, "digest", 4), tensors)
 
 
@@ -52,39 +52,39 @@ def test_out_of_memory_is_explained_with_what_to_change(
     def fail(*_: object) -> None:
         raise error
 
-    update = _update(light, samples)
-    monkeypatch.setattr(update, "_loss", fail)
+    train_step = _train_step(light, samples)
+    monkeypatch.setattr(train_step, "_loss", fail)
     with pytest.raises(
         UsageError, match=r"of cpu is too small for an iteration of 2 crops of 64x64 .* raise accumulation_st"
     ):
-        update(next(training_batches(samples, light, 0, 0)), 0)
+        train_step(next(training_batches(samples, light, 0, 0)), 0)
 
 
-def test_a_fault_that_is_not_the_memory_s_is_not_hidden(
+def test_an_error_that_is_not_out_of_memory_is_not_hidden(
     light: Recipe, samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("shapes differ")
 
-    update = _update(light, samples)
-    monkeypatch.setattr(update, "_loss", fail)
+    train_step = _train_step(light, samples)
+    monkeypatch.setattr(train_step, "_loss", fail)
     with pytest.raises(RuntimeError, match="shapes differ"):
-        update(next(training_batches(samples, light, 0, 0)), 0)
+        train_step(next(training_batches(samples, light, 0, 0)), 0)
 
 
 def test_a_state_of_another_network_is_refused_by_what_does_not_fit(light: Recipe, samples: Samples) -> None:
     other = msgspec.structs.replace(light, network="baseline", augmentation=Augmentation((64, 64)))
     with pytest.raises(CheckpointError, match=r"state: does not fit the network \(network\."):
-        _update(light, samples, _state(other, samples))
+        _train_step(light, samples, _state(other, samples))
 
 
-def test_a_state_goes_on_where_its_random_states_are_of_another_device(light: Recipe, samples: Samples) -> None:
+def test_a_state_resumes_where_its_random_states_are_of_another_device(light: Recipe, samples: Samples) -> None:
     state = _state(light, samples)
     moved = replace(state, tensors=state.tensors | {"random.cuda": torch.zeros(16, dtype=torch.uint8)})
-    assert _update(light, samples, moved).tensors().keys() == state.tensors.keys()
+    assert _train_step(light, samples, moved).tensors().keys() == state.tensors.keys()
 
 
-def test_where_pytorch_cannot_compile_it_is_said_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_pytorch_cannot_compile_the_error_says_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(function: object, dynamic: bool) -> object:
         raise RuntimeError("\nNo working C++ compiler found\nlong story")
 
@@ -101,7 +101,7 @@ def test_a_compiled_network_learns_what_a_plain_one_does(light: Recipe, samples:
     losses = []
     for compiled in (False, True):
         recipe = msgspec.structs.replace(light, compile=compiled)
-        update = _update(recipe, samples)
-        losses.append(update(next(training_batches(samples, recipe, 0, 0)), 0).loss)
-        assert not any("_orig_mod" in name for name in update.tensors())
+        train_step = _train_step(recipe, samples)
+        losses.append(train_step(next(training_batches(samples, recipe, 0, 0)), 0).loss)
+        assert not any("_orig_mod" in name for name in train_step.tensors())
     assert losses[1] == pytest.approx(losses[0], rel=0.01)

@@ -45,7 +45,7 @@ VALUES = {
 }
 
 
-def exact_updates(data: str, out: Path) -> dict[str, object]:
+def exact_iterations(data: str, out: Path) -> dict[str, object]:
     """Updates in float64, in which nothing is lost but by a fault: each of fresh weights, and one after the other."""
 
     def normalize(images: Tensor, normalization: Normalization) -> Tensor:
@@ -71,12 +71,12 @@ def exact_updates(data: str, out: Path) -> dict[str, object]:
 
 
 def _trained(train_step: SegmentationTrainStep, batches: list[Batch], first: int) -> dict[str, list[float]]:
-    """What updates said, and what they made of the weights, momenta, means and statistics."""
-    outcomes = [train_step(batch, step) for step, batch in enumerate(batches, first)]
+    """Results of iterations, and norms of the weights, momenta, averages and statistics after them."""
+    results = [train_step(batch, step) for step, batch in enumerate(batches, first)]
     tensors = {name: value for name, value in train_step.tensors().items() if value.is_floating_point()}
     return {
-        "losses": [one.loss for one in outcomes],
-        "gradients": [one.grad_norm for one in outcomes],
+        "losses": [one.loss for one in results],
+        "gradients": [one.grad_norm for one in results],
         "lengths": [float(value.norm()) for value in tensors.values()],
     }
 
@@ -85,20 +85,20 @@ def whole_training(data: str, out: Path) -> dict[str, object]:
     """A training with its validation, as users start it."""
     Curves.draw = lambda self: None  # type: ignore[method-assign]
     events: list[Event] = []
-    order = TrainConfig(recipe_from(VALUES, "test"), [data], out / "run", workers=0, trackers=())
-    progress = train(order, events.append)
+    config = TrainConfig(recipe_from(VALUES, "test"), [data], out / "run", workers=0, trackers=())
+    progress = train(config, events.append)
     return {"iteration": progress.iteration, "kinds": [event.kind for event in events]}
 
 
 def scores(data: str, out: Path) -> dict[str, object]:
     """What weights that ship score, pixel by pixel."""
     path = locate_weights("fassd-net-l2-camvid")
-    order = TrainConfig(recipe_from(VALUES, "test"), [data], out)
-    training_data = load_training_data(order)
+    config = TrainConfig(recipe_from(VALUES, "test"), [data], out)
+    training_data = load_training_data(config)
     network = network_from_checkpoint(read_checkpoint(path), path)
     validator = Validator(
         training_data.val_sets,
-        checkpoint_header(order, training_data),
+        checkpoint_header(config, training_data),
         Distributed(torch.device("cpu")),
         out / "samples",
     )
@@ -123,7 +123,7 @@ def endless_training(data: str, out: Path) -> object:
 
 def both(data: str, out: Path) -> object:
     """All of these, for starting a process takes longer than any."""
-    return {**exact_updates(data, out), **scores(data, out), **whole_training(data, out)}
+    return {**exact_iterations(data, out), **scores(data, out), **whole_training(data, out)}
 
 
 WHAT: dict[str, Callable[[str, Path], object]] = {"both": both, "endless": endless_training}
