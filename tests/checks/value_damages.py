@@ -27,7 +27,7 @@ from tests.checks.town import (
 )
 
 from fassd.core.arrays import IGNORE
-from fassd.core.labels import CAMVID, CAMVID_RAW
+from fassd.core.labels import CAMVID, CAMVID_32
 
 
 def _noise(values: Array) -> Array:
@@ -74,7 +74,7 @@ def _folders_exchanged(town: Town) -> list[Culprit]:
 
 def _camvid_colors(town: Town) -> list[Culprit]:
     """The owners' color files among the values."""
-    table = {name: color for name, color, _ in CAMVID_RAW}
+    table = {name: color for name, color, _ in CAMVID_32}
     names = [{"Pavement": "Sidewalk", "Pole": "Column_Pole"}.get(name, name) for name in CAMVID.names]
     palette = np.array([table[name] for name in names] + [(0, 0, 0)], np.uint8)
     for paths in town.masks.values():

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from fassd.core.arrays import IGNORE, Labels
 from fassd.core.errors import DataError, UsageError
-from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES
+from fassd.core.labels import CAMVID, CAMVID_32, CITYSCAPES
 from fassd.data.open_dataset import open_dataset, splits_of
 
 Array = np.ndarray[Any, Any]
@@ -66,8 +66,8 @@ def _frame(images: Path, masks: Path, stem: str, mask: Array, ending: str) -> No
     Pillow.fromarray(mask).save(masks / f"{stem}{ending}.png")
 
 
-COLORED = np.array([[color for _, color, _ in CAMVID_RAW]] * 2, np.uint8)
-MEANT = [IGNORE if merged == "ignore" else CAMVID.index(merged) for _, _, merged in CAMVID_RAW]
+COLORED = np.array([[color for _, color, _ in CAMVID_32]] * 2, np.uint8)
+MEANT = [IGNORE if merged == "ignore" else CAMVID.index(merged) for _, _, merged in CAMVID_32]
 
 
 def test_camvids_32_colors_become_11_classes_where_splits_are_folders(tmp_path: Path) -> None:

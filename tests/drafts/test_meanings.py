@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from tests.drafts.laying import pairs_of
 
 from fassd.core.arrays import IGNORE, Labels
-from fassd.core.labels import CAMVID_RAW, CITYSCAPES, CITYSCAPES_CLASSES
+from fassd.core.labels import CAMVID_32, CITYSCAPES, CITYSCAPES_CLASSES
 from fassd.data.open_dataset import open_dataset
 from fassd.drafts.draft import draft_description
 from fassd.tasks.init import init
@@ -168,7 +168,7 @@ CODINGS: dict[str, tuple[Callable[[Labels], Pillow.Image], int, dict[str, str], 
         {"mask_encoding": "colors", "label_space": "cityscapes"},
     ),
     "CamVid's 32 colors": (
-        colored([color for _, color, _ in CAMVID_RAW]),
+        colored([color for _, color, _ in CAMVID_32]),
         32,
         {},
         {"mask_encoding": "colors", "label_space": "camvid"},

@@ -1,4 +1,4 @@
-"""A rendering that was interrupted goes on with what is missing, to the byte what it would have been."""
+"""An interrupted rendering is resumed, and gives the same bytes as one that was not interrupted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fassd.core.errors import FileError
+from fassd.synthesis.record import prepare_folder
 from fassd.synthesis.write import Streets, files_of_street
 from fassd.tasks.synthesize import synthesize
 
@@ -105,3 +106,12 @@ def test_streets_without_a_record_are_left_alone(tmp_path: Path, uninterrupted: 
     (tmp_path / "gtFine/train").mkdir(parents=True)
     with pytest.raises(FileError, match=r"split 'train' without a record .* nothing is overwritten: remove "):
         synthesize(tmp_path, STREETS)
+
+
+def test_records_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    record = '{"streets":{"images":4,"size":[64,128],"seed":5,"split":"train"},"program":"fassd 0.1.0"}\n'
+    (tmp_path / "rendered_train.json").write_text(record)
+    prepare_folder(tmp_path, STREETS, "fassd 0.1.0")
+    assert json.loads((tmp_path / "rendered_train.json").read_text()) == json.loads(record)
+    with pytest.raises(FileError, match=r"--images 4 --size 64x128 --seed 5 already"):
+        prepare_folder(tmp_path, Streets(images=4, size=(64, 128), seed=6), "fassd 0.1.0")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import gcd
 
 from fassd.core.arrays import IGNORE
-from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES, CITYSCAPES_CLASSES, LabelSpace
+from fassd.core.labels import CAMVID, CAMVID_32, CITYSCAPES, CITYSCAPES_CLASSES, LabelSpace
 from fassd.data.mask_encoding import MaskEncoding, color_of_value, value_of_color
 
 Table = Mapping[int, int]
@@ -291,6 +291,6 @@ def _palettes(space: LabelSpace) -> Iterable[tuple[str, dict[int, int]]]:
             "CamVid's annotators",
             {
                 value_of_color(color): IGNORE if merged == "ignore" else space.index(merged)
-                for _, color, merged in CAMVID_RAW
+                for _, color, merged in CAMVID_32
             },
         )

@@ -86,9 +86,7 @@ def _print_machine(console: Console, report: BenchmarkReport) -> None:
         "paper": "the paper's protocol: network and upsampling, float32, input on the device",
     }[report.protocol]
     stopped = "; stopped early" if report.interrupted else ""
-    console.print(
-        f"{timed}; {report.rounds} interleaved rounds, warm-up {report.warm_up}{stopped}", style="dim"
-    )
+    console.print(f"{timed}; {report.rounds} interleaved rounds, warm-up {report.warm_up}{stopped}", style="dim")
     if report.timed_on:
         console.print(f"timed on {report.timed_on}", style="dim")
     console.print()

@@ -189,7 +189,7 @@ CAMVID = _space(
 
 # The 32 annotated classes of CamVid, their colors in label files, and the class of `CAMVID` that the literature merges
 # them into, or "ignore".
-CAMVID_RAW: tuple[tuple[str, tuple[int, int, int], str], ...] = (
+CAMVID_32: tuple[tuple[str, tuple[int, int, int], str], ...] = (
     ("Animal", (64, 128, 64), "ignore"),
     ("Archway", (192, 0, 128), "Building"),
     ("Bicyclist", (0, 128, 192), "Bicyclist"),

@@ -2,7 +2,7 @@
 
 The original has 32 classes. As in the literature (Sturgess et al., BMVC 2009; Badrinarayanan et al., SegNet, 2017), 26
 of them are merged into 11. The other six, animals, cones, trains, motorcycles, other moving things and void, are
-ignored and not merged: `CAMVID_RAW` has the table.
+ignored and not merged: `CAMVID_32` has the table.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from fassd.core.errors import MissingSplit, UsageError
-from fassd.core.labels import CAMVID, CAMVID_RAW, LabelSpace
+from fassd.core.labels import CAMVID, CAMVID_32, LabelSpace
 from fassd.data.dataset import Pair, Scan
 from fassd.data.description import Description
 from fassd.data.folder import described_splits, scan_described
@@ -40,7 +40,7 @@ _COLORED = Description(
     splits=_SPLITS,
     mask_encoding="colors",
     label_space=CAMVID.name,
-    mask_values={",".join(map(str, color)): merged for _, color, merged in CAMVID_RAW},
+    mask_values={",".join(map(str, color)): merged for _, color, merged in CAMVID_32},
     terms=_TERMS,
 )
 # As its owners distribute it: the same files in one folder.

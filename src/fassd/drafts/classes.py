@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from fassd.core.arrays import IGNORE
 from fassd.core.errors import DataError
-from fassd.core.labels import CAMVID, CAMVID_RAW, CITYSCAPES, CITYSCAPES_CLASSES, LABEL_SPACES, LabelSpace
+from fassd.core.labels import CAMVID, CAMVID_32, CITYSCAPES, CITYSCAPES_CLASSES, LABEL_SPACES, LabelSpace
 from fassd.core.numbers import percent
 from fassd.data.mask_encoding import Color, color_of_value, value_of_color
 from fassd.drafts.masks import Survey
@@ -173,7 +173,7 @@ def _known_by_color(survey: Survey) -> ClassGuess | None:
             {**{value_of_color(row.color): IGNORED for row in CITYSCAPES_CLASSES}, **scored},
             "Cityscapes' colors",
         ),
-        (CAMVID, {value_of_color(color): merged for _, color, merged in CAMVID_RAW}, "CamVid's 32 colors"),
+        (CAMVID, {value_of_color(color): merged for _, color, merged in CAMVID_32}, "CamVid's 32 colors"),
         (
             CAMVID,
             {**{_BLACK: IGNORED}, **{value_of_color(one.color): one.name for one in CAMVID.classes}},
