@@ -105,9 +105,9 @@ def check_mask_file(path: Path, dataset: Dataset) -> ReadFile:
         return ReadFile((finding("unreadable-mask", split, path, text, expected, fix),))
 
 
-def palette_of(picture: PIL.Image.Image) -> dict[int, int]:
+def palette_of(image: PIL.Image.Image) -> dict[int, int]:
     """The color of each index, as a mask value; empty without a palette."""
-    numbers = picture.getpalette("RGB") or [] if picture.mode == "P" else []
+    numbers = image.getpalette("RGB") or [] if image.mode == "P" else []
     colors = zip(numbers[::3], numbers[1::3], numbers[2::3], strict=False)
     return {index: value_of_color(color) for index, color in enumerate(colors)}
 

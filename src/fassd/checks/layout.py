@@ -1,4 +1,4 @@
-"""Missing, superfluous and badly named files and splits: what names and folders tell before any file is opened."""
+"""Missing, superfluous and badly named files and splits, found without decoding any file."""
 
 from __future__ import annotations
 

@@ -38,7 +38,14 @@ Compare = Callable[[Sequence[tuple[Path, Path]]], Iterable[float]]
 
 @dataclass(frozen=True)
 class _Images:
-    """The readable images of all splits, one after the other."""
+    """The N readable images of all splits, one after the other.
+
+    Attributes:
+        split_stats: the splits.
+        split: (N,) the place of each image's split in `split_stats`.
+        index: (N,) its index in that split.
+        digests: (N,) see `SplitStats`; likewise `masks` and `hashes`, (N, 32).
+    """
 
     split_stats: Sequence[SplitStats]
     split: Any

@@ -115,7 +115,7 @@ def repair(checked: CheckResult, out: Path, processes: int = 1, watch: Watch = i
     Raises:
         UsageError: `out` is neither new nor empty, or is inside the data set; or the data set has no sound pair.
         DataError: the data set names files outside its folder.
-        FileError: the copy cannot be written; nothing of it is left then.
+        FileError: the copy cannot be written; then nothing of it remains.
     """
     kind, root = checked.spec.partition(":")[0], checked.root
     check_out(out, root)

@@ -76,7 +76,7 @@ def value_findings(split_stats: Sequence[SplitStats]) -> list[list[Finding]]:
 
 
 def _reading_of(stats: SplitStats) -> _Reading | None:
-    """The reading that a split suggests by itself."""
+    """The reading of a split without the others."""
     usual = _explain_all(stats)
     if usual is not None:
         return _Reading(usual, everywhere=True)
@@ -274,7 +274,7 @@ def _finding(stats: SplitStats, reason: Explanation, indices: Sequence[int]) -> 
 
 
 def _explain_all(stats: SplitStats) -> Explanation | None:
-    """A cause that affects all masks, told by all values together or by the street prior."""
+    """A cause that affects all masks, found by all values together or by the street prior."""
     encoding, space, total = stats.dataset.encoding, stats.dataset.label_space, stats.mask_count
     if encoding.by_color or not total:
         return None

@@ -1,4 +1,4 @@
-"""Groups the image files of an unknown folder by place and name, and tells photos from masks."""
+"""Groups the image files of an unknown folder by place and name, and distinguishes photos from masks."""
 
 from __future__ import annotations
 
