@@ -31,13 +31,29 @@ class MemoryLimit:
 
 def memory_limits() -> list[MemoryLimit]:
     """The limits of this process's group and of the groups around it; empty if none are known."""
-    return [found for group in _groups("memory") for found in _limits_in(group)]
+    limits = []
+    for group in _groups("memory"):
+        for limit_file, used_file, reclaimable in _MEMORY_FILES:
+            limit, used = _number(group / limit_file), _number(group / used_file)
+            if limit is not None:
+                counts = re.findall(r"^(\w+) (\d+)$", system_text(group / "memory.stat"), re.MULTILINE)
+                spare = sum(int(count) for name, count in counts if name in reclaimable)
+                limits.append(MemoryLimit(limit, max(0, (used or 0) - spare)))
+    return limits
 
 
 def core_limit() -> float | None:
     """The CPU time of this process's group, in cores; None if it is not limited."""
-    shares = [share for group in _groups("cpu") for share in _shares_in(group)]
-    return min(shares, default=None)
+    cores = []
+    for group in _groups("cpu"):
+        quotas = (
+            system_text(group / "cpu.max").split(),
+            [system_text(group / f"cpu.cfs_{part}_us").strip() for part in ("quota", "period")],
+        )
+        for quota in quotas:
+            if len(quota) == 2 and all(number.isdigit() for number in quota):
+                cores.append(int(quota[0]) / max(1, int(quota[1])))
+    return min(cores, default=None)
 
 
 def system_text(path: Path) -> str:
@@ -57,25 +73,6 @@ def _groups(controller: str) -> Iterator[Path]:
         root = SYS / "fs/cgroup" / (controller if controllers else "")
         steps = [step for step in place.split("/") if step not in ("", "..")]
         yield from (root.joinpath(*steps[:count]) for count in range(len(steps), -1, -1))
-
-
-def _limits_in(group: Path) -> Iterator[MemoryLimit]:
-    for limit_file, used_file, kept in _MEMORY_FILES:
-        limit, used = _number(group / limit_file), _number(group / used_file)
-        if limit is not None:
-            counts = re.findall(r"^(\w+) (\d+)$", system_text(group / "memory.stat"), re.MULTILINE)
-            spare = sum(int(count) for name, count in counts if name in kept)
-            yield MemoryLimit(limit, max(0, (used or 0) - spare))
-
-
-def _shares_in(group: Path) -> Iterator[float]:
-    shares = (
-        system_text(group / "cpu.max").split(),
-        [system_text(group / f"cpu.cfs_{part}_us").strip() for part in ("quota", "period")],
-    )
-    for share in shares:
-        if len(share) == 2 and all(number.isdigit() for number in share):
-            yield int(share[0]) / max(1, int(share[1]))
 
 
 def _number(path: Path) -> int | None:

@@ -173,7 +173,17 @@ def mask_encoding_of(description: Description, space: LabelSpace, root: Path) ->
             value or color of a class.
     """
     path, by_color = root / DESCRIPTION, description.mask_encoding == "colors"
-    classes = _classes(path, description, space, by_color)
+    if description.mask_values:
+        rows = description.mask_values.items()
+        classes = {
+            _value(path, "[mask_values]", text, by_color): _class(path, text, name, space) for text, name in rows
+        }
+    elif by_color:
+        classes = {value_of_color(label.color): index for index, label in enumerate(space.classes)}
+        if len(classes) < len(space):
+            raise FileError(path, "gives two classes the same color, so masks of colors cannot tell them apart")
+    else:
+        classes = {label: label for label in range(len(space))}
     ignored = {} if by_color else {IGNORE: IGNORE}
     if description.ignore is not None:
         value = _value(path, "ignore", str(description.ignore), by_color)
@@ -184,19 +194,6 @@ def mask_encoding_of(description: Description, space: LabelSpace, root: Path) ->
             raise FileError(path, f"ignore = {description.ignore} is the {what} of the class '{name}'{free}")
         ignored[value] = IGNORE
     return MaskEncoding({**ignored, **classes}, by_color)
-
-
-def _classes(path: Path, description: Description, space: LabelSpace, by_color: bool) -> dict[int, int]:
-    """The class of each value or color except `ignore`."""
-    if description.mask_values:
-        rows = description.mask_values.items()
-        return {_value(path, "[mask_values]", text, by_color): _class(path, text, name, space) for text, name in rows}
-    if not by_color:
-        return {label: label for label in range(len(space))}
-    classes = {value_of_color(label.color): index for index, label in enumerate(space.classes)}
-    if len(classes) < len(space):
-        raise FileError(path, "gives two classes the same color, so masks of colors cannot tell them apart")
-    return classes
 
 
 def _value(path: Path, where: str, text: str, by_color: bool) -> int:

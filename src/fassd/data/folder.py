@@ -87,19 +87,13 @@ def described_splits(root: Path, description: Description) -> list[str]:
 
 
 def _splits_on_disk(root: Path, pattern: str, description: Description) -> list[str]:
+    before, _, after = pattern.partition("{split}")
+    shape = f"{fnmatch.translate(before)[:-2]}(?P<split>[^/]+){fnmatch.translate(after.replace('{split}', '*'))}"
     paths = (path.relative_to(root).as_posix() for path in root.glob(pattern.format(split="*")))
-    names = sorted({name for path in paths if (name := _split_in(pattern, path))})
+    names = sorted({found["split"] for path in paths if (found := re.match(shape, path))})
     # With images in {split}/ and masks in {split}_labels/, the folders of the masks look like splits, too.
     masks = {Path(description.masks.format(split=name, stem="")).parent for name in names}
     return [name for name in names if Path(pattern.format(split=name)).parent not in masks]
-
-
-def _split_in(pattern: str, path: str) -> str | None:
-    """The text at the place of {split} in a path that the pattern matches."""
-    before, _, after = pattern.partition("{split}")
-    shape = f"{fnmatch.translate(before)[:-2]}(?P<split>[^/]+){fnmatch.translate(after.replace('{split}', '*'))}"
-    found = re.match(shape, path)
-    return found["split"] if found else None
 
 
 Found = tuple[str, Path, Path]

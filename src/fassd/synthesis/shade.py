@@ -126,18 +126,14 @@ class Shader:
         result = np.empty((len(ids), 3), np.float32)
         for start in range(0, len(ids), _CHUNK):
             part = np.s_[start : start + _CHUNK]
-            result[part] = self._chunk(ids[part], x[part], y[part])
-        return result
-
-    def _chunk(self, ids: Array, x: Array, y: Array) -> Array:
-        ray = np.stack([x, y, np.ones_like(x)], 1) @ self._rays.T
-        length = np.linalg.norm(ray, axis=1, keepdims=True)
-        open_air = ids < 0
-        result = np.empty((len(ids), 3), np.float32)
-        result[open_air] = sky(self.weather, ray[open_air] / length[open_air], self.noise)
-        hit = np.flatnonzero(~open_air)
-        if len(hit):
-            result[hit] = self._faces_light(ids[hit], x[hit], y[hit], ray[hit], length[hit])
+            face, u, v, light = ids[part], x[part], y[part], result[part]
+            ray = np.stack([u, v, np.ones_like(u)], 1) @ self._rays.T
+            length = np.linalg.norm(ray, axis=1, keepdims=True)
+            open_air = face < 0
+            light[open_air] = sky(self.weather, ray[open_air] / length[open_air], self.noise)
+            hit = np.flatnonzero(~open_air)
+            if len(hit):
+                light[hit] = self._faces_light(face[hit], u[hit], v[hit], ray[hit], length[hit])
         return result
 
     def _faces_light(self, ids: Array, x: Array, y: Array, ray: Array, length: Array) -> Array:

@@ -22,6 +22,12 @@ _CURBSTONE = Surface((0.30, 0.29, 0.28), grain=(0.1, 0.3))
 _BEYOND = 60.0
 """The extent of side streets, in meters from the street."""
 
+_LOTS = ("house at the street", "house in a garden", "lawn", "yard")
+_LOT_SHARES = {
+    "city": (0.87, 0.04, 0.04, 0.05), "town": (0.6, 0.22, 0.08, 0.1),
+    "suburb": (0.08, 0.72, 0.12, 0.08), "park": (0.06, 0.14, 0.66, 0.14),
+}  # fmt: skip
+
 
 def _strip(
     mesh: Mesh, plan: Plan, across: tuple[float, float], along: tuple[float, float], z: float, surface: Surface
@@ -112,7 +118,11 @@ def _curb(mesh: Mesh, plan: Plan, side: int, start: float, end: float) -> None:
 
 def build_sides(mesh: Mesh, random: Random, plan: Plan, lit: float) -> None:
     """The lots on both sides, the ends of the side streets, and the houses at the end of the street."""
-    brick = _brick(mesh, random)
+    # A texture of bricks or stones for garden walls, 4 x 4 meters.
+    material, color = (("brick", (0.26, 0.12, 0.075)), ("stone", (0.34, 0.31, 0.26)))[random.integers(2)]
+    front = Front(material, color, color, 4, 4, 4, 4, (0.5, 0.5), False, 0, int(random.integers(2**31)))
+    mesh.textures.append(texture(draw_front(front, 30, plain=True)))
+    brick = len(mesh.textures) - 1
     for side in (-1, 1):
         for start, end in plan.blocks():
             _block(
@@ -131,14 +141,6 @@ def build_sides(mesh: Mesh, random: Random, plan: Plan, lit: float) -> None:
                 add_tree(mesh, random, random.uniform(8, 14), plan.autumn, 14)
 
 
-def _brick(mesh: Mesh, random: Random) -> int:
-    """A texture of bricks or stones for garden walls, 4 x 4 meters."""
-    material, color = (("brick", (0.26, 0.12, 0.075)), ("stone", (0.34, 0.31, 0.26)))[random.integers(2)]
-    front = Front(material, color, color, 4, 4, 4, 4, (0.5, 0.5), False, 0, int(random.integers(2**31)))
-    mesh.textures.append(texture(draw_front(front, 30, plain=True)))
-    return len(mesh.textures) - 1
-
-
 def _block(
     mesh: Mesh, random: Random, plan: Plan, side: int, along: tuple[float, float], lit: float, brick: int
 ) -> None:
@@ -153,20 +155,11 @@ def _block(
         # Facades run to the right as seen from the road.
         start = position if side < 0 else position + length
         heading = plan.road.heading(middle) - side * np.pi / 2
-        lot = _choose_lot(random, plan.kind)
+        lot = str(random.choice(_LOTS, p=_LOT_SHARES[plan.kind]))
         with mesh.at("terrain", plan.road.place(side * plan.front(side), start, CURB), heading):
             corner = position == along[0] or position + length > along[1] - 0.1
             _add_lot(mesh, random, plan, lot, (length, max(abs(middle), 6.0), corner), lit, brick)
         position += length
-
-
-def _choose_lot(random: Random, kind: str) -> str:
-    lots = ("house at the street", "house in a garden", "lawn", "yard")
-    shares = {
-        "city": (0.87, 0.04, 0.04, 0.05), "town": (0.6, 0.22, 0.08, 0.1),
-        "suburb": (0.08, 0.72, 0.12, 0.08), "park": (0.06, 0.14, 0.66, 0.14),
-    }  # fmt: skip
-    return str(random.choice(lots, p=shares[kind]))
 
 
 def _add_lot(
