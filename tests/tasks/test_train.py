@@ -59,7 +59,7 @@ def test_the_score_in_the_checkpoint_is_what_evaluation_finds(
 def test_watch_gets_every_iteration_and_validation(finished: tuple[Path, list[Event]]) -> None:
     kinds = [event.kind for event in finished[1]]
     once = ["iteration", "iteration", "saved", "validated", "saved"]
-    assert kinds == ["note", "begun", "saved", *once, *once]
+    assert kinds == ["note", "started", "saved", *once, *once]
     assert [event.values["iteration"] for event in finished[1] if event.kind == "iteration"] == [1, 2, 3, 4]
     assert all(np.isfinite(event.values["loss"]) for event in finished[1] if event.kind == "iteration")
 

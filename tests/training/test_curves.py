@@ -51,7 +51,7 @@ def test_events_are_passed_on_and_curves_drawn_now_and_then(run: Run, monkeypatc
     monkeypatch.setattr(curves, "draw_curves", drawn.append)
     events: list[Event] = []
     watch = Curves(run, events.append)
-    told = [Event(kind, {}) for kind in ("begun", "iteration", "validated", "saved")]
+    told = [Event(kind, {}) for kind in ("started", "iteration", "validated", "saved")]
     for event in told:
         watch(event)
     assert (events, drawn) == (told, [])

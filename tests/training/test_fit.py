@@ -28,7 +28,7 @@ from fassd.training.train_step import normalization_of
 
 def test_watch_gets_every_iteration_and_every_validation(whole: TrainerRun) -> None:
     assert [(event.kind, event.values["iteration"]) for event in whole.events] == [
-        ("begun", 0),
+        ("started", 0),
         ("saved", 0),
         *(("iteration", step) for step in (1, 2, 3)),
         *(("saved", 3), ("validated", 3), ("saved", 3)),

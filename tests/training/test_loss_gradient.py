@@ -21,7 +21,7 @@ from fassd.kernels.pixel_losses import IGNORED, RULED_OUT, UNKNOWN, PixelLosses,
 from fassd.networks.network import upsample
 from fassd.training import loss_in_pytorch as strips
 from fassd.training.loss import bootstrapped_cross_entropy
-from fassd.training.loss_in_pytorch import Strips
+from fassd.training.loss_in_pytorch import TorchPixelLosses
 
 WAYS = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["strips", "kernel"])
 
@@ -221,10 +221,10 @@ def test_kernel_and_strips_are_one_definition(monkeypatch: pytest.MonkeyPatch) -
     places[:, :5], places[:, 6], places[:, IGNORE] = torch.arange(5), RULED_OUT, IGNORED
     weights = torch.linspace(0.5, 2, 256)
     kernel = PixelLosses([one.numpy() for one in planes], labels.numpy(), places.numpy(), weights.numpy(), 2)
-    by_strips = Strips(planes, labels, places, weights)
+    by_pytorch = TorchPixelLosses(planes, labels, places, weights)
     rules = [Rule(0.0, 0.25), Rule(1.5, 0.0)]
-    for one, other in zip(kernel.compute([1, 0], rules), by_strips.compute([1, 0], rules), strict=True):
+    for one, other in zip(kernel.compute([1, 0], rules), by_pytorch.compute([1, 0], rules), strict=True):
         assert one == pytest.approx(other, rel=1e-6)
-    torch.testing.assert_close(torch.from_numpy(kernel.losses), by_strips.losses, rtol=0, atol=2e-6)
-    for found, expected in zip(kernel.gradient, by_strips.gradient, strict=True):
+    torch.testing.assert_close(torch.from_numpy(kernel.losses), by_pytorch.losses, rtol=0, atol=2e-6)
+    for found, expected in zip(kernel.gradient, by_pytorch.gradient, strict=True):
         torch.testing.assert_close(torch.from_numpy(found), expected, rtol=0, atol=2e-5)

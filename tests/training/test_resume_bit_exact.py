@@ -187,5 +187,5 @@ def test_a_run_that_died_during_validation_validates_again(
         TrainerRun(recipe, samples, tmp_path, die).go()
     second = TrainerRun(recipe, samples, tmp_path, lambda step: step / 10)
     second.go(resume=True)
-    assert [event.kind for event in second.events[:3]] == ["begun", "saved", "validated"]
+    assert [event.kind for event in second.events[:3]] == ["started", "saved", "validated"]
     assert second.best == whole.best

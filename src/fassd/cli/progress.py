@@ -46,7 +46,7 @@ class TrainingDisplay:
     def __call__(self, event: Event) -> None:
         """Receives an event."""
         values = event.values
-        if event.kind == "begun":
+        if event.kind == "started":
             self._show_start(values)
         elif event.kind == "note":
             self._console.print(values["text"], style="dim", soft_wrap=True)

@@ -54,7 +54,7 @@ class TrainerConfig(Generic[N]):
         validate: scores the network, in all processes together; takes the iterations done. None: nothing to validate
             on.
         save_best: writes the network as the best checkpoint.
-        watch: gets "begun", "iteration", "validated" and "saved".
+        watch: gets "started", "iteration", "validated" and "saved".
         track: gets the figures of iterations and validations.
     """
 
@@ -98,7 +98,7 @@ class Trainer(Generic[N]):
         """
         config, recipe, first, total = self.config, self.recipe, self.progress.iteration, self.recipe.iterations
         self._notify(
-            "begun",
+            "started",
             iteration=first,
             total=total,
             validated=config.validate is not None,

@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from fassd.core.arrays import IGNORE, Labels
 from fassd.core.errors import UsageError
 from fassd.kernels.pixel_losses import IGNORED, RULED_OUT, UNKNOWN, PixelLosses, Rule
-from fassd.training.loss_in_pytorch import Strips
+from fassd.training.loss_in_pytorch import TorchPixelLosses
 
 _LABELS = 256
 
@@ -82,22 +82,20 @@ class _HardMean(torch.autograd.Function):
         context: Any, logits: Tensor, labels: Tensor, annotated: Tensor, weights: Tensor, above: Rule, min_kept: int
     ) -> Tensor:
         """A scalar; saves its gradient with respect to the logits."""
-        passes = _passes(logits.detach(), labels, annotated, weights)
-        everyone = range(len(labels))
-        tallies = passes.compute(everyone, [above] * len(labels))
-        if any(one.unknown for one in tallies):
+        pixel_losses = _pixel_losses(logits.detach(), labels, annotated, weights)
+        sums = pixel_losses.compute(range(len(labels)), [above] * len(labels))
+        if any(one.unknown for one in sums):
             raise UsageError(_unknown_labels(labels, logits.shape[1]))
         # "The (K+1)-th largest is above the threshold" is "more than K are above it": no image needs to be sorted.
-        few = [image for image in everyone if tallies[image].hard <= min_kept]
-        rules = [_rule_for_highest(torch.as_tensor(passes.losses[image]), min_kept) for image in few]
-        worst = passes.compute(few, rules)
-        for image, tally in zip(few, worst, strict=True):
-            tallies[image] = tally
+        few = [image for image, one in enumerate(sums) if one.hard <= min_kept]
+        rules = [_rule_for_highest(torch.as_tensor(pixel_losses.losses[image]), min_kept) for image in few]
+        for image, one in zip(few, pixel_losses.compute(few, rules), strict=True):
+            sums[image] = one
         gradient = torch.zeros_like(logits)
-        for image, (one, tally) in enumerate(zip(passes.gradient, tallies, strict=True)):
-            gradient[image, annotated[image]] = torch.as_tensor(one) / (tally.weight * len(tallies))
+        for image, (planes, one) in enumerate(zip(pixel_losses.gradient, sums, strict=True)):
+            gradient[image, annotated[image]] = torch.as_tensor(planes) / (one.weight * len(sums))
         context.save_for_backward(gradient)
-        return logits.new_tensor(np.mean([tally.lost / tally.weight for tally in tallies]))
+        return logits.new_tensor(np.mean([one.lost / one.weight for one in sums]))
 
     @staticmethod
     @once_differentiable
@@ -106,8 +104,8 @@ class _HardMean(torch.autograd.Function):
         return context.saved_tensors[0] * gradients[0], None, None, None, None, None
 
 
-def _passes(logits: Tensor, labels: Tensor, annotated: Tensor, weights: Tensor) -> PixelLosses | Strips:
-    """The implementation of the passes: the kernel where possible."""
+def _pixel_losses(logits: Tensor, labels: Tensor, annotated: Tensor, weights: Tensor) -> PixelLosses | TorchPixelLosses:
+    """The losses of a batch, still to be computed: by the kernel where possible."""
     # The index of each label among the annotated classes of each image.
     places = torch.full((len(labels), _LABELS), UNKNOWN, dtype=torch.int32)
     places[:, : annotated.shape[1]] = torch.where(annotated, annotated.cumsum(1) - 1, RULED_OUT).int()
@@ -118,7 +116,7 @@ def _passes(logits: Tensor, labels: Tensor, annotated: Tensor, weights: Tensor) 
         arrays = [one.numpy() for one in planes]
         tables = (places.numpy(), weights.float().numpy())
         return PixelLosses(arrays, labels.contiguous().numpy(), *tables, torch.get_num_threads())
-    return Strips(planes, labels, places.to(logits.device), weights.to(logits))
+    return TorchPixelLosses(planes, labels, places.to(logits.device), weights.to(logits))
 
 
 def _rule_for_highest(losses: Tensor, min_kept: int) -> Rule:

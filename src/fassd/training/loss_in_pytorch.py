@@ -14,7 +14,7 @@ from fassd.kernels.upsample_in_numpy import axis
 _PIXELS = 1 << 18
 
 
-class Strips:
+class TorchPixelLosses:
     """Losses of a batch, as `PixelLosses` computes them.
 
     Upsampling is a product with a matrix along each side, and its gradient one with the transpose, so that GPUs too add
