@@ -74,8 +74,8 @@ def export_command(as_json: bool, **choices: Any) -> int:
     from fassd.exports.result import ExportConfig
     from fassd.tasks.export import export
 
-    console = Console(stderr=True)
-    with console.status("reading the weights") if console.is_terminal and not as_json else _Silent() as status:
+    # On a terminal only; elsewhere rich shows no status.
+    with Console(stderr=True, quiet=as_json).status("reading the weights") as status:
 
         def show(event: Event) -> None:
             compared = event.kind == "compared"
@@ -89,19 +89,6 @@ def export_command(as_json: bool, **choices: Any) -> int:
     else:
         _print(done)
     return 0 if done.kept else 1
-
-
-class _Silent:
-    """In place of a status line where none is shown."""
-
-    def __enter__(self) -> _Silent:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def update(self, text: str) -> None:
-        """Discards the text."""
 
 
 def _print(done: Exported) -> None:
