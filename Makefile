@@ -8,7 +8,7 @@ SOURCE ?= src/fassd/assets
 # Real data for the tests that need it; they skip, and say why, where the folder is missing.
 export FASSD_DATA ?= $(abspath ../shared/data)
 
-.PHONY: setup demo test test-slow check bench clean
+.PHONY: setup demo test test-slow check bench mutate clean
 
 demo: .venv/light
 	@$(BIN)/fassd predict "$(SOURCE)" --out predictions
@@ -48,6 +48,11 @@ bench: setup
 	$(BIN)/python benchmarks/official_scores.py
 	$(BIN)/python benchmarks/data_check.py
 	$(BIN)/python benchmarks/input_pipeline.py
+
+# Changes the program in 300 random places, one at a time, and tells which changes no test noticed (docs/mutation.md).
+mutate: setup
+	$(INSTALL) -e '.[mutation]'
+	$(BIN)/python scripts/mutate.py --mutants 300 --seed 0 --out build/mutation.json
 
 clean:
 	rm -rf .venv build dist predictions

@@ -250,6 +250,7 @@ def _diff(mutant: Mutant, source: str) -> str:
 
 def _write(path: Path, seed: int, outcomes: list[Outcome]) -> None:
     report = {"seed": seed, "outcomes": [asdict(one) for one in outcomes]}
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
