@@ -217,7 +217,7 @@ def test_train_says_where_its_result_is_and_how_to_try_it(fassd: Fassd, world: P
     recipe = ["train", world / "recipe.toml", "--data", spec, "--out", out, "--workers", 0]
     code, printed, said = fassd(*recipe, "--iterations", 1, "--seed", 3)
     assert code == 0
-    assert f"fassd predict PICTURE --weights {out / 'best.safetensors'}" in printed.replace("\n", "")
+    assert f"fassd predict IMAGE --weights {out / 'best.safetensors'}" in printed.replace("\n", "")
     assert "mean IoU on val" in said
     written = read_header(out / "best.safetensors").recipe
     assert written is not None
