@@ -288,7 +288,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, make_folder: Make, folder: str)
 
 EARLIER = """
 name = "earlier"
-coding = "colors"
+coding = "colours"
 ignore = "0,0,0"
 [[classes]]
 name = "way"

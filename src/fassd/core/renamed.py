@@ -110,6 +110,8 @@ def description_with_new_keys(values: dict[str, Any]) -> dict[str, Any]:
     for table, rows in renamed.items():
         if isinstance(rows, list):
             renamed[table] = [_renamed(row, f"{table}.") if isinstance(row, dict) else row for row in rows]
+    if renamed.get("mask_encoding") == "colours":
+        renamed["mask_encoding"] = "colors"
     return renamed
 
 
