@@ -100,7 +100,8 @@ class Cases:
         """
         coarsest = self.spec.output_stride * 2 ** (len(self.spec.stages) - 1)
         reach = max(DAPF_DILATIONS) if self.spec.context != "none" else max((0, *self.spec.refine_dilations))
-        return max(self.smallest, (reach + 2) * coarsest) | 1, max(self.smallest, coarsest) | 1
+        # Both are longer than the shortest side that the network accepts, and odd.
+        return (reach + 2) * coarsest + 1, coarsest + 1
 
     def _pair(self, size: tuple[int, int]) -> Images:
         rows, columns = (_odd(max(self.smallest + 2, side)) for side in size)

@@ -204,14 +204,14 @@ def _densest(differing: Array, size: tuple[int, int]) -> _Part:
 
 
 def _shot(caption: str, drawn: Pillow.Image) -> Shot:
-    size = (_WIDTH, max(1, round(drawn.height * _WIDTH / drawn.width)))
+    size = (_WIDTH, round(drawn.height * _WIDTH / drawn.width))
     return jpeg(caption, drawn.resize(size, Pillow.Resampling.NEAREST), colors_matter=True)
 
 
 def _marked(image: Array, differing: Array, detail: _Part) -> Pillow.Image:
     """The image in gray, differing pixels in pink and large enough to be seen after shrinking, the detail framed."""
     factor = _WIDTH / differing.shape[1]
-    size = (_WIDTH, max(1, round(differing.shape[0] * factor)))
+    size = (_WIDTH, round(differing.shape[0] * factor))
     gray = Pillow.fromarray(image).convert("L").resize(size, Pillow.Resampling.BILINEAR).point(lambda v: 90 + v // 2)
     drawn = gray.convert("RGB")
     drawn.paste(_PINK, mask=_spots(differing, size))
