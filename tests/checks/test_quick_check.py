@@ -15,7 +15,7 @@ from fassd.checks.quick_check import quick_check
 from fassd.core.errors import DataError, FileError
 from fassd.core.labels import CAMVID
 from fassd.data.open_dataset import open_dataset
-from fassd.media.formats import Header, opened
+from fassd.media.formats import ImageHeader, opened
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def _mask(root: Path) -> Path:
 def test_a_sound_set_passes_once_every_header_was_read(camvid_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
 
-    def noted(path: Path) -> AbstractContextManager[Header]:
+    def noted(path: Path) -> AbstractContextManager[ImageHeader]:
         read.append(path)
         return opened(path)
 

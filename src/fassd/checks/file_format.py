@@ -16,7 +16,7 @@ from fassd.core.arrays import Image, MaskValues
 from fassd.core.errors import DataError, FileError, ImageError
 from fassd.data.dataset import Dataset
 from fassd.data.mask_encoding import value_of_color
-from fassd.media.formats import Header, opened
+from fassd.media.formats import ImageHeader, opened
 from fassd.media.images import read_image
 from fassd.media.masks import read_colors, read_values
 
@@ -112,7 +112,7 @@ def palette_of(image: PIL.Image.Image) -> dict[int, int]:
     return {index: value_of_color(color) for index, color in enumerate(colors)}
 
 
-def palette_findings(path: Path, dataset: Dataset, header: Header) -> list[Finding]:
+def palette_findings(path: Path, dataset: Dataset, header: ImageHeader) -> list[Finding]:
     """A finding if the palette holds the classes' colors at other indices than the classes'; otherwise none."""
     encoding, colors = dataset.encoding, palette_of(header.image)
     if encoding.by_color or not colors:
@@ -180,7 +180,7 @@ def _empty_file(path: Path, split: str) -> Finding:
     return finding("empty-file", split, path, "0 bytes", "an image file", _COPY_AGAIN)
 
 
-def _wrong_suffix(path: Path, split: str, header: Header) -> tuple[Finding, ...]:
+def _wrong_suffix(path: Path, split: str, header: ImageHeader) -> tuple[Finding, ...]:
     suffixes = header.format.suffixes
     if path.suffix.lower() in suffixes:
         return ()
@@ -189,5 +189,5 @@ def _wrong_suffix(path: Path, split: str, header: Header) -> tuple[Finding, ...]
     return (finding("wrong-suffix", split, path, text, f"a name that ends in {' or '.join(suffixes[:2])}", fix),)
 
 
-def _page_count(header: Header) -> int:
+def _page_count(header: ImageHeader) -> int:
     return int(getattr(header.image, "n_frames", 1))

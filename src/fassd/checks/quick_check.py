@@ -9,7 +9,7 @@ from fassd.core.errors import DataError, FileError
 from fassd.core.numbers import evenly_spaced
 from fassd.data.dataset import Dataset, Pair
 from fassd.data.mask_encoding import value_of_color
-from fassd.media.formats import EXCHANGING, Header, opened
+from fassd.media.formats import EXCHANGING, ImageHeader, opened
 
 _SAMPLE = 24
 """Number of masks whose values are read, evenly sampled."""
@@ -61,7 +61,7 @@ def _problem(dataset: Dataset, pair: Pair) -> FileError | None:
     return None
 
 
-def _shows_other_classes(header: Header, dataset: Dataset) -> bool:
+def _shows_other_classes(header: ImageHeader, dataset: Dataset) -> bool:
     """Whether the palette has a class's color at another class's index."""
     if header.image.mode != "P" or dataset.encoding.by_color:
         return False
@@ -73,7 +73,7 @@ def _shows_other_classes(header: Header, dataset: Dataset) -> bool:
     return False
 
 
-def _upright_size(header: Header) -> tuple[int, int]:
+def _upright_size(header: ImageHeader) -> tuple[int, int]:
     """Width and height."""
     width, height = header.image.size
     return (height, width) if header.turn in EXCHANGING else (width, height)

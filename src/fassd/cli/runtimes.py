@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fassd.core.machine import Machine
-    from fassd.runtimes.rows import Choice, RuntimeRow
+    from fassd.runtimes.rows import RuntimeChoice, RuntimeRow
 
 
 @click.command("runtimes", short_help="Show the runtimes of this machine, and which one is chosen.")
@@ -54,7 +54,7 @@ def _as_json(row: RuntimeRow) -> dict[str, Any]:
     }
 
 
-def _choice_as_json(choice: Choice) -> dict[str, Any]:
+def _choice_as_json(choice: RuntimeChoice) -> dict[str, Any]:
     return {
         "runtime": choice.row.name,
         "device": choice.device,
@@ -63,7 +63,7 @@ def _choice_as_json(choice: Choice) -> dict[str, Any]:
     }
 
 
-def _print(machine: Machine, rows: list[RuntimeRow], picked: Choice, cache: Path | None) -> None:
+def _print(machine: Machine, rows: list[RuntimeRow], picked: RuntimeChoice, cache: Path | None) -> None:
     from rich.console import Console
     from rich.markup import escape
 

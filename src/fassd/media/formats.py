@@ -147,7 +147,7 @@ _TURNS = dict(enumerate(_FLIPS + EXCHANGING, start=2))
 
 
 @dataclass(frozen=True)
-class Header:
+class ImageHeader:
     """An opened image file, its pixels not yet decoded.
 
     Attributes:
@@ -169,7 +169,7 @@ class Header:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Header]:
+def opened(path: Path) -> Iterator[ImageHeader]:
     """Opens an image file and reads its header. Any failure, here or in the `with` block, becomes an `ImageError`."""
     with _stream(path) as stream:
         name = "an image"
@@ -185,7 +185,7 @@ def opened(path: Path) -> Iterator[Header]:
                 raise ImageError(path, f"{claim}; make it smaller, at most {MAX_PIXELS:,} are read")
             arguments = image.tile[0].args if image.tile else None
             raw_mode = str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
-            yield Header(found, image, turn, raw_mode)
+            yield ImageHeader(found, image, turn, raw_mode)
         except FassdError:
             raise
         except PIL.Image.DecompressionBombError:

@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 
 from fassd.core.arrays import Image
-from fassd.media.formats import EXCHANGING, Header, opened
+from fassd.media.formats import EXCHANGING, ImageHeader, opened
 
 REDUCTIONS = (1, 2, 4, 8)
 """The factors by which JPEG can be reduced while it is decoded."""
@@ -55,7 +55,7 @@ def read_size(path: Path, factor: float = 1.0) -> tuple[int, int]:
         return (width, height) if header.turn in EXCHANGING else (height, width)
 
 
-def _reduce(header: Header, factor: float) -> None:
+def _reduce(header: ImageHeader, factor: float) -> None:
     """Sets a JPEG to be decoded at a reduced size where that suffices; other formats stay as they are."""
     width, height = header.image.size
     for reduction in sorted(REDUCTIONS, reverse=True):

@@ -8,7 +8,7 @@ import numpy as np
 
 from fassd.core.arrays import MaskValues
 from fassd.core.errors import DataError
-from fassd.media.formats import Header, opened
+from fassd.media.formats import ImageHeader, opened
 
 _SINGLE_CHANNEL = ("L", "P", "1", "I;16", "I;16B")
 _COLORED = ("RGB", "RGBA", "RGBX")
@@ -73,7 +73,7 @@ def read_colors(path: Path) -> MaskValues:
         return stored
 
 
-def _refuse_altered(path: Path, header: Header) -> None:
+def _refuse_altered(path: Path, header: ImageHeader) -> None:
     name = header.format.name
     if name == "JPEG" or header.image.info.get("compression") in ("jpeg", "tiff_jpeg"):
         raise DataError(path, "is JPEG-compressed, which invents classes along edges; save the labels as PNG")

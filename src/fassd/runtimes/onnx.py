@@ -23,7 +23,7 @@ from fassd.networks.weights import check_checkpoint
 from fassd.runtimes.logits_runtime import LogitsRuntime
 from fassd.runtimes.onnx_graph import build_model, up_to_logits
 from fassd.runtimes.onnxruntime_without_telemetry import onnxruntime
-from fassd.runtimes.rows import AUTO, CHECKPOINT, Choice
+from fassd.runtimes.rows import AUTO, CHECKPOINT, RuntimeChoice
 from fassd.runtimes.runtime import NETWORK, Stages, reason_of
 
 _DIGEST_KEY = f"{METADATA_KEY}_weights"
@@ -69,7 +69,7 @@ class ONNXRuntime(LogitsRuntime):
         yield logits
 
 
-def open_file(path: Path, choice: Choice, streams: int) -> ONNXRuntime:
+def open_file(path: Path, choice: RuntimeChoice, streams: int) -> ONNXRuntime:
     """Opens a checkpoint, or an exported .onnx file.
 
     Raises:

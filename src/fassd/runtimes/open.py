@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fassd.core.catalog import DEFAULT_WEIGHTS, WEIGHTS, locate_weights
 from fassd.core.errors import CheckpointError, FassdError, MissingExtra, UnknownName, UsageError
-from fassd.runtimes.rows import AUTO, CHECKPOINT, PRECISIONS, RUNTIMES, Choice, RuntimeRow, weights_suffix
+from fassd.runtimes.rows import AUTO, CHECKPOINT, PRECISIONS, RUNTIMES, RuntimeChoice, RuntimeRow, weights_suffix
 from fassd.runtimes.runtime import Runtime
 
 
@@ -72,7 +72,7 @@ def _file_of(weights: str, precision: str, runtime: str) -> Path:
     return path
 
 
-def choose_runtime(suffix: str, runtime: str = AUTO, device: str = AUTO, precision: str = AUTO) -> Choice:
+def choose_runtime(suffix: str, runtime: str = AUTO, device: str = AUTO, precision: str = AUTO) -> RuntimeChoice:
     """Decides what is left at "auto".
 
     Args:
@@ -100,7 +100,7 @@ def choose_runtime(suffix: str, runtime: str = AUTO, device: str = AUTO, precisi
     if device == AUTO:
         device = "cuda" if row.gpu and runtime == AUTO and suffix == CHECKPOINT and _has_gpu() else "cpu"
     precision, reason = _choose_precision(row, suffix, device, precision)
-    return Choice(row, suffix, device, precision, f"{why}; {reason}")
+    return RuntimeChoice(row, suffix, device, precision, f"{why}; {reason}")
 
 
 def _choose_row(suffix: str, runtime: str, device: str) -> tuple[RuntimeRow, str]:

@@ -26,7 +26,7 @@ from fassd.runtimes.logits_runtime import LogitsRuntime
 from fassd.runtimes.openvino_core import best_precision, core, precision_hint, processor
 from fassd.runtimes.openvino_file import is_quantized, read_model
 from fassd.runtimes.openvino_without_telemetry import openvino
-from fassd.runtimes.rows import AUTO, CHECKPOINT, Choice
+from fassd.runtimes.rows import AUTO, CHECKPOINT, RuntimeChoice
 from fassd.runtimes.runtime import NETWORK, Stages
 
 _SIZES_KEPT = 4
@@ -137,7 +137,7 @@ def _graph_code() -> str:
     return hashlib.sha256(b"".join(sources)).hexdigest()
 
 
-def open_file(path: Path, choice: Choice, streams: int) -> OpenVINORuntime:
+def open_file(path: Path, choice: RuntimeChoice, streams: int) -> OpenVINORuntime:
     """Opens a checkpoint, or an exported .xml file.
 
     Raises:
@@ -157,7 +157,7 @@ def open_file(path: Path, choice: Choice, streams: int) -> OpenVINORuntime:
     return OpenVINORuntime(body, checkpoint.header, choice.precision, streams, choice.few_images)
 
 
-def _open_exported(path: Path, choice: Choice, streams: int) -> OpenVINORuntime:
+def _open_exported(path: Path, choice: RuntimeChoice, streams: int) -> OpenVINORuntime:
     asked = choice.precision
     model, header = read_model(path)
     quantized = is_quantized(model)

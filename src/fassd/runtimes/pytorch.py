@@ -17,7 +17,7 @@ from fassd.core.errors import UsageError
 from fassd.networks.build import network_from_checkpoint
 from fassd.networks.inference import InferenceNetwork, class_map
 from fassd.networks.network import SegmentationNetwork
-from fassd.runtimes.rows import Choice
+from fassd.runtimes.rows import RuntimeChoice
 from fassd.runtimes.runtime import CLASS_MAP, NETWORK, OpenedNetwork, Stages, check_memory, in_words
 
 # At the peak on a CPU, measured and rounded up, as for the other runtimes (docs/performance.md).
@@ -143,7 +143,7 @@ def open_device(name: str) -> torch.device:
     return device
 
 
-def open_file(path: Path, choice: Choice, streams: int) -> PyTorchRuntime:
+def open_file(path: Path, choice: RuntimeChoice, streams: int) -> PyTorchRuntime:
     """Opens a checkpoint. `streams` is ignored: PyTorch distributes its threads itself.
 
     Raises:

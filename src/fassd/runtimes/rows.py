@@ -44,7 +44,7 @@ class RuntimeRow:
 
 
 @dataclass(frozen=True)
-class Choice:
+class RuntimeChoice:
     """A runtime chosen for a file.
 
     Attributes:

@@ -23,7 +23,7 @@ from fassd.networks.network import upsample
 from fassd.networks.specs import network_by_name
 from fassd.runtimes.exported import Array, ExportSpec, Facts, LayerMaps
 from fassd.runtimes.pytorch import TorchRuntime
-from fassd.runtimes.rows import AUTO, Choice
+from fassd.runtimes.rows import AUTO, RuntimeChoice
 from fassd.runtimes.runtime import check_classes, execution_failed, reason_of
 from fassd.runtimes.torch_safety import header_of
 
@@ -154,7 +154,7 @@ class ProgramRuntime(TorchRuntime):
         return logits.float()
 
 
-def open_file(path: Path, choice: Choice, streams: int) -> ProgramRuntime:
+def open_file(path: Path, choice: RuntimeChoice, streams: int) -> ProgramRuntime:
     """Opens a .pt2 file that `fassd export` wrote, on the CPU.
 
     Raises:
