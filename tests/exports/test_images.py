@@ -54,7 +54,7 @@ def _numbered(height: int, width: int, seed: int = 0) -> Image:
 @pytest.mark.parametrize("network", STRIPS)
 def test_strips_are_as_long_as_the_largest_dilation_needs(network: str) -> None:
     """The dilation and a pixel at either end, on the coarsest map; odd, and as wide as one pixel of that map."""
-    cases = Cases((), _numbered(200, 150), _numbered(200, 150, 1), network_by_name(network))
+    cases = Cases((), _numbered(200, 150), _numbered(200, 150, 1), network_by_name(network), 0)
     assert cases._strip == STRIPS[network]
     assert min(cases._strip) > cases.smallest
     long, short = STRIPS[network]
@@ -81,7 +81,7 @@ def test_cut_images_have_odd_sides_not_below_the_minimum(
 ) -> None:
     """For a network whose shortest side is 29."""
     first, second = _numbered(*size), _numbered(*size, 1)
-    smallest, odd, tall, batch = list(Cases((), first, second, network_by_name("fassd-net")))[:4]
+    smallest, odd, tall, batch = list(Cases((), first, second, network_by_name("fassd-net"), 0))[:4]
     assert (smallest.name, smallest.images.shape) == ("29x29, the smallest", (1, 29, 29, 3))
     assert (odd.name, odd.images.shape) == (f"{cut[1]}x{cut[0]}, cut to odd sizes", (1, *cut, 3))
     assert (tall.name, tall.images.shape) == (f"{half[1]}x{half[0]}, a tall half", (1, *half, 3))
@@ -92,7 +92,7 @@ def test_cut_images_have_odd_sides_not_below_the_minimum(
 
 
 def test_layers_are_compared_on_two_images_of_one_size() -> None:
-    small = Cases((), _numbered(500, 700), _numbered(480, 640, 1), network_by_name("fassd-net-l2")).small
+    small = Cases((), _numbered(500, 700), _numbered(480, 640, 1), network_by_name("fassd-net-l2"), 0).small
     assert small.shape == (2, 241, 299, 3)
 
 

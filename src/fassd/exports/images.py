@@ -60,7 +60,7 @@ class Cases:
     first: Image
     second: Image
     spec: NetworkSpec
-    available: int = 0
+    available: int
 
     def __len__(self) -> int:
         return len(self.whole) + 6
