@@ -112,7 +112,7 @@ def test_the_same_file_unchanged_passes(program: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"hello", pickle.dumps(1)])
 def test_what_is_no_program_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "net.pt2").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"is no \.pt2 file"):
+    with pytest.raises(CheckpointError, match=r"is not a \.pt2 file"):
         open_runtime(tmp_path / "net.pt2")
 
 
