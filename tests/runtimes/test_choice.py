@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from fassd.core.catalog import DEFAULT_WEIGHTS
 from fassd.core.errors import FassdError, MissingExtra, UnknownName, UsageError
 from fassd.runtimes import open as choosing
 from fassd.runtimes import openvino_core
 from fassd.runtimes.open import choose_runtime, open_runtime
-from fassd.runtimes.rows import RUNTIMES
+from fassd.runtimes.rows import RUNTIMES, weights_suffix
 
 CHECKPOINT = ".safetensors"
 
@@ -171,3 +177,148 @@ def test_int8_of_a_missing_package_is_not_offered_that_package(monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UsageError, match=r"in int8 .* runs on openvino only, not on pytorch"):
         open_runtime(DEFAULT_WEIGHTS, device, "int8", "pytorch")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "asked", "complaint"),
+    [
+        (CHECKPOINT, {"runtime": "onnx", "precision": "bfloat16"}, "omit --precision or --runtime$"),
+        (".onnx", {"precision": "bfloat16"}, "the runtime onnx computes in float32 or int8, .*; omit --precision$"),
+        (CHECKPOINT, {"runtime": "openvino", "precision": "int8"}, "--to openvino --precision int8 --calibrate"),
+        (CHECKPOINT, {"device": "cuda:"}, "device 'cuda:' is not one that fassd uses"),
+        (CHECKPOINT, {"device": "xcpu"}, "device 'xcpu' is not one that fassd uses"),
+    ],
+)
+def test_a_refusal_names_the_options_to_omit(suffix: str, asked: dict[str, str], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        choose_runtime(suffix, **asked)
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize(
+    ("suffix", "asked", "why"),
+    [
+        (CHECKPOINT, {"device": "cpu"}, ("the fastest on a processor; this processor ", "")),
+        (CHECKPOINT, {"device": "cpu", "precision": "float32"}, ("the fastest on a processor; float32 as asked",) * 2),
+        (CHECKPOINT, {"runtime": "openvino"}, ("as asked; this processor ", "")),
+        (".xml", {}, ("the runtime of .xml files; the precision is the file's",) * 2),
+        (".onnx", {"precision": "int8"}, ("the runtime of .onnx files; int8 as asked",) * 2),
+    ],
+)
+def test_the_reasons_are_told(
+    monkeypatch: pytest.MonkeyPatch, suffix: str, asked: dict[str, str], why: tuple[str, str], native: bool
+) -> None:
+    monkeypatch.setattr(openvino_core, "has_bfloat16", lambda: native)
+    monkeypatch.setattr(choosing, "_has_gpu", lambda: False)
+    processor = "multiplies in bfloat16" if native else "does not multiply in bfloat16"
+    choice = choose_runtime(suffix, **asked)
+    assert choice.why == (why[0] if why[1] else f"{why[0]}{processor}")
+    assert not choice.few_images
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("device", ["auto", "cuda", "cuda:1"])
+def test_the_reasons_for_a_gpu_are_told(monkeypatch: pytest.MonkeyPatch, device: str, native: bool) -> None:
+    monkeypatch.setattr(choosing, "_has_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native and not including_emulation)
+    choice = choose_runtime(CHECKPOINT, device=device)
+    why = "there is a GPU and PyTorch can use it" if device == "auto" else f"the runtime for {device}"
+    reason = "the GPU multiplies in bfloat16" if native else "the reference's precision"
+    assert choice.why == f"{why}; {reason}"
+    assert choice.device == ("cuda" if device == "auto" else device)
+    assert choice.precision == ("bfloat16" if native else "float32")
+    assert choose_runtime(CHECKPOINT, "pytorch").device == "cpu"  # a runtime asked for alone stays on the CPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_runtime(CHECKPOINT, device=device).precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("driver", "program", "torch_finds", "found"),
+    [
+        (True, None, True, True),
+        (True, None, False, False),
+        (False, "/usr/bin/nvidia-smi", True, True),
+        (False, "/usr/bin/nvidia-smi", False, False),
+        (False, None, True, False),
+    ],
+)
+def test_pytorch_is_asked_for_a_gpu_only_where_there_is_a_driver(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, driver: bool, program: str | None, torch_finds: bool, found: bool
+) -> None:
+    asked = []
+
+    def available() -> bool:
+        asked.append(True)
+        return torch_finds
+
+    there = tmp_path / "nvidiactl"
+    there.touch()
+    monkeypatch.setattr(choosing, "Path", lambda path: there if driver else tmp_path / "missing")
+    monkeypatch.setattr(shutil, "which", lambda name: program if name == "nvidia-smi" else None)
+    monkeypatch.setattr(torch.cuda, "is_available", available)
+    assert choosing._has_gpu() == found
+    assert len(asked) == (driver or program is not None)
+    monkeypatch.setitem(RUNTIMES, "pytorch", replace(RUNTIMES["pytorch"], package="not_installed_here"))
+    assert not choosing._has_gpu()
+
+
+@pytest.mark.parametrize("few", [None, True, False])
+def test_kernels_are_spared_only_when_few_images_are_announced(
+    monkeypatch: pytest.MonkeyPatch, tiny_weights: Path, few: bool | None
+) -> None:
+    opened: list[Any] = []
+    module = SimpleNamespace(open_file=lambda path, choice, streams: opened.append((choice.few_images, streams)))
+    monkeypatch.setattr(choosing, "import_module", lambda name: module)
+    announced: dict[str, Any] = {} if few is None else {"few_images": few}
+    choosing.open_runtime(tiny_weights, "cpu", **announced)
+    assert opened == [(bool(few), 1)]
+
+
+@pytest.mark.parametrize("package", ["torch", "onnx", "onnxruntime", "openvino", "something_else"])
+def test_a_package_missing_at_opening_is_named(
+    monkeypatch: pytest.MonkeyPatch, tiny_weights: Path, package: str
+) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named '{package}'", name=package)
+
+    monkeypatch.setattr(choosing, "import_module", missing)
+    known = package != "something_else"
+    with pytest.raises(MissingExtra if known else ModuleNotFoundError, match=package):
+        choosing.open_runtime(tiny_weights, "cpu", "float32", "onnx")
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("a.xml", ".xml"),
+        ("a.ONNX", ".onnx"),
+        ("a.pt2", ".pt2"),
+        ("a.safetensors", CHECKPOINT),
+        ("a.bin", CHECKPOINT),
+        ("a", CHECKPOINT),
+    ],
+)
+def test_unknown_suffixes_are_opened_as_checkpoints(name: str, suffix: str) -> None:
+    assert weights_suffix(Path(name)) == suffix
+
+
+def test_the_table_of_runtimes_is_as_documented() -> None:
+    """Which files each opens, and whether on a GPU."""
+    assert {row.name: (tuple(row.modules), row.gpu, row.extra, row.precisions) for row in RUNTIMES.values()} == {
+        "openvino": ((CHECKPOINT, ".xml"), False, None, ("float32", "bfloat16", "int8")),
+        "onnx": ((CHECKPOINT, ".onnx"), False, "onnx", ("float32", "int8")),
+        "pytorch": ((CHECKPOINT, ".pt2"), True, "torch", ("float32", "bfloat16")),
+        "pytorch-compiled": ((CHECKPOINT,), True, "torch", ("float32", "bfloat16")),
+    }
+
+
+@pytest.mark.parametrize("limit", ["sse41", "avx", "avx2", "avx2_vnni", "avx512_core", "avx512_core_vnni", "", "other"])
+@pytest.mark.parametrize("found", [["FP32", "BF16"], ["FP32"]])
+def test_bfloat16_needs_the_processor_and_no_lower_limit(
+    monkeypatch: pytest.MonkeyPatch, limit: str, found: list[str]
+) -> None:
+    monkeypatch.setattr(openvino_core, "core", lambda: SimpleNamespace(get_property=lambda device, name: found))
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit.upper())
+    monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+    assert openvino_core.has_bfloat16.__wrapped__() == ("BF16" in found and limit in ("", "other"))
