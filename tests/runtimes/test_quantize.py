@@ -25,9 +25,11 @@ from fassd.runtimes.openvino_core import core
 from fassd.runtimes.openvino_file import OpenVINOFile, write_model
 from fassd.runtimes.openvino_graph import build_logits, logits_of
 from fassd.runtimes.openvino_without_telemetry import openvino
-from fassd.runtimes.quantize import QuantizationReport, centered_on_whole_numbers, quantize
+from fassd.runtimes.quantize import QuantizationReport, _unrounded, centered_on_whole_numbers, quantize
 
 pytest.importorskip("nncf")
+
+op = openvino.opset13
 
 Array = np.ndarray[Any, Any]
 Lively = Callable[[str, Normalization], tuple[SegmentationNetwork, Checkpoint]]
@@ -222,3 +224,20 @@ def test_shipped_networks_lose_at_most_three_tenths_of_a_point(name: str, data_r
         with open_runtime(weights, "cpu", precision, "openvino") as runtime:
             scores.append(evaluate(runtime, open_dataset(spec, "val", runtime.label_space)).parts[0].mean_iou or 0)
     assert scores[1] >= scores[0] - 0.003
+
+
+def test_rounding_is_removed_before_a_layer_and_before_what_its_input_is_joined_from() -> None:
+    maps = op.parameter([1, 3, 5, 5], np.float32)
+    low, high = op.constant(np.float32(0)), op.constant(np.float32(1))
+    plain = op.relu(maps)
+    rounded = op.fake_quantize(plain, low, high, low, high, 256)
+    assert _unrounded(rounded.output(0)) == plain.output(0)
+    for other in (plain, maps, op.add(plain, plain), op.abs(rounded)):
+        assert _unrounded(other.output(0)) == other.output(0)
+    inner = op.concat([rounded, plain], 2)
+    joined = _unrounded(op.concat([inner, inner], 1).output(0)).get_node()
+    assert (joined.get_type_name(), joined.get_axis(), list(joined.shape)) == ("Concat", 1, [1, 6, 10, 5])
+    for part in joined.input_values():
+        node = part.get_node()
+        assert node.get_axis() == 2
+        assert [value == plain.output(0) for value in node.input_values()] == [True, True]
