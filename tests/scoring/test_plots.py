@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fassd.core.arrays import Image
 from fassd.core.labels import LabelClass, LabelSpace
 from fassd.core.types import Sample
 from fassd.data.dataset import Dataset
@@ -28,7 +29,12 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The figures that are drawn, before they become images."""
     made: list[Any] = []
     drawn = plots._drawn
-    monkeypatch.setattr(plots, "_drawn", lambda figure: made.append(figure) or drawn(figure))
+
+    def noted(figure: Any) -> Image:
+        made.append(figure)
+        return drawn(figure)
+
+    monkeypatch.setattr(plots, "_drawn", noted)
     return made
 
 
@@ -47,7 +53,9 @@ def test_a_confusion_plot_has_each_share_in_its_cell(figures: list[Any]) -> None
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["a", "b", "c"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", "b", "c (absent)"]
     assert axes.get_xticks(minor=True).tolist() == axes.get_yticks(minor=True).tolist() == [0.5, 1.5]
-    assert np.allclose(np.asarray(axes.images[0].get_array()) ** 2, [[0.6, 0.36, 0.04], [0.005, 0.995, 0], [0, 0, 0]])
+    squares = np.asarray(axes.images[0].get_array(), np.float64) ** 2
+    shares = np.array([[0.6, 0.36, 0.04], [0.005, 0.995, 0.0], [0.0, 0.0, 0.0]])
+    assert np.allclose(squares, shares)
     assert (axes.images[0].get_clim(), axes.get_ylabel(), axes.get_xlabel()) == ((0, 1), "truth", "prediction")
     assert figures[0].get_size_inches() == pytest.approx((0.42 * 3 + 3.0, 0.42 * 3 + 2.3))
     assert image.shape[:2] == tuple(int(side * 110) for side in figures[0].get_size_inches()[::-1])
@@ -84,7 +92,8 @@ def test_a_trimap_plot_draws_the_mean_iou_of_each_band(
         *(f"{value:.1f}" for value in expected),
         f"all pixels {100 * (part.mean_iou or 0.0):.1f}",
     ]
-    assert np.allclose([text.xy for text in axes.texts[:-1]], list(zip(WIDTHS, expected, strict=True)))
+    placed = np.array([text.xy for text in axes.texts[:-1]], np.float64)
+    assert np.allclose(placed, np.transpose([WIDTHS, expected]))
     assert axes.get_ylim() == (0, 105)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == [str(width) for width in WIDTHS]
 
