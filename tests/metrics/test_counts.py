@@ -188,7 +188,8 @@ def test_a_class_in_neither_truth_nor_prediction_has_no_boundary_iou() -> None:
 @pytest.mark.parametrize(("size", "share", "expected"), [((1024, 2048), 0.005, 11), ((1024, 2048), 0.02, 46)])
 def test_the_distance_is_a_share_of_the_diagonal(size: tuple[int, int], share: float, expected: int) -> None:
     assert boundary_distance(size, share) == expected == round(share * math.sqrt(size[0] ** 2 + size[1] ** 2))
-    assert boundary_distance((3, 4), BOUNDARY_SHARE) == 1
+    assert boundary_distance((3, 4)) == 1
+    assert boundary_distance((1024, 2048)) == 46, "2 % by default (Cheng et al., Boundary IoU, 2021)"
 
 
 def test_maps_of_different_shapes_are_refused() -> None:
