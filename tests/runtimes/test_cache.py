@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,3 +115,43 @@ def test_whoever_has_no_home_has_no_cache(tiny_weights: Path, monkeypatch: pytes
     assert cache.cache_folder() is None
     assert _answer(tiny_weights) == _answer(tiny_weights)
     assert not list(tmp_path.iterdir())
+
+
+def test_keys_differ_where_any_part_does() -> None:
+    keys = {cache.key_of(*parts) for parts in (("a", 1), ("a", 2), ("b", 1), ("a1",), ("a", "1", ""), (("a", 1),))}
+    assert len(keys) == 6
+    assert cache.key_of("a", 1) == cache.key_of("a", 1)
+    assert {len(key) for key in keys} == {40}
+    assert all(set(key) <= set("0123456789abcdef") for key in keys)
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(3 * 42, 3), (3 * 42 - 1, 2), (42, 1), (41, 0)])
+def test_as_many_are_kept_as_fit(folder: Path, monkeypatch: pytest.MonkeyPatch, limit: int, kept: int) -> None:
+    """Of 10 bytes each and their digests of 32."""
+    assert cache._LIMIT == 256 * 1024**2
+    monkeypatch.setattr(cache, "_LIMIT", limit)
+    for number in range(3):
+        cache.store(f"{number}", b"0123456789")
+        if (folder / f"{number}.blob").exists():
+            os.utime(folder / f"{number}.blob", (number, number))
+    cache._drop_oldest(folder)
+    assert sorted(file.stem for file in folder.glob("*.blob")) == [f"{number}" for number in range(3 - kept, 3)]
+
+
+def test_a_stored_graph_is_its_digest_and_its_content(folder: Path) -> None:
+    cache.store("one", b"graph")
+    assert (folder / "one.blob").read_bytes() == hashlib.sha256(b"graph").digest() + b"graph"
+
+
+def test_loading_renews_the_age(folder: Path) -> None:
+    cache.store("one", b"graph")
+    os.utime(folder / "one.blob", (1, 1))
+    assert cache.load("one") == b"graph"
+    assert (folder / "one.blob").stat().st_mtime > 1000
+
+
+def test_without_a_folder_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "cache_folder", lambda: None)
+    cache.store("one", b"graph")
+    cache.forget("one")
+    assert cache.load("one") is None
