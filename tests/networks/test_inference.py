@@ -88,7 +88,7 @@ def test_the_network_that_is_folded_stays_as_it_is(golden_network: Callable[[str
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-def test_a_picture_below_the_minimum_is_refused(golden_network: Callable[[str], SegmentationNetwork]) -> None:
+def test_an_image_below_the_minimum_is_refused(golden_network: Callable[[str], SegmentationNetwork]) -> None:
     with pytest.raises(UsageError, match="at least 57 on each side"):
         InferenceNetwork(golden_network("fassd-net-l2"), RGB_NORMALIZATION)(_pictures(1, 56, 80))
 
@@ -120,7 +120,7 @@ def _against_plain(logits: Tensor, size: tuple[int, int], found: Tensor) -> tupl
         ((1, 7), (290, 40)),
     ],
 )
-def test_the_class_map_is_the_best_of_the_enlarged_logits(coarse: tuple[int, int], size: tuple[int, int]) -> None:
+def test_the_class_map_is_the_argmax_of_the_upsampled_logits(coarse: tuple[int, int], size: tuple[int, int]) -> None:
     logits = torch.randn(2, 11, *coarse, generator=torch.Generator().manual_seed(0))
     found = class_map(logits, size)
     assert (found.dtype, found.shape) == (torch.uint8, (2, *size))
@@ -141,7 +141,7 @@ def test_the_class_map_is_right_at_any_size(height: int, width: int, rows: int, 
 
 @pytest.mark.parametrize("among", [[0], [3], [1, 3], [3, 1], [0, 2, 4], (4,), [0, 1, 2, 3, 4]])
 @pytest.mark.parametrize("size", [(5, 6), (40, 33), (300, 7), (3, 3)])
-def test_only_the_classes_asked_for_are_answered(among: list[int], size: tuple[int, int]) -> None:
+def test_only_the_given_classes_are_predicted(among: list[int], size: tuple[int, int]) -> None:
     logits = torch.randn(2, 5, 5, 6, generator=torch.Generator().manual_seed(0))
     logits[:, 2] += 10
     found = class_map(logits, size, among)
@@ -157,13 +157,13 @@ def test_of_equal_logits_the_lowest_class_wins(best: tuple[int, ...], among: lis
     assert bool((class_map(logits, (31, 31), among) == winner).all())
 
 
-def test_a_batch_is_answered_like_its_images_one_by_one() -> None:
+def test_a_batch_is_predicted_like_its_images_one_by_one() -> None:
     logits = torch.randn(4, 6, 9, 12)
     together = class_map(logits, (270, 50))
     assert torch.equal(together, torch.cat([class_map(one[None], (270, 50)) for one in logits]))
 
 
-def test_reduced_logits_are_enlarged_in_float32() -> None:
+def test_reduced_logits_are_upsampled_in_float32() -> None:
     logits = torch.randn(1, 6, 9, 12).bfloat16()
     assert torch.equal(class_map(logits, (64, 64)), class_map(logits.float(), (64, 64)))
 
@@ -180,3 +180,9 @@ def test_the_highest_of_255_classes_fits() -> None:
     logits = torch.zeros(1, 255, 2, 2)
     logits[:, 254] = 1
     assert bool((class_map(logits, (4, 4)) == 254).all())
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (-3, 7)])
+def test_a_class_map_without_pixels_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(UsageError, match=f"size is {size[0]}x{size[1]}; expected at least 1x1"):
+        class_map(torch.zeros(1, 3, 2, 2), size)
